@@ -1,0 +1,106 @@
+"""Checkpoint files: which there are, what they hold, and a best one that is never half written."""
+
+import os
+import re
+import shutil
+
+import tensorflow.compat.v1 as tf
+
+from albert import files
+
+BEST = "model.ckpt-best"
+_INCOMING = ".incoming-best"
+
+
+def prefix(path):
+    """Returns a checkpoint's path without the endings of its files."""
+    return re.sub(r"\.(index|meta|data-\d{5}-of-\d{5})$", "", path)
+
+
+def exists(path):
+    """Whether there is a checkpoint with that prefix."""
+    return os.path.exists(path + ".index")
+
+
+def saved_steps(output_dir):
+    """Returns {step: prefix} of the numbered checkpoints in a folder, in order of their steps."""
+    if not os.path.isdir(output_dir):
+        return {}
+    matches = (re.match(r"(model\.ckpt-(\d+))\.index$", name) for name in os.listdir(output_dir))
+    found = {
+        int(match.group(2)): os.path.join(output_dir, match.group(1)) for match in matches if match
+    }
+    return dict(sorted(found.items()))
+
+
+def files_of(path):
+    """Returns the paths of a checkpoint's files, the index last."""
+    folder, name = os.path.split(path)
+    names = [file for file in os.listdir(folder) if prefix(file) == name and file != name]
+    return [os.path.join(folder, file) for file in sorted(names, key=_index_last)]
+
+
+def latest(output_dir):
+    """Returns the prefix of the checkpoint that training goes on from, or None."""
+    return tf.train.latest_checkpoint(output_dir)
+
+
+def best(output_dir):
+    """Returns the prefix of the best checkpoint, or None if there is none."""
+    path = os.path.join(output_dir, BEST)
+    return path if exists(path) else None
+
+
+def read_scalar(path, name):
+    """Returns the value of a scalar variable in a checkpoint, as a Python number."""
+    return tf.train.load_variable(path, name).item()
+
+
+def keep_as_best(path):
+    """Makes a copy of a checkpoint the best one of its folder; returns the best one's prefix.
+
+    All files are copied under other names first. The best checkpoint is then replaced file by
+    file; if that is cut short, there is none until `finish_keeping` has been called.
+    """
+    output_dir = os.path.dirname(path)
+    # The index comes last: once its copy is there, the copies are whole.
+    for file in files_of(path):
+        with files.replacing(os.path.join(output_dir, _INCOMING + file[len(path) :])) as copy:
+            shutil.copyfile(file, copy)
+    finish_keeping(output_dir)
+    return os.path.join(output_dir, BEST)
+
+
+def finish_keeping(output_dir):
+    """Completes a `keep_as_best` that was cut short, or clears away what it had copied."""
+    if not os.path.isdir(output_dir):
+        return
+    incoming = [file for file in os.listdir(output_dir) if file.startswith(_INCOMING)]
+    # Files that never got their name are no part of it, whichever way it ends.
+    for file in [file for file in incoming if file.endswith(".part")]:
+        incoming.remove(file)
+        os.remove(os.path.join(output_dir, file))
+    if _INCOMING + ".index" not in incoming:
+        for file in incoming:
+            os.remove(os.path.join(output_dir, file))
+        return
+    best_index = os.path.join(output_dir, BEST + ".index")
+    if os.path.exists(best_index):
+        os.remove(best_index)
+    _remove_other_shards(output_dir, incoming)
+    for file in sorted(incoming, key=_index_last):
+        target = os.path.join(output_dir, BEST + file[len(_INCOMING) :])
+        os.replace(os.path.join(output_dir, file), target)
+
+
+def _remove_other_shards(output_dir, incoming):
+    """Removes files of the old best checkpoint that no incoming file will replace."""
+    endings = {file[len(_INCOMING) :] for file in incoming}
+    for file in os.listdir(output_dir):
+        is_best = prefix(file) == BEST and file != BEST
+        if is_best and file[len(BEST) :] not in endings:
+            os.remove(os.path.join(output_dir, file))
+
+
+def _index_last(file):
+    return file.endswith(".index"), file

@@ -1,0 +1,166 @@
+"""The flags all runners share, and how a runner runs."""
+
+import logging
+import os
+import sys
+
+import tensorflow.compat.v1 as tf
+from absl import app, flags
+
+from albert import checkpoints, training
+from albert.errors import UsageError
+
+FLAGS = flags.FLAGS
+
+_log = logging.getLogger(__name__)
+
+# Flags of TPU runs, which scripts of the original may pass along.
+_WITHOUT_EFFECT = ("tpu_name", "tpu_zone", "gcp_project", "master", "num_tpu_cores")
+
+
+def define():
+    """Defines the shared flags, with the original's names, meanings and defaults."""
+    flags.DEFINE_string("data_dir", None, "Folder that holds the task's data.")
+    flags.DEFINE_string("albert_config_file", None, "albert_config.json of the model.")
+    flags.DEFINE_string("vocab_file", None, "Vocabulary of the model.")
+    flags.DEFINE_string(
+        "spm_model_file", None, "SentencePiece model; without it the vocabulary is WordPiece's."
+    )
+    flags.DEFINE_string("output_dir", None, "Folder for checkpoints and results.")
+    flags.DEFINE_string("cached_dir", None, "Folder for feature files (default: output_dir).")
+    flags.DEFINE_string(
+        "init_checkpoint", None, "Pre-trained checkpoint; without it training is from scratch."
+    )
+    flags.DEFINE_bool("do_lower_case", True, "Lower-case the text (uncased models).")
+    flags.DEFINE_bool("do_train", False, "Train.")
+    flags.DEFINE_bool("do_predict", False, "Predict the test set with the best checkpoint.")
+    flags.DEFINE_integer("train_batch_size", 32, "Examples per update on each replica.")
+    flags.DEFINE_integer("predict_batch_size", 8, "Examples per prediction batch of a device.")
+    flags.DEFINE_float("learning_rate", 5e-5, "Peak of the learning rate schedule.")
+    flags.DEFINE_integer("save_checkpoints_steps", 1000, "Updates between two checkpoints.")
+    flags.DEFINE_integer("keep_checkpoint_max", 5, "Checkpoints kept, besides the best one.")
+    flags.DEFINE_enum("optimizer", "adamw", ["adamw", "lamb"], "Optimizer.")
+    flags.DEFINE_enum(
+        "strategy_type", "mirror", ["one", "mirror"], "One device, or several in step."
+    )
+    flags.DEFINE_integer("num_gpu_cores", 1, "Devices to train on, GPUs or CPU replicas.")
+    flags.DEFINE_enum(
+        "device_type",
+        "auto",
+        ["auto", "gpu", "cpu"],
+        "Devices to use; auto: GPUs if there are any.",
+    )
+    flags.DEFINE_enum(
+        "all_reduce",
+        "auto",
+        ["auto", "nccl", "hierarchical_copy"],
+        "How gradients are summed over GPUs; auto: NCCL.",
+    )
+    flags.DEFINE_integer("seed", 42, "Decides initial weights, data order and dropout.")
+    flags.DEFINE_bool("use_tpu", False, "Refused: use google-research/albert on TPUs.")
+    flags.DEFINE_integer("iterations_per_loop", 1000, "Without effect (TPU).")
+    for name in _WITHOUT_EFFECT[:-1]:
+        flags.DEFINE_string(name, None, "Without effect (TPU).")
+    flags.DEFINE_integer("num_tpu_cores", 8, "Without effect (TPU).")
+
+
+def check():
+    """Refuses or reports flags that cannot act, and required ones that are missing.
+
+    Raises:
+        UsageError: see above.
+    """
+    if FLAGS.use_tpu:
+        raise UsageError(
+            "--use_tpu=True is not supported; google-research/albert runs on TPUs. "
+            "This runner takes GPUs and CPUs."
+        )
+    for name in ("albert_config_file", "output_dir"):
+        if not getattr(FLAGS, name):
+            raise UsageError(f"--{name} is required.")
+    idle = [name for name in (*_WITHOUT_EFFECT, "iterations_per_loop") if FLAGS[name].present]
+    if idle:
+        _log.warning("Without effect here: %s.", ", ".join(f"--{name}" for name in idle))
+
+
+def check_fit(albert_config, tokenizer, max_seq_length):
+    """Raises UsageError unless text of that length, so tokenized, fits the model."""
+    if not 0 < max_seq_length <= albert_config.max_position_embeddings:
+        raise UsageError(
+            f"--max_seq_length={max_seq_length} must be from 1 to "
+            f"{albert_config.max_position_embeddings}, the positions of the model."
+        )
+    if tokenizer.vocab_size != albert_config.vocab_size:
+        raise UsageError(
+            f"The vocabulary has {tokenizer.vocab_size} tokens, but --albert_config_file="
+            f"{FLAGS.albert_config_file} says vocab_size {albert_config.vocab_size}."
+        )
+
+
+def finetune_config(albert_config, **more):
+    """Returns the FinetuneConfig of the shared flags, with `more` for what a runner adds."""
+    return training.FinetuneConfig(
+        albert_config=albert_config,
+        output_dir=FLAGS.output_dir,
+        cached_dir=FLAGS.cached_dir,
+        init_checkpoint=checkpoints.prefix(FLAGS.init_checkpoint)
+        if FLAGS.init_checkpoint
+        else None,
+        train_batch_size=FLAGS.train_batch_size,
+        predict_batch_size=FLAGS.predict_batch_size,
+        learning_rate=FLAGS.learning_rate,
+        save_checkpoints_steps=FLAGS.save_checkpoints_steps,
+        keep_checkpoint_max=FLAGS.keep_checkpoint_max,
+        optimizer=FLAGS.optimizer,
+        strategy_type=FLAGS.strategy_type,
+        num_devices=FLAGS.num_gpu_cores,
+        device_type=FLAGS.device_type,
+        all_reduce=FLAGS.all_reduce,
+        seed=FLAGS.seed,
+        **more,
+    )
+
+
+def run(main):
+    """Parses the flags, calls `main()` and exits; the user's mistakes end in one line, status 1."""
+    app.run(lambda _: _report(main), flags_parser=_parse)
+
+
+def _parse(arguments):
+    try:
+        rest = FLAGS(arguments)
+    except flags.Error as error:
+        _fail(" ".join(str(error).split()))
+    if len(rest) > 1:
+        _fail(f"Unexpected argument {rest[1]!r}; flags are written --name=value.")
+    return rest
+
+
+def _report(main):
+    _log_to_stderr()
+    tf.logging.set_verbosity(tf.logging.ERROR)
+    try:
+        main()
+    except UsageError as error:
+        _fail(str(error))
+    except training.Interrupted as stopped:
+        _log.warning("%s", stopped)
+        sys.exit(training.exit_status(stopped))
+    except KeyboardInterrupt:
+        _log.warning("Interrupted. The same command goes on from the last checkpoint.")
+        sys.stderr.flush()
+        os._exit(130)  # threads of TensorFlow may still be at work
+
+
+def _fail(message):
+    print(f"{os.path.basename(sys.argv[0])}: {message}", file=sys.stderr)
+    sys.exit(1)
+
+
+def _log_to_stderr():
+    logger = logging.getLogger("albert")
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False

@@ -1,0 +1,265 @@
+"""AdamW and LAMB whose updates do not depend on how many replicas share the batch.
+
+On N replicas with local batch b an update equals that of one device with batch N * b: gradients
+are made dense, laid end to end in one float32 vector, averaged over the replicas in one collective,
+clipped once, and only then applied. The same code runs without any strategy.
+"""
+
+import re
+
+import tensorflow.compat.v1 as tf
+
+from albert.errors import UsageError
+
+CLIP_NORM = 1.0  # of the mean gradient of the global batch, as in BERT's and ALBERT's pre-training
+NOT_DECAYED = ("LayerNorm", "layer_norm", "bias")
+
+
+def create_optimizer(
+    loss,
+    init_lr,
+    num_train_steps,
+    num_warmup_steps,
+    optimizer="adamw",
+    clip_norm=CLIP_NORM,
+    bias_correction=False,
+):
+    """Returns the op that applies one update to all trainable variables and counts it.
+
+    Args:
+        loss: scalar, the mean over this replica's batch.
+        init_lr: float, the peak of the schedule.
+        num_train_steps: int, updates until the rate is 0.
+        num_warmup_steps: int, updates of linear warm-up.
+        optimizer: "adamw" or "lamb".
+        clip_norm: largest global norm of the mean gradient; None does not clip.
+        bias_correction: divide the moments by 1 - beta^t (the released models were trained
+            without it).
+
+    Raises:
+        UsageError: another optimizer's name.
+    """
+    classes = {"adamw": AdamWeightDecayOptimizer, "lamb": LAMBOptimizer}
+    if optimizer not in classes:
+        raise UsageError(f"--optimizer={optimizer} must be one of {', '.join(sorted(classes))}.")
+    global_step = tf.train.get_or_create_global_step()
+    rule = classes[optimizer](
+        learning_rate_schedule(global_step, init_lr, num_train_steps, num_warmup_steps),
+        weight_decay_rate=0.01,
+        exclude_from_weight_decay=NOT_DECAYED,
+        clip_norm=clip_norm,
+        bias_correction=bias_correction,
+    )
+    variables = tf.trainable_variables()
+    # Not compute_gradients: inside Estimator.train, and only there, it divides the loss by the
+    # number of replicas.
+    gradients = tf.gradients(loss, variables)
+    return rule.apply_gradients(zip(gradients, variables), global_step=global_step)
+
+
+def learning_rate_schedule(global_step, init_lr, num_train_steps, num_warmup_steps):
+    """Returns the rate at a step: scalar float32.
+
+    init_lr * step / warmup while step < warmup, then init_lr * (1 - step / num_train_steps), never
+    below 0. The two pieces do not meet: the rate drops from init_lr to
+    init_lr * (1 - warmup / num_train_steps), as it did when the published results were made.
+    """
+    step = tf.cast(global_step, tf.float32)
+    decayed = init_lr * tf.maximum(0.0, 1.0 - step / float(num_train_steps))
+    if not num_warmup_steps:
+        return decayed
+    warming = init_lr * step / float(num_warmup_steps)
+    return tf.where(step < float(num_warmup_steps), warming, decayed)
+
+
+class AdamWeightDecayOptimizer(tf.train.Optimizer):
+    """Adam with decoupled weight decay (arXiv 1711.05101), by default without bias correction.
+
+    m = beta_1 m + (1 - beta_1) g
+    v = beta_2 v + (1 - beta_2) g^2
+    p = p - learning_rate (m / (sqrt(v) + epsilon) + weight_decay_rate p)
+
+    Args:
+        learning_rate: float or scalar tensor.
+        weight_decay_rate: float.
+        exclude_from_weight_decay: regular expressions; variables they match are not decayed.
+        clip_norm: largest global norm of the gradient, after the mean over replicas; None: any.
+        bias_correction: divide m by 1 - beta_1^t and v by 1 - beta_2^t, where t counts updates
+            from 1; needs `global_step` in apply_gradients.
+    """
+
+    def __init__(
+        self,
+        learning_rate,
+        weight_decay_rate=0.0,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-6,
+        exclude_from_weight_decay=None,
+        name="AdamWeightDecayOptimizer",
+        clip_norm=None,
+        bias_correction=False,
+    ):
+        super().__init__(use_locking=False, name=name)
+        self.learning_rate = learning_rate
+        self.weight_decay_rate = weight_decay_rate
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.exclude_from_weight_decay = tuple(exclude_from_weight_decay or ())
+        self.clip_norm = clip_norm
+        self.bias_correction = bias_correction
+
+    def apply_gradients(self, grads_and_vars, global_step=None, name=None):
+        """Returns the op of one update, the same on every replica; it adds 1 to `global_step`.
+
+        Args:
+            grads_and_vars: pairs of a local mean gradient (dense, IndexedSlices or None) and its
+                variable. Variables without a gradient are left alone.
+
+        Raises:
+            ValueError: there is no gradient at all, or bias_correction lacks `global_step`.
+        """
+        pairs = [(grad, variable) for grad, variable in grads_and_vars if grad is not None]
+        if not pairs:
+            raise ValueError("No variable has a gradient.")
+        if self.bias_correction and global_step is None:
+            raise ValueError("bias_correction needs global_step.")
+        flat = tf.concat([_flatten(grad, variable) for grad, variable in pairs], axis=0)
+        variables = [variable for _, variable in pairs]
+        context = tf.distribute.get_replica_context()
+        return context.merge_call(
+            self._distributed_apply, args=(flat, variables, global_step, name or self._name)
+        )
+
+    def _distributed_apply(self, distribution, flat, variables, global_step, name):
+        """Averages the flat gradient over the replicas and updates every copy of each variable."""
+        with tf.name_scope(name):
+            mean = distribution.extended.reduce_to(
+                tf.distribute.ReduceOp.MEAN, flat, destinations=variables[0]
+            )
+            slots = [self._slots_of(variable) for variable in variables]
+            local = distribution.experimental_local_results
+            replicas = zip(
+                local(mean),
+                zip(*[local(variable) for variable in variables]),
+                zip(*[zip(local(m), local(v)) for m, v in slots]),
+            )
+            factors = self._moment_factors(global_step)
+            updates = []
+            for flat_gradient, copies, moments in replicas:
+                with tf.device(copies[0].device):
+                    gradients = self._clip_and_split(flat_gradient, copies)
+                    for gradient, copy, (m, v) in zip(gradients, copies, moments):
+                        updates += self._apply(gradient, copy, m, v, factors)
+            if global_step is not None:
+                # The schedule and the bias correction have read the step before it changes.
+                with tf.control_dependencies(updates):
+                    updates += [step.assign_add(1) for step in local(global_step)]
+            return tf.group(*updates)
+
+    def _slots_of(self, variable):
+        """Returns the moments (m, v) of a variable, mirrored as the variable is.
+
+        They bear the names of google-research's checkpoints, `<variable>/adam_m` and `adam_v`.
+        """
+        with tf.init_scope():
+            return tuple(self._zeros_slot(variable, name, name) for name in ("adam_m", "adam_v"))
+
+    def _moment_factors(self, global_step):
+        """Returns what m and v are multiplied by before use."""
+        if not self.bias_correction:
+            return 1.0, 1.0
+        count = tf.cast(global_step, tf.float32) + 1.0
+        return 1.0 / (1.0 - self.beta_1**count), 1.0 / (1.0 - self.beta_2**count)
+
+    def _clip_and_split(self, flat, variables):
+        """Returns one gradient a variable: float32 [sum of sizes] -> list in the variables' shapes.
+
+        The norm is that of the whole vector, so rows of an embedding gradient count summed.
+        """
+        if self.clip_norm is not None:
+            norm = tf.sqrt(tf.reduce_sum(flat * flat))
+            flat *= self.clip_norm / tf.maximum(norm, self.clip_norm)
+        sizes = [variable.shape.num_elements() for variable in variables]
+        parts = tf.split(flat, sizes)
+        return [tf.reshape(part, variable.shape) for part, variable in zip(parts, variables)]
+
+    def _apply(self, gradient, variable, m, v, factors):
+        """Returns the ops that update one copy of one variable and its moments."""
+        parameter = tf.cast(variable.read_value(), tf.float32)
+        next_m = self.beta_1 * m.read_value() + (1.0 - self.beta_1) * gradient
+        next_v = self.beta_2 * v.read_value() + (1.0 - self.beta_2) * (gradient * gradient)
+        update = next_m * factors[0] / (tf.sqrt(next_v * factors[1]) + self.epsilon)
+        if self._matches_none(variable, self.exclude_from_weight_decay):
+            update += self.weight_decay_rate * parameter
+        next_parameter = parameter - self._rate(variable, parameter, update) * update
+        return [
+            variable.assign(tf.cast(next_parameter, variable.dtype.base_dtype)),
+            m.assign(next_m),
+            v.assign(next_v),
+        ]
+
+    def _rate(self, variable, parameter, update):
+        """Returns the factor of the update, a scalar."""
+        del variable, parameter, update
+        return self.learning_rate
+
+    @staticmethod
+    def _matches_none(variable, patterns):
+        return not any(re.search(pattern, variable.op.name) for pattern in patterns)
+
+
+class LAMBOptimizer(AdamWeightDecayOptimizer):
+    """LAMB (arXiv 1904.00962): AdamW with each variable's update scaled by |p| / |update|.
+
+    The ratio is 1 where either norm is 0 and for variables that `exclude_from_layer_adaptation`
+    matches; by default those are the ones without weight decay.
+    """
+
+    def __init__(
+        self,
+        learning_rate,
+        weight_decay_rate=0.0,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-6,
+        exclude_from_weight_decay=None,
+        exclude_from_layer_adaptation=None,
+        name="LAMBOptimizer",
+        clip_norm=None,
+        bias_correction=False,
+    ):
+        super().__init__(
+            learning_rate,
+            weight_decay_rate,
+            beta_1,
+            beta_2,
+            epsilon,
+            exclude_from_weight_decay,
+            name,
+            clip_norm,
+            bias_correction,
+        )
+        if exclude_from_layer_adaptation is None:
+            exclude_from_layer_adaptation = self.exclude_from_weight_decay
+        self.exclude_from_layer_adaptation = tuple(exclude_from_layer_adaptation)
+
+    def _rate(self, variable, parameter, update):
+        if not self._matches_none(variable, self.exclude_from_layer_adaptation):
+            return self.learning_rate
+        parameter_norm = tf.norm(parameter)
+        update_norm = tf.norm(update)
+        both = tf.logical_and(parameter_norm > 0.0, update_norm > 0.0)
+        # Where update_norm is 0 the quotient is not taken; it must still not divide by 0.
+        quotient = parameter_norm / tf.where(both, update_norm, tf.ones_like(update_norm))
+        return self.learning_rate * tf.where(both, quotient, tf.ones_like(quotient))
+
+
+def _flatten(gradient, variable):
+    """Returns a gradient as a float32 vector; rows of IndexedSlices that repeat are summed."""
+    if isinstance(gradient, tf.IndexedSlices):
+        gradient = tf.math.unsorted_segment_sum(
+            gradient.values, gradient.indices, variable.shape.as_list()[0]
+        )
+    return tf.reshape(tf.cast(gradient, tf.float32), [-1])

@@ -1,0 +1,96 @@
+"""Which devices a run uses and how they share the work.
+
+What differs between TensorFlow 1.15 and 2.15 stands here and nowhere else.
+"""
+
+import logging
+
+import tensorflow.compat.v1 as tf
+
+from albert.errors import UsageError
+
+IS_TF2 = tf.__version__.startswith("2.")
+
+_log = logging.getLogger(__name__)
+
+
+def prepare(num_cpu_devices=1):
+    """Readies TensorFlow for graphs, with that many logical CPU devices; to be called first.
+
+    Raises:
+        UsageError: TensorFlow has begun to work in this process with fewer CPU devices.
+    """
+    if not IS_TF2:
+        return  # graphs are the rule, and a session makes its own logical CPUs
+    tf.disable_v2_behavior()
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    configured = tf.config.get_logical_device_configuration(cpu) or [None]
+    if len(configured) >= num_cpu_devices:
+        return
+    logical = [tf.config.LogicalDeviceConfiguration()] * num_cpu_devices
+    try:
+        tf.config.set_logical_device_configuration(cpu, logical)
+    except RuntimeError as error:
+        raise UsageError(
+            f"TensorFlow already runs in this process with {len(configured)} CPU device(s), "
+            f"not {num_cpu_devices}: call albert.devices.prepare({num_cpu_devices}) first."
+        ) from error
+
+
+def choose(device_type, num_devices):
+    """Returns the names of the devices to use, such as ("/gpu:0", "/gpu:1").
+
+    Args:
+        device_type: "gpu", "cpu", or "auto": GPUs if there are any.
+        num_devices: int; of CPUs there are as many as one asks for.
+
+    Raises:
+        UsageError: there are fewer GPUs.
+    """
+    num_gpus = len(tf.config.experimental.list_physical_devices("GPU"))
+    if device_type == "auto":
+        device_type = "gpu" if num_gpus else "cpu"
+        if device_type == "cpu":
+            _log.info("TensorFlow sees no GPU: using the CPU (--device_type=auto).")
+    if device_type == "gpu" and num_devices > num_gpus:
+        raise UsageError(
+            f"--num_gpu_cores={num_devices}, but TensorFlow sees {num_gpus} GPU(s); "
+            "ask for no more than that, or use --device_type=cpu."
+        )
+    return tuple(f"/{device_type}:{index}" for index in range(num_devices))
+
+
+def make_strategy(devices, all_reduce):
+    """Returns the tf.distribute strategy that trains on these devices.
+
+    Args:
+        devices: names from `choose`.
+        all_reduce: "nccl", "hierarchical_copy", or "auto": NCCL on GPUs.
+
+    Raises:
+        UsageError: NCCL is asked for without GPUs.
+    """
+    on_gpu = "gpu" in devices[0]
+    if all_reduce == "nccl" and not on_gpu:
+        raise UsageError("--all_reduce=nccl needs GPUs; use auto or hierarchical_copy.")
+    if len(devices) == 1:
+        return tf.distribute.OneDeviceStrategy(devices[0])
+    if all_reduce == "hierarchical_copy":
+        reduction = tf.distribute.HierarchicalCopyAllReduce(num_packs=1)
+    elif on_gpu:
+        reduction = tf.distribute.NcclAllReduce(num_packs=1)  # gradients come as one tensor
+    else:
+        reduction = tf.distribute.ReductionToOneDevice()
+    return tf.distribute.MirroredStrategy(list(devices), cross_device_ops=reduction)
+
+
+def session_config(devices):
+    """Returns the ConfigProto for sessions on these devices.
+
+    GPU memory grows with need: training and prediction share the process.
+    """
+    config = tf.ConfigProto(allow_soft_placement=True)
+    config.gpu_options.allow_growth = True
+    if "cpu" in devices[0]:
+        config.device_count["CPU"] = len(devices)
+    return config

@@ -1,0 +1,403 @@
+"""The engine: fine-tunes a task, evaluates its checkpoints and predicts, on any number of devices.
+
+The only module that knows Estimator.
+"""
+
+import dataclasses
+import logging
+import os
+import signal
+import zlib
+from typing import Optional
+
+import tensorflow.compat.v1 as tf
+
+from albert import checkpoints, custom_optimization, devices, modeling
+from albert.errors import UsageError
+from albert.evaluation import Evaluator
+from albert.hooks import ProgressHook, StopOnSignal
+from albert.input_pipeline import cached_features, train_dataset
+from albert.predictor import Predictor
+from albert.task import build
+
+# Advances by one with every attempted update; data order and dropout follow it, so that a run
+# that was killed goes on exactly where its checkpoint was written.
+BATCHES_CONSUMED = "batches_consumed"
+_PLACES_PER_BATCH = 1 << 16  # room for the places of dropout between two batches' seeds
+
+_log = logging.getLogger(__name__)
+
+
+class Interrupted(Exception):
+    """A run that ended early because of a signal, after it was saved.
+
+    Attributes:
+        signal: number of the signal.
+    """
+
+    def __init__(self, message, number):
+        super().__init__(message)
+        self.signal = number
+
+
+@dataclasses.dataclass(frozen=True)
+class FinetuneConfig:
+    """What a run needs besides its task; checks itself.
+
+    Attributes:
+        albert_config: modeling.AlbertConfig.
+        output_dir: folder of checkpoints and results.
+        cached_dir: folder of feature files; None for output_dir.
+        init_checkpoint: prefix of the pre-trained checkpoint; None trains from scratch.
+        train_batch_size, eval_batch_size, predict_batch_size: examples of one replica.
+        train_steps, warmup_steps: updates.
+        num_devices: devices that share the work.
+        strategy_type: "mirror", or "one" for a single device whatever num_devices says.
+        device_type: "auto", "gpu" or "cpu".
+        all_reduce: "auto", "nccl" or "hierarchical_copy".
+    """
+
+    albert_config: modeling.AlbertConfig
+    output_dir: str
+    cached_dir: Optional[str] = None
+    init_checkpoint: Optional[str] = None
+    train_batch_size: int = 32
+    eval_batch_size: int = 8
+    predict_batch_size: int = 8
+    learning_rate: float = 5e-5
+    train_steps: int = 1000
+    warmup_steps: int = 0
+    save_checkpoints_steps: int = 1000
+    keep_checkpoint_max: int = 5
+    optimizer: str = "adamw"
+    strategy_type: str = "mirror"
+    num_devices: int = 1
+    device_type: str = "auto"
+    all_reduce: str = "auto"
+    seed: int = 42
+
+    def __post_init__(self):
+        positive = {
+            "--train_batch_size": self.train_batch_size,
+            "--eval_batch_size": self.eval_batch_size,
+            "--predict_batch_size": self.predict_batch_size,
+            "--train_step": self.train_steps,
+            "--save_checkpoints_steps": self.save_checkpoints_steps,
+            "--keep_checkpoint_max": self.keep_checkpoint_max,
+            "--num_gpu_cores": self.num_devices,
+        }
+        for flag, value in positive.items():
+            if value < 1:
+                raise UsageError(f"{flag}={value} must be 1 or more.")
+        if not 0 <= self.warmup_steps <= self.train_steps:
+            raise UsageError(
+                f"--warmup_step={self.warmup_steps} must be from 0 to "
+                f"--train_step={self.train_steps}."
+            )
+        if not 0 < self.learning_rate < float("inf"):
+            raise UsageError(f"--learning_rate={self.learning_rate} must be above 0.")
+        if not 0 <= self.seed < 2**31:
+            raise UsageError(f"--seed={self.seed} must be from 0 to {2**31 - 1}.")
+        if self.init_checkpoint and not checkpoints.exists(self.init_checkpoint):
+            raise UsageError(
+                f"--init_checkpoint={self.init_checkpoint}: there is no such checkpoint "
+                "(give the path without .index)."
+            )
+
+    @property
+    def num_replicas(self):
+        """Replicas that train, which share a global batch."""
+        return self.num_devices if self.strategy_type == "mirror" else 1
+
+    @property
+    def global_batch_size(self):
+        """Examples of one update."""
+        return self.train_batch_size * self.num_replicas
+
+    @property
+    def feature_dir(self):
+        """Folder of the feature files."""
+        return self.cached_dir or self.output_dir
+
+
+class Engine:
+    """Runs one task under one configuration; `train`, `evaluate` and `predict` in any order.
+
+    Args:
+        task: Task.
+        config: FinetuneConfig.
+
+    Raises:
+        UsageError: the devices asked for are not there, or output_dir cannot be made.
+    """
+
+    def __init__(self, task, config):
+        self._task = task
+        self._config = config
+        devices.prepare(config.num_replicas)
+        self._devices = devices.choose(config.device_type, config.num_replicas)
+        if config.num_replicas < config.num_devices:
+            _log.info(
+                "--strategy_type=one uses one device; --num_gpu_cores=%d has no effect.",
+                config.num_devices,
+            )
+        self._predictor = Predictor(task, config.albert_config, self._devices)
+        try:
+            os.makedirs(config.output_dir, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"--output_dir={config.output_dir}: {error.strerror}.") from error
+
+    def train(self, evaluator=None):
+        """Trains up to train_steps, from the latest checkpoint in output_dir if there is one.
+
+        Args:
+            evaluator: Evaluator that is shown each checkpoint as it is saved, or None.
+
+        Raises:
+            Interrupted: Ctrl-C or SIGTERM; a checkpoint has been saved.
+        """
+        config = self._config
+        feature_file = self._cached(self._task.train_split)
+        start = checkpoints.latest(config.output_dir)
+        if start and checkpoints.read_scalar(start, "global_step") >= config.train_steps:
+            _log.info("%s has all %d steps: nothing to train.", start, config.train_steps)
+            return
+        batches_consumed = checkpoints.read_scalar(start, BATCHES_CONSUMED) if start else 0
+        self._announce_training(feature_file, start)
+        progress = ProgressHook(config.train_steps, config.global_batch_size)
+        with StopOnSignal() as stop:
+            listeners = [_EvaluateAfterSave(evaluator, stop)] if evaluator else []
+            self._estimator(init_checkpoint=None if start else config.init_checkpoint).train(
+                lambda: train_dataset(
+                    feature_file,
+                    self._task.feature_spec(),
+                    config.train_batch_size,
+                    config.seed,
+                    num_consumed=batches_consumed * config.global_batch_size,
+                ),
+                hooks=[progress, stop],
+                max_steps=config.train_steps,
+                saving_listeners=listeners,
+            )
+        if evaluator:
+            self._record_speed(evaluator.record, progress)
+        if stop.signal is not None:
+            saved = checkpoints.latest(config.output_dir)
+            raise Interrupted(
+                f"Stopped; saved as {saved}. The same command goes on from there.", stop.signal
+            )
+        if progress.examples_per_second:
+            _log.info("Trained at %.1f examples/s.", progress.examples_per_second)
+
+    def evaluator(self):
+        """Returns the Evaluator of the task's dev splits on the checkpoints in output_dir."""
+        config = self._config
+        feature_files = {split: self._cached(split) for split in self._task.dev_splits}
+        evaluator = Evaluator(
+            self._task, self._predictor, config.output_dir, feature_files, config.eval_batch_size
+        )
+        evaluator.record.add_settings(
+            {
+                "Training batch size": config.train_batch_size,
+                "Global batch size": config.global_batch_size,
+                **self._task.settings(),
+                "Learning rate": config.learning_rate,
+                "Num of GPU cores": config.num_replicas,
+                "Training steps": config.train_steps,
+                "Warmup steps": config.warmup_steps,
+                "Optimizer": config.optimizer,
+                "Seed": config.seed,
+            }
+        )
+        return evaluator
+
+    def evaluate(self, evaluator):
+        """Evaluates every checkpoint in output_dir that has not been.
+
+        Raises:
+            UsageError: there is none, and there never was.
+        """
+        evaluator.evaluate_all()
+        best = evaluator.record.best()
+        if best is None and not checkpoints.saved_steps(self._config.output_dir):
+            raise UsageError(
+                f"--output_dir={self._config.output_dir} holds no checkpoint to evaluate: "
+                "train with --do_train first."
+            )
+        if best:
+            metric = self._task.best_metric
+            _log.info("Best: step %d, %s %.4f.", best["step"], metric, best["metrics"][metric])
+
+    def predict(self):
+        """Writes the task's prediction files from the best checkpoint, or else the latest.
+
+        Raises:
+            UsageError: output_dir holds no checkpoint.
+        """
+        config = self._config
+        checkpoints.finish_keeping(config.output_dir)
+        checkpoint = checkpoints.best(config.output_dir) or checkpoints.latest(config.output_dir)
+        if not checkpoint:
+            raise UsageError(
+                f"--output_dir={config.output_dir} holds no checkpoint to predict with: "
+                "train with --do_train first."
+            )
+        _log.info("Predicting with %s.", checkpoint)
+        predictions = {
+            split: self._predictor.predict(
+                checkpoint, self._cached(split), config.predict_batch_size
+            )
+            for split in self._task.test_splits
+        }
+        for path in self._task.write_predictions(predictions, config.output_dir):
+            _log.info("Wrote %s.", path)
+
+    def _cached(self, split):
+        return cached_features(
+            self._config.feature_dir,
+            f"{self._task.name}_{split}",
+            self._task.fingerprint(split),
+            lambda: self._task.features(split),
+        )
+
+    def _announce_training(self, feature_file, start):
+        config = self._config
+        _log.info(
+            "Training on %s: %d examples, batch %d on each of %d replica(s), %d in all.",
+            ", ".join(self._devices),
+            feature_file.num_features,
+            config.train_batch_size,
+            config.num_replicas,
+            config.global_batch_size,
+        )
+        if start:
+            _log.info("Going on from %s, up to step %d.", start, config.train_steps)
+        elif not config.init_checkpoint:
+            _log.warning(
+                "No --init_checkpoint: training from random weights, which is far worse than "
+                "fine-tuning a pre-trained model."
+            )
+
+    def _record_speed(self, record, progress):
+        seconds = record.setting("Total time", 0.0) + progress.seconds
+        speed = progress.examples_per_second or record.setting("Speed")
+        record.add_settings({"Total time": seconds, "Speed": speed})
+
+    def _estimator(self, init_checkpoint):
+        config = self._config
+        run_config = tf.estimator.RunConfig(
+            model_dir=config.output_dir,
+            tf_random_seed=config.seed,
+            session_config=devices.session_config(self._devices),
+            save_checkpoints_steps=config.save_checkpoints_steps,
+            keep_checkpoint_max=config.keep_checkpoint_max,
+            log_step_count_steps=None,  # ProgressHook does that
+            train_distribute=devices.make_strategy(self._devices, config.all_reduce),
+        )
+        return tf.estimator.Estimator(
+            lambda features, mode: _model_fn(self._task, config, init_checkpoint, features, mode),
+            config=run_config,
+        )
+
+
+class _EvaluateAfterSave(tf.train.CheckpointSaverListener):
+    """Shows the evaluator each checkpoint, unless the run is being stopped."""
+
+    def __init__(self, evaluator, stop):
+        self._evaluator = evaluator
+        self._stop = stop
+
+    def begin(self):
+        self._evaluator.evaluate_all()
+
+    def after_save(self, session, global_step_value):
+        if self._stop.signal is None:
+            self._evaluator.evaluate_all()
+
+
+def _model_fn(task, config, init_checkpoint, features, mode):
+    """Returns the EstimatorSpec of one replica's training step."""
+    batches_consumed = tf.get_variable(
+        BATCHES_CONSUMED,
+        shape=[],
+        dtype=tf.int64,
+        initializer=tf.zeros_initializer(),
+        trainable=False,
+        aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+    )
+    replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+    dropout_seed = tf.stack(
+        [
+            config.seed * _PLACES_PER_BATCH + tf.cast(replica, tf.int64),
+            batches_consumed.read_value() * _PLACES_PER_BATCH,
+        ]
+    )
+    with tf.variable_scope("", custom_getter=_seeded_getter(config.seed)):
+        output = build(
+            task, config.albert_config, features, is_training=True, dropout_seed=dropout_seed
+        )
+    if init_checkpoint:
+        load_pretrained(init_checkpoint, is_first_replica=tf.get_static_value(replica) in (0, None))
+    train_op = custom_optimization.create_optimizer(
+        output.loss,
+        config.learning_rate,
+        config.train_steps,
+        config.warmup_steps,
+        optimizer=config.optimizer,
+    )
+    with tf.control_dependencies([train_op]):
+        train_op = tf.group(batches_consumed.assign_add(1))
+    return tf.estimator.EstimatorSpec(mode, loss=output.loss, train_op=train_op)
+
+
+def _seeded_getter(seed):
+    """Returns a custom getter that makes initial values a function of (seed, variable name).
+
+    TensorFlow's own seeds count the operations of the graph, so the same variable would begin
+    differently with another number of replicas.
+    """
+
+    def getter(next_getter, name, *args, initializer=None, **kwargs):
+        if initializer is not None and "seed" in initializer.get_config():
+            own_seed = zlib.crc32(f"{seed} {name}".encode()) & 0x7FFFFFFF
+            initializer = initializer.from_config(dict(initializer.get_config(), seed=own_seed))
+        return next_getter(name, *args, initializer=initializer, **kwargs)
+
+    return getter
+
+
+def load_pretrained(init_checkpoint, is_first_replica=True):
+    """Makes the trainable variables found in a checkpoint begin with its values, on every replica.
+
+    Raises:
+        UsageError: no variable is found, or one has another shape.
+    """
+    variables = tf.trainable_variables()
+    assignment_map, found = modeling.get_assignment_map_from_checkpoint(variables, init_checkpoint)
+    if not assignment_map:
+        raise UsageError(
+            f"--init_checkpoint={init_checkpoint} holds none of the model's variables, such as "
+            f"{variables[0].op.name}."
+        )
+    stored = dict(tf.train.list_variables(init_checkpoint))
+    for variable in variables:
+        shape = variable.shape.as_list()
+        if variable.op.name in found and stored[variable.op.name] != shape:
+            raise UsageError(
+                f"--init_checkpoint={init_checkpoint}: {variable.op.name} has shape "
+                f"{stored[variable.op.name]}, but the model's is {shape}. "
+                "Does --albert_config_file belong to it?"
+            )
+    tf.train.init_from_checkpoint(init_checkpoint, assignment_map)
+    if is_first_replica:
+        missing = [v.op.name for v in variables if v.op.name not in found]
+        _log.info(
+            "%d of %d variables come from %s.", len(found) // 2, len(variables), init_checkpoint
+        )
+        if missing:
+            _log.info("New variables: %s.", ", ".join(missing))
+
+
+def exit_status(interrupted):
+    """Returns the exit status that shells expect of a process ended by that signal."""
+    return 128 + (interrupted.signal or signal.SIGINT)

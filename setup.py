@@ -1,0 +1,40 @@
+"""Installs the package `albert`; what it needs stands in requirements.txt and nowhere else."""
+
+import pathlib
+
+from setuptools import setup
+
+ROOT = pathlib.Path(__file__).resolve().parent
+
+
+def read_text(name):
+    """Returns the text of a file beside this one; an empty str where there is none."""
+    path = ROOT / name
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
+def read_requirements(name):
+    """Returns a requirements file as a list of str, without comments, blank lines and pip options.
+
+    Raises RuntimeError if that leaves nothing: a package that needs nothing would install, then
+    fail at its first import.
+    """
+    lines = [line.split(" #")[0].strip() for line in read_text(name).splitlines()]
+    requirements = [line for line in lines if line and not line.startswith(("#", "-"))]
+    if not requirements:
+        raise RuntimeError(f"{ROOT / name} is missing or lists no requirement.")
+    return requirements
+
+
+setup(
+    name="albert-multigpu",
+    version="0.1.0",
+    description="Fine-tunes ALBERT on GLUE and SQuAD, on one or many GPUs, with TensorFlow Estimators",
+    long_description=read_text("README.md"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=["albert"],
+    python_requires=">=3.7,!=3.8.*,<3.12",
+    install_requires=read_requirements("requirements.txt"),
+    extras_require={"dev": read_requirements("requirements-dev.txt")},
+)
