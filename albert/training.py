@@ -347,7 +347,9 @@ def _model_fn(task, config, init_checkpoint, features, mode):
     )
     with tf.control_dependencies([train_op]):
         train_op = tf.group(batches_consumed.assign_add(1))
-    return tf.estimator.EstimatorSpec(mode, loss=output.loss, train_op=train_op)
+    # Estimator shows the sum over the replicas: make that the mean of the global batch.
+    shown_loss = output.loss / config.num_replicas
+    return tf.estimator.EstimatorSpec(mode, loss=shown_loss, train_op=train_op)
 
 
 def _seeded_getter(seed):

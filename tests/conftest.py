@@ -3,8 +3,19 @@
 import pathlib
 
 import pytest
+import tensorflow.compat.v1 as tf
+
+from albert import devices, modeling
 
 SHARED_DATA = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data"
+MAX_CPU_REPLICAS = 4
+
+
+@pytest.fixture(scope="session", autouse=True)
+def graph_mode():
+    """Readies TensorFlow once for all tests: graphs, and enough logical CPU devices."""
+    devices.prepare(MAX_CPU_REPLICAS)
+    tf.logging.set_verbosity(tf.logging.ERROR)
 
 
 @pytest.fixture
@@ -13,3 +24,17 @@ def shared_data():
     if not SHARED_DATA.is_dir():
         pytest.skip("needs the real data in ../shared/data")
     return SHARED_DATA
+
+
+@pytest.fixture
+def tiny_config():
+    """Returns an AlbertConfig of 2 layers and hidden size 16, without dropout."""
+    return modeling.AlbertConfig(
+        vocab_size=50,
+        embedding_size=8,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=64,
+    )
