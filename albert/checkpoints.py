@@ -10,6 +10,7 @@ from albert import files
 
 BEST = "model.ckpt-best"
 _INCOMING = ".incoming-best"
+_OUTGOING = ".outgoing-best.index"
 
 
 def prefix(path):
@@ -63,6 +64,7 @@ def keep_as_best(path):
     file; if that is cut short, there is none until `finish_keeping` has been called.
     """
     output_dir = os.path.dirname(path)
+    finish_keeping(output_dir)
     # The index comes last: once its copy is there, the copies are whole.
     for file in files_of(path):
         with files.replacing(os.path.join(output_dir, _INCOMING + file[len(path) :])) as copy:
@@ -84,22 +86,25 @@ def finish_keeping(output_dir):
         for file in incoming:
             os.remove(os.path.join(output_dir, file))
         return
-    best_index = os.path.join(output_dir, BEST + ".index")
-    if os.path.exists(best_index):
-        os.remove(best_index)
-    _remove_other_shards(output_dir, incoming)
+    _remove_best(output_dir)
     for file in sorted(incoming, key=_index_last):
         target = os.path.join(output_dir, BEST + file[len(_INCOMING) :])
         os.replace(os.path.join(output_dir, file), target)
 
 
-def _remove_other_shards(output_dir, incoming):
-    """Removes files of the old best checkpoint that no incoming file will replace."""
-    endings = {file[len(_INCOMING) :] for file in incoming}
-    for file in os.listdir(output_dir):
-        is_best = prefix(file) == BEST and file != BEST
-        if is_best and file[len(BEST) :] not in endings:
-            os.remove(os.path.join(output_dir, file))
+def _remove_best(output_dir):
+    """Removes the old best checkpoint, if there is one, also if that was cut short before.
+
+    Its index, under another name, says so: the files of a new best one look the same.
+    """
+    best_path = os.path.join(output_dir, BEST)
+    outgoing = os.path.join(output_dir, _OUTGOING)
+    if exists(best_path):
+        os.replace(best_path + ".index", outgoing)
+    if os.path.exists(outgoing):
+        for file in files_of(best_path):
+            os.remove(file)
+        os.remove(outgoing)
 
 
 def _index_last(file):
