@@ -350,12 +350,12 @@ def gelu(x):
 def get_activation(activation_string):
     """Returns the function of that name: gelu, relu or tanh; None for linear, "" and None.
 
-    What is not a string is taken for a function and returned. Raises UsageError for other names.
+    A function is returned as it is. Raises UsageError for anything else.
     """
-    if activation_string and not isinstance(activation_string, str):
+    if callable(activation_string):
         return activation_string
     activations = {"linear": None, "": None, "relu": tf.nn.relu, "gelu": gelu, "tanh": tf.tanh}
-    name = (activation_string or "").lower()
+    name = "" if activation_string is None else str(activation_string).lower()
     if name not in activations:
         raise UsageError(
             f"hidden_act must be gelu, relu, tanh or linear, not {activation_string!r}."
