@@ -1,7 +1,6 @@
 """GLUE tasks as rows of a table, and the classification head they share."""
 
 import dataclasses
-import functools
 import os
 from typing import Callable, Optional, Tuple
 
@@ -123,13 +122,13 @@ class GlueTask(Task):
         self._max_seq_length = max_seq_length
         self._classifier_dropout_prob = classifier_dropout_prob
         self.best_metric = self._row.best_metric
+        self._examples = {}
 
     @property
     def is_regression(self):
         """Whether the label is a float."""
         return self._row.labels is None
 
-    @functools.lru_cache(maxsize=None)  # noqa: B019 - there is one task a process
     def examples(self, split):
         """Returns the InputExamples of a split, in the order of the file.
 
@@ -137,6 +136,11 @@ class GlueTask(Task):
             UsageError: the file is missing or empty, or a row has too few columns or an unknown
                 label.
         """
+        if split not in self._examples:
+            self._examples[split] = self._read_examples(split)
+        return self._examples[split]
+
+    def _read_examples(self, split):
         row, path = self._row, self._path(split)
         is_test = split in self.test_splits
         columns = (

@@ -6,7 +6,6 @@ The only module that knows Estimator.
 import dataclasses
 import logging
 import os
-import signal
 import zlib
 from typing import Optional
 
@@ -402,4 +401,4 @@ def load_pretrained(init_checkpoint, is_first_replica=True):
 
 def exit_status(interrupted):
     """Returns the exit status that shells expect of a process ended by that signal."""
-    return 128 + (interrupted.signal or signal.SIGINT)
+    return 128 + interrupted.signal
