@@ -101,6 +101,8 @@ def _make_cached(path, fingerprint, features):
             for feature in features:
                 writer.write(_serialize(feature))
                 num_features += 1
+        if not num_features:
+            raise UsageError(f"There are no examples to make {os.path.basename(path)} of.")
         sidecar = {
             "fingerprint": fingerprint,
             "num_features": num_features,
