@@ -131,7 +131,8 @@ def _serialize(feature):
             stored.float_list.value.extend(values)
         else:
             stored.int64_list.value.extend(values)
-    return example.SerializeToString()
+    # A map's order is otherwise up to the process.
+    return example.SerializeToString(deterministic=True)
 
 
 def train_dataset(feature_file, spec, batch_size, seed, num_consumed=0):
