@@ -84,6 +84,19 @@ def make_strategy(devices, all_reduce):
     return tf.distribute.MirroredStrategy(list(devices), cross_device_ops=reduction)
 
 
+def without_autotuning(dataset):
+    """Returns the tf.data.Dataset with its buffers and threads as written.
+
+    On TensorFlow 2.15 the thread that tunes them keeps a whole core busy beside training, and
+    closing a session waits for it, for a minute and more.
+    """
+    if not IS_TF2:
+        return dataset
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
+
+
 def session_config(devices):
     """Returns the ConfigProto for sessions on these devices.
 

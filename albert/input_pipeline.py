@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import tensorflow.compat.v1 as tf
 
-from albert import files
+from albert import devices, files
 from albert.errors import UsageError
 
 FORMAT_VERSION = 1
@@ -159,14 +159,20 @@ def train_dataset(feature_file, spec, batch_size, seed, num_consumed=0):
 
     records = tf.data.Dataset.range(first_epoch, 1 << 62).flat_map(shuffled).skip(num_skipped)
     batches = records.batch(batch_size, drop_remainder=True)
-    return batches.map(lambda batch: _parse(batch, spec), num_parallel_calls=2).prefetch(2)
+    return _parsed(batches, spec)
+
+
+def _parsed(batches, spec):
+    """Returns the dataset of parsed batches, from one of serialized features [batch]."""
+    parsed = batches.map(lambda batch: _parse(batch, spec), num_parallel_calls=2).prefetch(2)
+    return devices.without_autotuning(parsed)
 
 
 def read_batches(feature_file, spec, batch_size):
     """Yields all features of a file in order, in batches {name: NumPy array}; the last is short."""
     with tf.Graph().as_default() as graph:
         records = tf.data.TFRecordDataset(feature_file.path).batch(batch_size)
-        batches = records.map(lambda batch: _parse(batch, spec), num_parallel_calls=2).prefetch(2)
+        batches = _parsed(records, spec)
         next_batch = tf.data.make_one_shot_iterator(batches).get_next()
     # Only the host reads: this session must not claim the memory of the GPUs. It is nobody's
     # default, since the generator may be resumed by another thread.
