@@ -36,27 +36,28 @@ class ProgressHook(tf.train.SessionRunHook):
     def begin(self):
         # What Estimator reports: the mean over the replicas.
         self._loss = tf.get_collection(tf.GraphKeys.LOSSES)[-1]
-        self._step = tf.train.get_global_step()
+        self._global_step = tf.train.get_global_step()
 
     def after_create_session(self, session, coord):
         del coord
         self._num_timed = 0
         self._timed_seconds = 0.0
         self._last_line = time.monotonic()
+        # Counted here: fetched beside the update, global_step may be the one before or after it.
+        self._step = int(session.run(self._global_step))
         if sys.stderr.isatty():
-            step = session.run(self._step)
             self._bar = tqdm.tqdm(
-                total=self._train_steps, initial=step, unit="step", dynamic_ncols=True
+                total=self._train_steps, initial=self._step, unit="step", dynamic_ncols=True
             )
 
     def before_run(self, run_context):
         del run_context
         self._started = time.monotonic()
-        return tf.train.SessionRunArgs([self._loss, self._step])
+        return tf.train.SessionRunArgs(self._loss)
 
     def after_run(self, run_context, run_values):
         del run_context
-        loss, step = run_values.results
+        self._step += 1
         seconds = time.monotonic() - self._started
         self.seconds += seconds
         if self._num_timed:
@@ -65,14 +66,14 @@ class ProgressHook(tf.train.SessionRunHook):
                 self._num_timed * self._examples_per_step / max(self._timed_seconds, 1e-9)
             )
         self._num_timed += 1
-        self._show(step, loss)
+        self._show(run_values.results)
 
     def end(self, session):
         del session
         if self._bar:
             self._bar.close()
 
-    def _show(self, step, loss):
+    def _show(self, loss):
         speed = self.examples_per_second or 0.0
         if self._bar:
             self._bar.set_postfix_str(f"loss {loss:.4f}, {speed:.1f} examples/s", refresh=False)
@@ -80,7 +81,11 @@ class ProgressHook(tf.train.SessionRunHook):
         elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
             _log.info(
-                "Step %d of %d: loss %.4f, %.1f examples/s.", step, self._train_steps, loss, speed
+                "Step %d of %d: loss %.4f, %.1f examples/s.",
+                self._step,
+                self._train_steps,
+                loss,
+                speed,
             )
 
 
