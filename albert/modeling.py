@@ -108,6 +108,10 @@ class AlbertConfig:
             value = getattr(self, key)
             if not isinstance(value, int) or value < 1:
                 raise UsageError(f"{key} must be a positive integer, not {value!r}.")
+        for key in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
+            value = getattr(self, key)
+            if not isinstance(value, (int, float)) or not 0 <= value < 1:
+                raise UsageError(f"{key} must be from 0 to below 1, not {value!r}.")
         if self.hidden_size % self.num_attention_heads:
             raise UsageError(
                 f"hidden_size {self.hidden_size} is not a multiple of "

@@ -24,9 +24,19 @@ def define_flags():
     flags.DEFINE_integer("train_step", 1000, "Updates to train for.")
     flags.DEFINE_integer("warmup_step", 0, "Updates of linear learning rate warm-up.")
     flags.DEFINE_float(
-        "albert_dropout_prob", 0.0, "Dropout inside ALBERT, in place of the configuration's."
+        "albert_dropout_prob",
+        0.0,
+        "Dropout inside ALBERT, in place of the configuration's.",
+        lower_bound=0.0,
+        upper_bound=0.99,
     )
-    flags.DEFINE_float("classifier_dropout_prob", 0.1, "Dropout before the classifier.")
+    flags.DEFINE_float(
+        "classifier_dropout_prob",
+        0.1,
+        "Dropout before the classifier.",
+        lower_bound=0.0,
+        upper_bound=0.99,
+    )
 
 
 def make_task(albert_config):

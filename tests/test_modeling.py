@@ -817,6 +817,13 @@ def test_heads_that_do_not_divide_the_hidden_size_are_refused(tmp_path):
     assert "hidden_size 16 is not a multiple of num_attention_heads 3." in message
 
 
+@pytest.mark.parametrize("value", [1.0, -0.1, "0.1"])
+@pytest.mark.parametrize("key", ["hidden_dropout_prob", "attention_probs_dropout_prob"])
+def test_dropout_rate_that_is_no_probability_below_1_is_refused(key, value):
+    with pytest.raises(UsageError, match=f"{key} must be from 0 to below 1, not {value!r}"):
+        modeling.AlbertConfig.from_dict({"vocab_size": 5, key: value})
+
+
 @pytest.mark.parametrize("activation", ["swish", 5])
 def test_config_with_an_unknown_activation_is_refused(tmp_path, activation):
     path = write_json(tmp_path / "config.json", json.dumps(dict(TINY, hidden_act=activation)))
