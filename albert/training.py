@@ -166,7 +166,10 @@ class Engine:
         progress = ProgressHook(config.train_steps, config.global_batch_size)
         with StopOnSignal() as stop:
             listeners = [_EvaluateAfterSave(evaluator, stop)] if evaluator else []
-            self._estimator(init_checkpoint=None if start else config.init_checkpoint).train(
+            estimator = self._estimator(None if start else config.init_checkpoint)
+            # AutoGraph would convert model_fn (there is nothing to convert) and put its own
+            # paragraph in place of the message of a UsageError raised there.
+            tf.autograph.experimental.do_not_convert(estimator.train)(
                 lambda: train_dataset(
                     feature_file,
                     self._task.feature_spec(),
