@@ -1,0 +1,50 @@
+"""Runs command lines of the classifier one after another in one process, as if each had its own.
+
+Starting TensorFlow takes seconds, so tests of many short commands share a process:
+`python run_in_process.py <commands.json`, where the file holds {name: list of arguments}. Prints
+{name: {"status": exit status, "stderr": text}} as JSON.
+"""
+
+import contextlib
+import io
+import json
+import logging
+import sys
+import traceback
+
+from albert import quiet
+
+if __name__ == "__main__":
+    quiet.quiet_tensorflow()
+
+from absl import flags
+
+from albert import common_flags, devices
+from albert import run_multigpus_classifier as runner
+
+PROGRAM = runner.__file__
+
+
+def run(arguments):
+    """Returns the exit status and what is written to stderr; status None after an exception."""
+    for name in flags.FLAGS:
+        flags.FLAGS[name].unparse()
+    flags.FLAGS.unparse_flags()
+    logging.getLogger("albert").handlers.clear()
+    sys.argv = [PROGRAM, *arguments]
+    status = None
+    with contextlib.redirect_stderr(io.StringIO()) as stderr:
+        try:
+            common_flags.run(runner.main)
+        except SystemExit as stop:
+            status = stop.code or 0
+        except Exception:
+            traceback.print_exc()
+    return {"status": status, "stderr": stderr.getvalue()}
+
+
+if __name__ == "__main__":
+    devices.prepare(2)
+    runner.define_flags()
+    commands = json.load(sys.stdin)
+    print(json.dumps({name: run(arguments) for name, arguments in commands.items()}))

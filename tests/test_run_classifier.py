@@ -1,0 +1,627 @@
+"""End-to-end tests of albert.run_multigpus_classifier: what a user types, reads and finds on disk.
+
+Runs are expensive (TensorFlow starts, graphs are built), so module-scoped fixtures run a few full
+ones and the tests look at what they left.
+"""
+
+import json
+import os
+import pathlib
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from albert import classifier_utils, modeling, results, tokenization, training
+
+pytestmark = pytest.mark.slow
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
+RUNNER = ("-m", "albert.run_multigpus_classifier")
+RUN_AND_SIGNAL = str(REPOSITORY / "tests" / "run_and_signal.py")
+RUN_IN_PROCESS = str(REPOSITORY / "tests" / "run_in_process.py")
+
+GOOD = ("good", "great", "fine", "warm", "funny")
+BAD = ("bad", "dull", "weak", "cold", "slow")
+OTHER = ("the", "film", "story", "plot", "cast", "is", "was", "feels", "very", "and", "quite", "it")
+VOCABULARY = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *GOOD, *BAD, *OTHER)
+NUM_TRAIN, NUM_DEV, NUM_TEST = 200, 33, 41  # neither a multiple of a batch
+
+OUR_LINE = re.compile(r"\d\d:\d\d:\d\d ")
+
+
+def sentences(num_sentences, seed):
+    """Returns (text, label) pairs of 3 to 12 words."""
+    generator = random.Random(seed)
+    found = []
+    for _ in range(num_sentences):
+        label = generator.randrange(2)
+        words = generator.choices(OTHER, k=generator.randint(2, 11))
+        words.insert(generator.randint(0, len(words)), generator.choice((BAD, GOOD)[label]))
+        found.append((" ".join(words), label))
+    return found
+
+
+def write_rows(path, rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join("\t".join(map(str, row)) + "\n" for row in rows), encoding="utf-8")
+
+
+def write_sst2(data_dir):
+    folder = data_dir / "SST-2"
+    for split, size in (("train", NUM_TRAIN), ("dev", NUM_DEV)):
+        write_rows(folder / f"{split}.tsv", [("sentence", "label"), *sentences(size, split)])
+    texts = [text for text, _ in sentences(NUM_TEST, "test")]
+    write_rows(folder / "test.tsv", [("index", "sentence"), *enumerate(texts)])
+
+
+def write_stsb(data_dir):
+    def rows(split, size):
+        pairs = zip(sentences(size, split + "a"), sentences(size, split + "b"))
+        for number, ((text_a, label_a), (text_b, label_b)) in enumerate(pairs):
+            score = 4.2 if label_a == label_b else 0.8
+            yield (number, *["-"] * 6, text_a, text_b, score)
+
+    header = [("index", *"bcdefg", "sentence1", "sentence2", "score")]
+    for split, size in (("train", 60), ("dev", NUM_DEV)):
+        write_rows(data_dir / "STS-B" / f"{split}.tsv", [*header, *rows(split, size)])
+    test = [row[:-1] for row in [*header, *rows("test", NUM_TEST)]]
+    write_rows(data_dir / "STS-B" / "test.tsv", test)
+
+
+def write_cola(data_dir):
+    for split, size in (("train", 60), ("dev", NUM_DEV)):
+        rows = [("src", label, "", text) for text, label in sentences(size, split)]
+        write_rows(data_dir / "CoLA" / f"{split}.tsv", rows)
+    texts = [text for text, _ in sentences(NUM_TEST, "test")]
+    write_rows(data_dir / "CoLA" / "test.tsv", [("index", "sentence"), *enumerate(texts)])
+
+
+def write_config(path, **changes):
+    sizes = {
+        "vocab_size": len(VOCABULARY),
+        "embedding_size": 8,
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+        "max_position_embeddings": 64,
+    }
+    config = modeling.AlbertConfig(**dict(sizes, **changes))
+    path.write_text(config.to_json_string(), encoding="utf-8")
+
+
+def command(root, *switches, **changes):
+    """Returns the arguments of a run on root's data; a flag changed to None is left out."""
+    values = {
+        "data_dir": root / "data",
+        "task_name": "sst-2",
+        "albert_config_file": root / "albert_config.json",
+        "vocab_file": root / "vocab.txt",
+        "output_dir": root / "output",
+        "max_seq_length": 64,
+        "train_batch_size": 4,
+        "train_step": 12,
+        "save_checkpoints_steps": 5,
+        "learning_rate": 0.001,
+        "albert_dropout_prob": 0.1,
+        "classifier_dropout_prob": 0.1,
+        "num_gpu_cores": 2,
+        "device_type": "cpu",
+    }
+    values.update(changes)
+    return [
+        *(f"--{name}={value}" for name, value in values.items() if value is not None),
+        *(f"--{switch}" for switch in switches),
+    ]
+
+
+def start(program, arguments, cwd=REPOSITORY, **more):
+    """Returns the finished process of `python program arguments`."""
+    environment = {
+        name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"
+    }
+    environment["PYTHONPATH"] = str(REPOSITORY)
+    return subprocess.run(
+        [sys.executable, *program, *arguments],
+        cwd=str(cwd),
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        **more,
+    )
+
+
+def run_in_process(commands):
+    """Returns {name: {"status": ..., "stderr": ...}} of {name: arguments}, run in one process."""
+    finished = start([RUN_IN_PROCESS], [], input=json.dumps(commands))
+    assert finished.returncode == 0, finished.stderr
+    return json.loads(finished.stdout)
+
+
+def checkpoint_values(path):
+    """Returns {name: array} of all variables in a checkpoint."""
+    reader = tf.train.load_checkpoint(str(path))
+    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+
+
+def lines_of(path):
+    return path.read_text(encoding="utf-8").splitlines()
+
+
+def foreign_lines(stderr):
+    """Returns the lines that are not of our log."""
+    return [line for line in stderr.splitlines() if not OUR_LINE.match(line)]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Returns a folder that holds data, vocabularies and configurations."""
+    folder = tmp_path_factory.mktemp("classifier")
+    for write_task in (write_sst2, write_stsb, write_cola):
+        write_task(folder / "data")
+    (folder / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n", encoding="utf-8")
+    (folder / "long_vocab.txt").write_text(
+        "\n".join([*VOCABULARY, "surplus"]) + "\n", encoding="utf-8"
+    )
+    (folder / "broken.json").write_text('{"vocab_size": 27,', encoding="utf-8")
+    write_config(folder / "albert_config.json")
+    write_config(folder / "wide_config.json", hidden_size=32)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def full_run(root):
+    """Returns the process that trained, evaluated and predicted from a folder of its own."""
+    elsewhere = root / "elsewhere"
+    elsewhere.mkdir()
+    return start(RUNNER, command(root, "do_train", "do_eval", "do_predict"), cwd=elsewhere)
+
+
+@pytest.fixture(scope="module")
+def output(root, full_run):
+    """Returns output_dir of the full run."""
+    assert full_run.returncode == 0, full_run.stderr
+    return root / "output"
+
+
+@pytest.fixture(scope="module")
+def stopped_runs(root):
+    """Returns the processes of one command that was killed, stopped twice, and then left alone."""
+    arguments = command(root, "do_train", "do_eval", output_dir=root / "stopped")
+    runs = {}
+    for step, number in ((8, signal.SIGKILL), (7, signal.SIGINT), (9, signal.SIGTERM)):
+        runs[number] = start([RUN_AND_SIGNAL, str(step), str(int(number))], arguments)
+        runs[number].checkpoints = {path.stem for path in (root / "stopped").glob("*.index")}
+    runs["finished"] = start(RUNNER, arguments)
+    return runs
+
+
+def test_full_run_is_silent_but_for_our_log(full_run):
+    assert full_run.returncode == 0, full_run.stderr
+    assert full_run.stdout == ""
+    assert foreign_lines(full_run.stderr) == []
+
+
+def test_full_run_logs_local_and_global_batch(full_run):
+    assert "200 examples, batch 4 on each of 2 replica(s), 8 in all." in full_run.stderr
+
+
+def test_full_run_from_scratch_warns(full_run):
+    assert "No --init_checkpoint: training from random weights" in full_run.stderr
+
+
+def test_full_run_writes_nothing_into_the_working_directory(root, output):
+    assert list((root / "elsewhere").iterdir()) == []
+
+
+def test_full_run_leaves_the_files_of_the_design_and_nothing_half_written(output):
+    names = {path.name for path in output.iterdir()}
+    for step in ("0", "5", "10", "12", "best"):
+        for ending in ("index", "data-00000-of-00001"):
+            names.remove(f"model.ckpt-{step}.{ending}")
+        names.remove(f"model.ckpt-{step}.meta")
+    names -= {"checkpoint", "graph.pbtxt", "eval"}
+    names -= {"eval_results.txt", "eval_results.json"}
+    names -= {"test_results.tsv", "submit_results.tsv", "SST-2.tsv"}
+    rest = sorted(re.sub(r"_[0-9a-f]{16}\.", "_HASH.", name) for name in names)
+    assert rest[0].startswith("events.out.tfevents.")
+    assert rest[1:] == [
+        f"sst-2_{split}_HASH.tf_record{ending}"
+        for split in ("dev", "test", "train")
+        for ending in ("", ".json")
+    ]
+
+
+def test_eval_results_keep_the_lines_of_the_original(output):
+    lines = lines_of(output / "eval_results.txt")
+    assert lines[0] == "===== Hyperparameters ====="
+    assert "Training batch size: 4" in lines
+    assert lines.count("===== Evaluation =====") == 3
+    assert [line for line in lines if line.startswith("global_step")] == [
+        "global_step = 5",
+        "global_step = 10",
+        "global_step = 12",
+    ]
+    for name in ("eval_accuracy", "eval_loss", "best"):
+        values = [float(line.split(" = ")[1]) for line in lines if line.startswith(f"{name} = ")]
+        assert len(values) == 3 and np.all(np.isfinite(values))
+    first = output / "model.ckpt-5.index"
+    assert f"saved {first} to {output / 'model.ckpt-best.index'}" in lines
+
+
+def test_eval_results_for_programs_name_the_best_step(output):
+    stored = json.loads((output / "eval_results.json").read_text(encoding="utf-8"))
+    scores = {row["step"]: row["metrics"]["accuracy"] for row in stored["evaluations"]}
+    assert list(scores) == [5, 10, 12]
+    best = stored["best"]
+    assert scores[best["step"]] == best["metrics"]["accuracy"] == max(scores.values())
+    # In steps of one example: no example is lost or counted twice.
+    assert all(abs(score * NUM_DEV - round(score * NUM_DEV)) < 1e-9 for score in scores.values())
+    assert checkpoint_values(output / "model.ckpt-best")["global_step"] == best["step"]
+    assert stored["settings"]["Global batch size"] == 8
+    assert stored["settings"]["Speed"] > 0
+
+
+def test_evaluation_metrics_are_tensorboard_events(output):
+    (events,) = (output / "eval").glob("events*")
+    logged = {
+        (event.step, value.tag)
+        for event in tf.train.summary_iterator(str(events))
+        for value in event.summary.value
+    }
+    expected = {"eval/accuracy", "eval/loss"}
+    assert logged == {(step, tag) for step in (5, 10, 12) for tag in expected}
+
+
+def test_test_predictions_are_complete_and_agree(output):
+    probabilities = np.loadtxt(str(output / "test_results.tsv"), delimiter="\t")
+    assert probabilities.shape == (NUM_TEST, 2)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, atol=1e-5)
+    expected = ["index\tprediction"]
+    expected += [f"{index}\t{row.argmax()}" for index, row in enumerate(probabilities)]
+    assert lines_of(output / "SST-2.tsv") == expected
+    assert lines_of(output / "submit_results.tsv") == expected
+
+
+def test_killed_run_leaves_its_last_checkpoint(stopped_runs):
+    killed = stopped_runs[signal.SIGKILL]
+    assert killed.returncode == -signal.SIGKILL
+    assert "model.ckpt-5" in killed.checkpoints
+    assert not killed.checkpoints & {"model.ckpt-8", "model.ckpt-10"}
+
+
+@pytest.mark.parametrize(
+    "number, status, start_step, saved_step",
+    [(signal.SIGINT, 130, 5, 7), (signal.SIGTERM, 143, 7, 9)],
+    ids=["ctrl-c", "sigterm"],
+)
+def test_stopped_run_saves_and_says_how_to_go_on(
+    root, stopped_runs, number, status, start_step, saved_step
+):
+    stopped = stopped_runs[number]
+    folder = root / "stopped"
+    assert stopped.returncode == status, stopped.stderr
+    assert f"Going on from {folder}/model.ckpt-{start_step}, up to step 12." in stopped.stderr
+    assert stopped.stderr.splitlines()[-1].endswith(
+        f"Stopped; saved as {folder}/model.ckpt-{saved_step}. The same command goes on from there."
+    )
+    assert foreign_lines(stopped.stderr) == []
+    assert f"model.ckpt-{saved_step}" in stopped.checkpoints
+
+
+def test_resumed_run_ends_bit_for_bit_like_one_never_stopped(root, output, stopped_runs):
+    finished = stopped_runs["finished"]
+    assert finished.returncode == 0, finished.stderr
+    assert f"Going on from {root / 'stopped'}/model.ckpt-9, up to step 12." in finished.stderr
+    expected = checkpoint_values(output / "model.ckpt-12")
+    actual = checkpoint_values(root / "stopped" / "model.ckpt-12")
+    assert expected["batches_consumed"] == expected["global_step"] == 12
+    assert {"output_weights/adam_m", "output_weights/adam_v"} < set(expected)
+    assert sorted(actual) == sorted(expected)
+    different = [name for name in expected if not np.array_equal(actual[name], expected[name])]
+    assert different == []
+
+
+def test_resumed_run_evaluates_every_checkpoint_once(root, stopped_runs):
+    stored = json.loads((root / "stopped" / "eval_results.json").read_text(encoding="utf-8"))
+    assert [row["step"] for row in stored["evaluations"]] == [5, 7, 9, 12]
+    shown = "".join(run.stderr for run in stopped_runs.values())
+    assert sorted(map(int, re.findall(r"Evaluating step (\d+)\.", shown))) == [5, 7, 9, 12]
+
+
+def without(folder, *patterns):
+    """Removes the files that match."""
+    for pattern in patterns:
+        for path in folder.glob(pattern):
+            path.unlink()
+
+
+# name: (changes of the flags, switches, what the one line says). {root} is filled in.
+MISTAKES = {
+    "unknown flag": ({"colour": "red"}, ["do_train"], "Unknown command line flag 'colour'"),
+    "misspelt flag": ({}, ["do_trian"], "'do_trian'. Did you mean: do_train ?"),
+    "bad number": ({"train_step": "ten"}, ["do_train"], "--train_step=ten"),
+    "bad choice": ({"optimizer": "sgd"}, ["do_train"], "--optimizer=sgd"),
+    "nothing to do": ({}, [], "Give at least one of --do_train, --do_eval and --do_predict."),
+    "tpu": ({"use_tpu": True}, ["do_train"], "google-research/albert"),
+    "no output_dir": ({"output_dir": None}, ["do_train"], "--output_dir is required."),
+    "no data_dir": ({"data_dir": None}, ["do_train"], "--data_dir is required."),
+    "no task_name": ({"task_name": None}, ["do_train"], "--task_name is required."),
+    "no config": (
+        {"albert_config_file": None},
+        ["do_train"],
+        "--albert_config_file is required.",
+    ),
+    "no vocabulary": ({"vocab_file": None}, ["do_train"], "--vocab_file is needed"),
+    "missing config": (
+        {"albert_config_file": "{root}/none.json"},
+        ["do_train"],
+        "{root}/none.json",
+    ),
+    "broken config": (
+        {"albert_config_file": "{root}/broken.json"},
+        ["do_train"],
+        "{root}/broken.json",
+    ),
+    "missing vocabulary": ({"vocab_file": "{root}/none.txt"}, ["do_train"], "{root}/none.txt"),
+    "unknown task": (
+        {"task_name": "snli"},
+        ["do_train"],
+        "--task_name=snli is unknown; it must be one of cola",
+    ),
+    "too long": (
+        {"max_seq_length": 65},
+        ["do_train"],
+        "--max_seq_length=65 must be from 1 to 64, the positions of the model.",
+    ),
+    "vocabulary of another model": (
+        {"vocab_file": "{root}/long_vocab.txt"},
+        ["do_train"],
+        "28 tokens, but --albert_config_file={root}/albert_config.json says vocab_size 27.",
+    ),
+    "too many warm-up steps": (
+        {"warmup_step": 13},
+        ["do_train"],
+        "--warmup_step=13 must be from 0 to --train_step=12.",
+    ),
+    "missing data": (
+        {"data_dir": "{root}/no_data"},
+        ["do_train"],
+        "{root}/no_data/SST-2/train.tsv: No such file or directory. Is --data_dir right?",
+    ),
+    "too many GPUs": (
+        {"num_gpu_cores": 99, "device_type": "gpu"},
+        ["do_train"],
+        "--num_gpu_cores=99, but TensorFlow sees",
+    ),
+    "NCCL without GPUs": ({"all_reduce": "nccl"}, ["do_train"], "--all_reduce=nccl needs GPUs"),
+    "missing init checkpoint": (
+        {"init_checkpoint": "{root}/none.ckpt"},
+        ["do_train"],
+        "--init_checkpoint={root}/none.ckpt: there is no such checkpoint",
+    ),
+    "init checkpoint of another program": (
+        {"init_checkpoint": "{root}/foreign.ckpt"},
+        ["do_train"],
+        "--init_checkpoint={root}/foreign.ckpt holds none of the model's variables",
+    ),
+    "init checkpoint of another size": (
+        {
+            "init_checkpoint": "{root}/output/model.ckpt-12",
+            "albert_config_file": "{root}/wide_config.json",
+        },
+        ["do_train"],
+        "Does --albert_config_file belong to it?",
+    ),
+    "nothing to evaluate": ({}, ["do_eval"], "holds no checkpoint to evaluate"),
+    "nothing to predict with": ({}, ["do_predict"], "holds no checkpoint to predict with"),
+    "output_dir is a file": (
+        {"output_dir": "{root}/vocab.txt"},
+        ["do_train"],
+        "--output_dir={root}/vocab.txt: ",
+    ),
+}
+
+
+def mistaken_command(root, name):
+    changes, switches, _ = MISTAKES[name]
+    folder = root / "mistakes" / name.replace(" ", "_")
+    filled = {
+        flag: value.format(root=root) if isinstance(value, str) else value
+        for flag, value in changes.items()
+    }
+    return command(root, *switches, **dict({"output_dir": folder}, **filled))
+
+
+def write_foreign_checkpoint(path):
+    with tf.Graph().as_default(), tf.Session() as session:
+        variable = tf.get_variable("foreign", [3])
+        session.run(variable.initializer)
+        tf.train.Saver().save(session, str(path), write_state=False)
+
+
+@pytest.fixture(scope="module")
+def short_runs(root, output):
+    """Returns what commands that need no training of ours did: mistakes, and repeated parts."""
+    write_foreign_checkpoint(root / "foreign.ckpt")
+    commands = {name: mistaken_command(root, name) for name in MISTAKES}
+    commands["positional argument"] = [*command(root, "do_train"), "extra"]
+    for name in ("predicted", "evaluated", "repeated"):
+        shutil.copytree(str(output), str(root / name))
+    without(root / "predicted", "*_train_*", "*_dev_*", "*.tsv", "eval_results.*")
+    without(root / "evaluated", "eval_results.*", "model.ckpt-best.*")
+    (root / "test_data" / "SST-2").mkdir(parents=True)
+    (root / "dev_data" / "SST-2").mkdir(parents=True)
+    for split in ("test", "dev"):
+        shutil.copy(
+            str(root / "data" / "SST-2" / f"{split}.tsv"),
+            str(root / f"{split}_data" / "SST-2" / f"{split}.tsv"),
+        )
+    commands["predict"] = command(
+        root,
+        "do_predict",
+        data_dir=root / "test_data",
+        output_dir=root / "predicted",
+        num_gpu_cores=1,
+        predict_batch_size=16,
+    )
+    commands["evaluate"] = command(
+        root, "do_eval", data_dir=root / "dev_data", output_dir=root / "evaluated"
+    )
+    commands["repeat"] = command(root, "do_train", "do_eval", output_dir=root / "repeated")
+    for task, init_checkpoint in (("sts-b", None), ("cola", output / "model.ckpt-12.index")):
+        commands[task] = command(
+            root,
+            *("do_train", "do_eval", "do_predict"),
+            task_name=task,
+            output_dir=root / task,
+            init_checkpoint=init_checkpoint,
+            train_step=2,
+            num_gpu_cores=1,
+        )
+    return run_in_process(commands)
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistake_ends_in_one_line_and_status_1(root, short_runs, name):
+    run = short_runs[name]
+    assert run["status"] == 1, run["stderr"]
+    (message,) = foreign_lines(run["stderr"])
+    assert run["stderr"].endswith(message + "\n")
+    assert message.startswith("run_multigpus_classifier.py: ")
+    assert MISTAKES[name][2].format(root=root) in message
+
+
+def test_positional_argument_is_refused(short_runs):
+    run = short_runs["positional argument"]
+    assert run["status"] == 1
+    assert run["stderr"] == (
+        "run_multigpus_classifier.py: Unexpected argument 'extra'; "
+        "flags are written --name=value.\n"
+    )
+
+
+@pytest.mark.parametrize("name", ["misspelt flag", "init checkpoint of another program"])
+def test_mistake_looks_the_same_in_a_process_of_its_own(root, short_runs, name):
+    process = start(RUNNER, mistaken_command(root, name))
+    assert process.returncode == 1
+    assert process.stdout == ""
+    assert foreign_lines(process.stderr) == foreign_lines(short_runs[name]["stderr"])
+
+
+def test_predicting_needs_neither_train_nor_dev_data(root, output, short_runs):
+    assert short_runs["predict"]["status"] == 0, short_runs["predict"]["stderr"]
+    for name in ("submit_results.tsv", "SST-2.tsv"):
+        assert lines_of(root / "predicted" / name) == lines_of(output / name)
+    np.testing.assert_allclose(
+        np.loadtxt(str(root / "predicted" / "test_results.tsv")),
+        np.loadtxt(str(output / "test_results.tsv")),
+        atol=1e-5,
+    )
+
+
+def test_evaluating_alone_gives_what_evaluation_in_training_gave(root, output, short_runs):
+    assert short_runs["evaluate"]["status"] == 0, short_runs["evaluate"]["stderr"]
+    first, second = (
+        json.loads((folder / "eval_results.json").read_text(encoding="utf-8"))
+        for folder in (output, root / "evaluated")
+    )
+    assert second["best"]["step"] == first["best"]["step"]
+    assert [row["step"] for row in second["evaluations"]] == [5, 10, 12]
+    for was, now in zip(first["evaluations"], second["evaluations"]):
+        assert now["metrics"] == pytest.approx(was["metrics"], abs=1e-5)
+    assert (root / "evaluated" / "model.ckpt-best.index").exists()
+
+
+def test_repeating_a_finished_run_trains_nothing_and_says_so(root, output, short_runs):
+    run = short_runs["repeat"]
+    assert run["status"] == 0, run["stderr"]
+    assert f"{root}/repeated/model.ckpt-12 has all 12 steps: nothing to train." in run["stderr"]
+    assert "Evaluating step" not in run["stderr"]
+    for name in ("model.ckpt-12.index", "model.ckpt-best.index"):
+        assert (root / "repeated" / name).read_bytes() == (output / name).read_bytes()
+    now, was = (
+        json.loads((folder / "eval_results.json").read_text(encoding="utf-8"))
+        for folder in (root / "repeated", output)
+    )
+    assert now == was
+
+
+def test_speed_leaves_out_saving_and_evaluating(root):
+    class SlowEvaluator:
+        record = results.EvaluationRecord(str(root), "accuracy")
+
+        def evaluate_all(self):
+            time.sleep(0.5)
+
+    config = training.FinetuneConfig(
+        albert_config=modeling.AlbertConfig.from_json_file(str(root / "albert_config.json")),
+        output_dir=str(root / "timed"),
+        train_batch_size=4,
+        train_steps=4,
+        save_checkpoints_steps=1,
+        device_type="cpu",
+    )
+    tokenizer = tokenization.FullTokenizer(str(root / "vocab.txt"))
+    task = classifier_utils.GlueTask("sst-2", str(root / "data"), tokenizer, 64)
+    training.Engine(task, config).train(SlowEvaluator())
+    assert SlowEvaluator.record.setting("Speed") > 4 / 0.5  # a step takes some 5 ms
+
+
+@pytest.mark.parametrize("task, file", [("sts-b", "STS-B.tsv"), ("cola", "CoLA.tsv")])
+def test_other_tasks_run_through(root, short_runs, task, file):
+    run = short_runs[task]
+    assert run["status"] == 0, run["stderr"]
+    assert foreign_lines(run["stderr"]) == []
+    assert len(lines_of(root / task / "test_results.tsv")) == NUM_TEST
+    assert len(lines_of(root / task / file)) == NUM_TEST + 1
+
+
+def test_init_checkpoint_may_be_named_by_its_index(root, short_runs):
+    stderr = short_runs["cola"]["stderr"]
+    assert f" variables come from {root}/output/model.ckpt-12." in stderr
+    assert "No --init_checkpoint" not in stderr
+
+
+def test_real_data_through_sentencepiece(root, shared_data):
+    glue = shared_data / "glue_data"
+    write_config(root / "real_config.json", vocab_size=30000)
+    sizes = {"sts-b": ("STS-B", 1500, 1379), "sst-2": ("SST-2", 872, 1821)}  # dev, test
+    commands = {
+        task: command(
+            root,
+            *("do_train", "do_eval", "do_predict"),
+            task_name=task,
+            data_dir=glue,
+            output_dir=root / f"real_{task}",
+            cached_dir=root / "cache",
+            albert_config_file=root / "real_config.json",
+            vocab_file=shared_data / "spm" / "30k-clean.vocab",
+            spm_model_file=shared_data / "spm" / "30k-clean.model",
+            train_step=3,
+            eval_batch_size=64,
+            predict_batch_size=64,
+        )
+        for task in sizes
+    }
+    runs = run_in_process(commands)
+    for task, (folder, num_dev, num_test) in sizes.items():
+        run, written = runs[task], root / f"real_{task}"
+        assert run["status"] == 0, run["stderr"]
+        assert foreign_lines(run["stderr"]) == []
+        assert f"Made {num_dev} features." in run["stderr"]
+        assert len(lines_of(written / "test_results.tsv")) == num_test
+        submission = lines_of(written / f"{folder}.tsv")
+        assert submission[0] == "index\tprediction"
+        assert [int(line.split("\t")[0]) for line in submission[1:]] == list(range(num_test))
+        assert len(lines_of(written / "submit_results.tsv")) == num_test + 1
+    assert list((root / "real_sts-b").glob("*.tf_record")) == []
