@@ -165,7 +165,13 @@ class Engine:
         self._announce_training(feature_file, start)
         progress = ProgressHook(config.train_steps, config.global_batch_size)
         with StopOnSignal() as stop:
-            listeners = [_EvaluateAfterSave(evaluator, stop)] if evaluator else []
+            # Named here to stand behind the progress, whose times would else include saving and
+            # evaluating, and before the stop, which then sees a signal that came meanwhile.
+            saver = tf.train.CheckpointSaverHook(
+                config.output_dir,
+                save_steps=config.save_checkpoints_steps,
+                listeners=[_EvaluateAfterSave(evaluator, stop)] if evaluator else [],
+            )
             estimator = self._estimator(None if start else config.init_checkpoint)
             # AutoGraph would convert model_fn (there is nothing to convert) and put its own
             # paragraph in place of the message of a UsageError raised there.
@@ -177,9 +183,8 @@ class Engine:
                     config.seed,
                     num_consumed=batches_consumed * config.global_batch_size,
                 ),
-                hooks=[progress, stop],
+                hooks=[progress, saver, stop],
                 max_steps=config.train_steps,
-                saving_listeners=listeners,
             )
         if evaluator:
             self._record_speed(evaluator.record, progress)
@@ -291,7 +296,7 @@ class Engine:
             model_dir=config.output_dir,
             tf_random_seed=config.seed,
             session_config=devices.session_config(self._devices),
-            save_checkpoints_steps=config.save_checkpoints_steps,
+            save_checkpoints_secs=None,  # `train` brings its own hook for that
             keep_checkpoint_max=config.keep_checkpoint_max,
             log_step_count_steps=None,  # ProgressHook does that
             train_distribute=devices.make_strategy(self._devices, config.all_reduce),
