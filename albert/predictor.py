@@ -49,7 +49,8 @@ class Predictor:
                 pool.submit(worker.run, checkpoint, batches, results) for worker in self._workers
             ]
             try:
-                for future in futures:
+                done, _ = concurrent.futures.wait(futures, return_when="FIRST_EXCEPTION")
+                for future in done:
                     future.result()
             except BaseException:  # Ctrl-C too: let the other devices stop after their batch
                 batches.stop()
