@@ -284,13 +284,12 @@ def test_half_written_files_of_a_killed_process_are_not_used(tmp_path, caplog):
     assert made_again(tmp_path, caplog)[0] == 1
 
 
-def _make_slowly(directory, barrier, results):
-    """Makes the toy file in another process, which begins when all have got there."""
+def _make_together(directory, barrier, results):
+    """Makes a file beside another process: both begin, and both end, when both have got there."""
 
     def features():
         barrier.wait()
-        for feature in FEATURES * 200:
-            yield feature
+        yield from FEATURES * 200
         barrier.wait()
 
     feature_file = cached_features(directory, "toy_dev", ORIGIN, features)
@@ -298,19 +297,15 @@ def _make_slowly(directory, barrier, results):
     results.put((feature_file.path, feature_file.num_features, num_read))
 
 
-def test_processes_that_make_a_file_at_the_same_time_end_with_one_whole_file(tmp_path, caplog):
+def test_processes_that_make_a_file_at_the_same_time_end_with_one_whole_file(tmp_path):
     context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
-    barrier, results = context.Barrier(2, timeout=60), context.Queue()
-    processes = [
-        context.Process(target=_make_slowly, args=(str(tmp_path), barrier, results))
-        for _ in range(2)
-    ]
-    for process in processes:
-        process.start()
-    reports = [results.get(timeout=90) for _ in processes]
-    for process in processes:
-        process.join(timeout=30)
-        assert process.exitcode == 0
+    arguments = str(tmp_path), context.Barrier(2, timeout=90), context.Queue()
+    process = context.Process(target=_make_together, args=arguments)
+    process.start()
+    _make_together(*arguments)
+    reports = [arguments[-1].get(timeout=90) for _ in range(2)]
+    process.join(timeout=30)
+    assert process.exitcode == 0
     path = reports[0][0]
     assert reports == [(path, 600, 600)] * 2
     assert sorted(os.listdir(tmp_path)) == [
