@@ -44,7 +44,13 @@ class EvaluationRecord:
                 stored = json.load(reader)
             self._settings = dict(stored["settings"])
             self._evaluations = [
-                dict(row, metrics=dict(row["metrics"])) for row in stored["evaluations"]
+                dict(
+                    row,
+                    step=int(row["step"]),
+                    dataset=row["dataset"],
+                    metrics=dict(row["metrics"]),
+                )
+                for row in stored["evaluations"]
             ]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UsageError(
