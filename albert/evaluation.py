@@ -32,7 +32,7 @@ class Evaluator:
             feature_file.fingerprint for feature_file in feature_files.values()
         )
         checkpoints.finish_keeping(output_dir)
-        self.record = EvaluationRecord(output_dir, task.best_metric)
+        self.record = EvaluationRecord(output_dir, task.best_metric, self._dataset)
 
     def evaluate_all(self):
         """Evaluates every checkpoint on disk that has not been, earliest first."""

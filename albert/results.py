@@ -24,15 +24,18 @@ class EvaluationRecord:
     Args:
         output_dir: folder of the two files; what they hold from earlier runs is read.
         best_metric: str, the metric whose highest value is best.
+        dataset: str, as given to `add`; only evaluations on that data can be the best one, since
+            scores on other data do not compare. None lets all of them.
 
     Raises:
         UsageError: eval_results.json is there but cannot be understood.
     """
 
-    def __init__(self, output_dir, best_metric):
+    def __init__(self, output_dir, best_metric, dataset=None):
         self.path = os.path.join(output_dir, "eval_results.json")
         self._text_path = os.path.join(output_dir, "eval_results.txt")
         self._best_metric = best_metric
+        self._dataset = dataset
         self._settings = {}
         self._evaluations = []
         if os.path.exists(self.path):
@@ -109,6 +112,8 @@ class EvaluationRecord:
         files.write_text(self._text_path, "\n".join(self._lines()) + "\n")
 
     def _score(self, row):
+        if self._dataset not in (None, row["dataset"]):
+            return None
         score = row["metrics"].get(self._best_metric)
         return score if score is not None and math.isfinite(score) else None
 
