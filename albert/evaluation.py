@@ -35,7 +35,14 @@ class Evaluator:
         self.record = EvaluationRecord(output_dir, task.best_metric, self._dataset)
 
     def evaluate_all(self):
-        """Evaluates every checkpoint on disk that has not been, earliest first."""
+        """Evaluates every checkpoint on disk that has not been, earliest first.
+
+        The best one comes before them: its numbered files may be gone, and a numbered checkpoint
+        could take its place before it has been compared.
+        """
+        kept = checkpoints.best(self._output_dir)
+        if kept:
+            self.evaluate(checkpoints.read_scalar(kept, "global_step"), kept)
         for step, path in checkpoints.saved_steps(self._output_dir).items():
             self.evaluate(step, path)
 
