@@ -4,6 +4,7 @@ import glob
 import json
 import math
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -308,10 +309,12 @@ def test_dev_metrics_do_not_depend_on_the_number_of_devices(cola, tiny_config, t
         str(folder), "cola_dev", glue_task.fingerprint("dev"), lambda: glue_task.features("dev")
     )
     metrics, probabilities = [], []
+    (tmp_path / "trained").mkdir()
+    name = os.path.basename(write_model(glue_task, tiny_config, tmp_path / "trained"))
     for count in (1, 2, 3):
         output_dir = tmp_path / str(count)
-        output_dir.mkdir()
-        path = write_model(glue_task, tiny_config, output_dir)
+        shutil.copytree(str(tmp_path / "trained"), str(output_dir))
+        path = str(output_dir / name)
         own = predictor.Predictor(glue_task, tiny_config, devices.choose("cpu", count))
         evaluator = Evaluator(glue_task, own, str(output_dir), {"dev": feature_file}, 4)
         evaluator.evaluate(1, path)

@@ -281,17 +281,18 @@ def endless_batches(*args):
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("failing", [0, 1, 2])
-def test_an_error_on_one_device_stops_the_others(checkpoint, dev_file, monkeypatch, failing):
-    own_predictor = make_predictor(3)
-    own_predictor.predict(checkpoint, dev_file, BATCH_SIZE)
+def test_an_error_on_one_device_stops_the_others(
+    predictors, checkpoint, dev_file, monkeypatch, failing
+):
+    predictors[3].predict(checkpoint, dev_file, BATCH_SIZE)
 
     def out_of_memory(*args):
         raise tf.errors.ResourceExhaustedError(None, None, "no memory left")
 
-    monkeypatch.setattr(own_predictor._workers[failing], "run", out_of_memory)
+    monkeypatch.setattr(predictors[3]._workers[failing], "run", out_of_memory)
     monkeypatch.setattr(predictor, "read_batches", endless_batches)
     with pytest.raises(tf.errors.ResourceExhaustedError):
-        own_predictor.predict(checkpoint, dev_file, BATCH_SIZE)
+        predictors[3].predict(checkpoint, dev_file, BATCH_SIZE)
 
 
 @pytest.mark.timeout(60)
