@@ -150,6 +150,16 @@ def test_a_checkpoint_whose_metric_is_nan_is_not_kept(tmp_path):
     assert kept_step(tmp_path) is None
 
 
+def test_the_best_checkpoint_is_not_copied_again(tmp_path):
+    write_checkpoint(tmp_path, 1, score=0.5)
+    evaluate_all(tmp_path)
+    index = tmp_path / "model.ckpt-best.index"
+    before = index.stat().st_ino, index.stat().st_mtime
+    _, evaluator = evaluate_all(tmp_path)
+    evaluator.evaluate_all()
+    assert (index.stat().st_ino, index.stat().st_mtime) == before
+
+
 def test_every_file_of_the_best_checkpoint_is_kept_byte_for_byte(tmp_path):
     source = write_checkpoint(tmp_path, 7, score=0.5)
     evaluate_all(tmp_path)
