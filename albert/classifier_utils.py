@@ -1,83 +1,26 @@
-"""GLUE tasks as rows of a table, and the classification head they share."""
+"""Classification tasks, GLUE's and one's own, and the head they share."""
 
+import abc
 import dataclasses
+import hashlib
+import json
+import logging
 import os
-from typing import Callable, Optional, Tuple
+from typing import Optional, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
 from albert import files, metrics, modeling, tokenization
 from albert.errors import UsageError
+from albert.glue import GLUE_ROWS, cannot_read, read_tsv
 from albert.input_pipeline import INPUT_IDS, Feature
 from albert.task import ModelOutput, Task
 
 # Texts that are handed to the tokenizer at once: enough to be fast, few enough to be cheap.
 _TEXTS_AT_ONCE = 1024
 
-
-@dataclasses.dataclass(frozen=True)
-class GlueRow:
-    """What sets one GLUE task apart: its files' columns, labels and metrics.
-
-    Attributes:
-        folder: name of the folder in the data directory.
-        labels: the labels in the order of their ids; None for a regression to a float.
-        text_a, text_b, label: columns of train and dev (text_b None: one sentence).
-        test_id, test_text_a, test_text_b: columns of test.
-        metric_function: (labels, predictions) -> {name: float}.
-        best_metric: which of them decides on the best checkpoint.
-        has_header: whether train and dev begin with a header (test always does).
-        label_range: lowest and highest score of a regression, for submissions.
-    """
-
-    folder: str
-    labels: Optional[Tuple[str, ...]]
-    text_a: int
-    label: int
-    test_text_a: int
-    metric_function: Callable
-    best_metric: str
-    text_b: Optional[int] = None
-    test_text_b: Optional[int] = None
-    test_id: int = 0
-    has_header: bool = True
-    label_range: Optional[Tuple[float, float]] = None
-
-
-GLUE_ROWS = {
-    "cola": GlueRow(
-        folder="CoLA",
-        labels=("0", "1"),
-        text_a=3,
-        label=1,
-        test_text_a=1,
-        metric_function=metrics.matthews,
-        best_metric="matthews_corr",
-        has_header=False,
-    ),
-    "sst-2": GlueRow(
-        folder="SST-2",
-        labels=("0", "1"),
-        text_a=0,
-        label=1,
-        test_text_a=1,
-        metric_function=metrics.accuracy,
-        best_metric="accuracy",
-    ),
-    "sts-b": GlueRow(
-        folder="STS-B",
-        labels=None,
-        text_a=7,
-        text_b=8,
-        label=-1,
-        test_text_a=7,
-        test_text_b=8,
-        metric_function=metrics.correlations,
-        best_metric="pearson",
-        label_range=(0.0, 5.0),
-    ),
-}
+_log = logging.getLogger(__name__)
 
 
 class InputExample:
@@ -97,88 +40,157 @@ class InputExample:
         self.label = label
 
 
-class GlueTask(Task):
-    """A GLUE task on the engine.
+class DataProcessor(abc.ABC):
+    """A task of one's own: how to read its data, and its labels.
 
-    Args:
-        name: key of GLUE_ROWS, in any case.
-        data_dir: folder that holds the task's folder.
-        tokenizer: tokenization.FullTokenizer.
-        max_seq_length: int, longest sequence in tokens, special tokens included.
-        classifier_dropout_prob: float, dropout on the pooled output.
+        @classifier_utils.register("polarity")
+        class Polarity(classifier_utils.DataProcessor):
+            def get_train_examples(self, data_dir): ...
+            def get_dev_examples(self, data_dir): ...
+            def get_test_examples(self, data_dir): ...
+            def get_labels(self):
+                return ["negative", "positive"]
+
+        if __name__ == "__main__":
+            run_multigpus_classifier.run()
+
+    Attributes:
+        best_metric: which metric decides on the best checkpoint (higher is better).
+    """
+
+    best_metric = "accuracy"
+
+    @abc.abstractmethod
+    def get_train_examples(self, data_dir):
+        """Returns a list of InputExample with labels."""
+
+    @abc.abstractmethod
+    def get_dev_examples(self, data_dir):
+        """Returns a list of InputExample with labels."""
+
+    @abc.abstractmethod
+    def get_test_examples(self, data_dir):
+        """Returns a list of InputExample without labels."""
+
+    @abc.abstractmethod
+    def get_labels(self):
+        """Returns the labels, a list of str; None for a regression, whose labels are numbers."""
+
+    def get_metrics(self, labels, predictions):
+        """Returns {name: float}, given label ids, or scores in a regression. Here: accuracy."""
+        return metrics.accuracy(labels, predictions)
+
+    @staticmethod
+    def _read_tsv(path):
+        """Returns the cells of each line of a tab-separated file without quoting."""
+        return [cells for _, cells in read_tsv(path, has_header=False)]
+
+
+_PROCESSORS = {}
+
+
+def register(task_name):
+    """Returns a class decorator that makes a DataProcessor known as --task_name=task_name.
+
+    Raises:
+        ValueError: the name is that of another task.
+    """
+
+    def decorate(processor_class):
+        name = task_name.lower()
+        if name in GLUE_ROWS or _PROCESSORS.get(name, processor_class) is not processor_class:
+            raise ValueError(f"There is a task called {name} already.")
+        _PROCESSORS[name] = processor_class
+        return processor_class
+
+    return decorate
+
+
+def make_task(name, *args, **kwargs):
+    """Returns the ClassifierTask of that name, with the arguments of its constructor.
 
     Raises:
         UsageError: there is no such task.
     """
+    name = name.lower()
+    if name in _PROCESSORS:
+        return ProcessorTask(name, *args, **kwargs)
+    if name in GLUE_ROWS:
+        return GlueTask(name, *args, **kwargs)
+    known = ", ".join(sorted((*GLUE_ROWS, *_PROCESSORS)))
+    raise UsageError(f"--task_name={name} is unknown; it must be one of {known}.")
+
+
+class ClassifierTask(Task):
+    """Classification of, or regression on, a text or a pair of texts.
+
+    Args:
+        name: str, the task's name in lower case.
+        data_dir: folder of the data.
+        tokenizer: tokenization.FullTokenizer.
+        max_seq_length: int, longest sequence in tokens, special tokens included.
+        classifier_dropout_prob: float, dropout on the pooled output.
+
+    Attributes:
+        labels: tuple of str in the order of their ids; None for a regression.
+    """
+
+    labels: Optional[Tuple[str, ...]]
+    _label_range = (-np.inf, np.inf)
 
     def __init__(self, name, data_dir, tokenizer, max_seq_length, classifier_dropout_prob=0.1):
-        self.name = name.lower()
-        if self.name not in GLUE_ROWS:
-            known = ", ".join(sorted(GLUE_ROWS))
-            raise UsageError(f"--task_name={name} is unknown; it must be one of {known}.")
-        self._row = GLUE_ROWS[self.name]
-        self._folder = os.path.join(data_dir, self._row.folder)
+        self.name = name
+        self._data_dir = data_dir
         self._tokenizer = tokenizer
         self._max_seq_length = max_seq_length
         self._classifier_dropout_prob = classifier_dropout_prob
-        self.best_metric = self._row.best_metric
         self._examples = {}
+
+    @abc.abstractmethod
+    def _read_examples(self, split):
+        """Returns the InputExamples of a split, in the order of the file."""
+
+    @abc.abstractmethod
+    def _origin(self, split):
+        """Returns what the examples of a split come from, as a dict for JSON."""
+
+    @abc.abstractmethod
+    def _metrics(self, split, labels, decisions):
+        """Returns the metrics of one dev split."""
+
+    def _submission(self, split):
+        """Returns the name of the file to hand in."""
+        return f"{self.name}_{split}.tsv"
 
     @property
     def is_regression(self):
         """Whether the label is a float."""
-        return self._row.labels is None
+        return self.labels is None
 
     def examples(self, split):
         """Returns the InputExamples of a split, in the order of the file.
 
         Raises:
-            UsageError: the file is missing or empty, or a row has too few columns or an unknown
-                label.
+            UsageError: there are none, or one has a label that is not allowed.
         """
         if split not in self._examples:
             self._examples[split] = self._read_examples(split)
         return self._examples[split]
 
-    def _read_examples(self, split):
-        row, path = self._row, self._path(split)
-        is_test = split in self.test_splits
-        columns = (
-            (row.test_text_a, row.test_text_b, None)
-            if is_test
-            else (row.text_a, row.text_b, row.label)
-        )
-        found = []
-        for number, cells in read_tsv(path, has_header=is_test or row.has_header):
-            try:
-                text_a, text_b, label = (None if c is None else cells[c] for c in columns)
-                guid = cells[row.test_id] if is_test else f"{split}-{len(found)}"
-            except IndexError:
-                needed = 1 + max(column for column in columns if column is not None)
-                raise UsageError(
-                    f"{path}:{number}: {len(cells)} columns found, at least {needed} expected."
-                ) from None
-            self._check_label(label, path, number)
-            found.append(InputExample(guid, text_a, text_b, label))
-        if not found:
-            raise UsageError(f"{path} holds no examples.")
-        return found
-
     def fingerprint(self, split):
         """Returns what shapes the features of a split, as a dict for JSON."""
-        path = self._path(split)
         return {
             "task": self.name,
             "split": split,
-            "data": _hash_of_data(path),
-            "row": repr(dataclasses.replace(self._row, metric_function=None)),
+            "origin": self._origin(split),
+            "labels": self.labels,
             "tokenizer": self._tokenizer.fingerprint(),
             "max_seq_length": self._max_seq_length,
         }
 
     def settings(self):
         """Returns {name: value} to show among the hyperparameters."""
-        return {"Task": self._row.folder, "Max sequence length": self._max_seq_length}
+        return {"Task": self.name, "Max sequence length": self._max_seq_length}
 
     def feature_spec(self):
         """Returns {name: Feature}; the label is an id, or the score of a regression."""
@@ -204,7 +216,7 @@ class GlueTask(Task):
     def head(self, model, features, is_training):
         """Returns softmax cross-entropy, or the squared error of a regression, on [CLS]."""
         rate = self._classifier_dropout_prob if is_training else 0.0
-        num_outputs = 1 if self.is_regression else len(self._row.labels)
+        num_outputs = 1 if self.is_regression else len(self.labels)
         logits = classification_logits(model, num_outputs, rate)  # [batch, num_outputs]
         labels = features["label_ids"]  # [batch]
         if self.is_regression:
@@ -217,62 +229,53 @@ class GlueTask(Task):
         return ModelOutput(tf.reduce_mean(losses), predictions)
 
     def evaluate(self, predictions):
-        """Returns the task's metrics and the mean loss over the dev set."""
-        (split,) = self.dev_splits
-        rows = predictions[split]
-        labels = [self._label_value(example.label) for example in self.examples(split)]
-        values = self._row.metric_function(labels, self._decisions(rows))
-        return dict(values, loss=float(np.mean([row["losses"] for row in rows], dtype=np.float64)))
+        """Returns the task's metrics, and the mean loss over all dev splits."""
+        values, losses = {}, []
+        for split, rows in predictions.items():
+            labels = [self._label_value(example.label) for example in self.examples(split)]
+            values.update(self._metrics(split, labels, self._decisions(rows)))
+            losses += [row["losses"] for row in rows]
+        return dict(values, loss=float(np.mean(losses, dtype=np.float64)))
 
     def write_predictions(self, predictions, output_dir):
-        """Writes test_results.tsv, submit_results.tsv and the file to hand in; returns the paths.
+        """Writes test_results.tsv, submit_results.tsv and the files to hand in; returns the paths.
 
-        test_results.tsv holds the probabilities (or the score) of each test example,
-        submit_results.tsv its id and label, and the last, named after the task, its number from 0
-        and label.
+        test_results.tsv holds the probabilities (or the score) of each test example and
+        submit_results.tsv its id and label, both of the first test split. Each split has a file to
+        hand in, with the number from 0 and the label of each example.
         """
-        (split,) = self.test_splits
-        rows = predictions[split]
-        if self.is_regression:
-            outputs = [[row["scores"]] for row in rows]
-        else:
-            outputs = [row["probabilities"] for row in rows]
-        answers = [self._answer(decision) for decision in self._decisions(rows)]
-        guids = [example.guid for example in self.examples(split)]
-        tables = {
-            "test_results.tsv": outputs,
-            "submit_results.tsv": [("index", "prediction"), *zip(guids, answers)],
-            f"{self._row.folder}.tsv": [("index", "prediction"), *enumerate(answers)],
-        }
+        first, *_ = predictions
         paths = []
-        for name, table in tables.items():
-            paths.append(os.path.join(output_dir, name))
-            lines = ("\t".join(str(cell) for cell in line) + "\n" for line in table)
-            files.write_text(paths[-1], "".join(lines))
+        for split, rows in predictions.items():
+            answers = [self._answer(decision) for decision in self._decisions(rows)]
+            tables = {self._submission(split): [("index", "prediction"), *enumerate(answers)]}
+            if split == first:
+                guids = [example.guid for example in self.examples(split)]
+                tables["submit_results.tsv"] = [("index", "prediction"), *zip(guids, answers)]
+                tables["test_results.tsv"] = [
+                    [row["scores"]] if self.is_regression else row["probabilities"] for row in rows
+                ]
+            for name, table in tables.items():
+                paths.append(os.path.join(output_dir, name))
+                _write_tsv(paths[-1], table)
         return paths
 
-    def _path(self, split):
-        return os.path.join(self._folder, f"{split}.tsv")
-
-    def _check_label(self, label, path, number):
-        if label is None:
-            return
-        if not self.is_regression:
-            if label not in self._row.labels:
-                known = ", ".join(self._row.labels)
-                raise UsageError(f"{path}:{number}: label {label!r} is not one of {known}.")
-            return
-        try:
-            is_score = np.isfinite(float(label))
-        except ValueError:
-            is_score = False
-        if not is_score:
-            raise UsageError(f"{path}:{number}: label {label!r} is not a number.")
+    def _check_label(self, label, place):
+        """Raises UsageError, naming the place, unless the label is one of the task's."""
+        if self.is_regression:
+            try:
+                is_allowed = np.isfinite(float(label))
+            except (TypeError, ValueError):
+                is_allowed = False
+            if not is_allowed:
+                raise UsageError(f"{place}: label {label!r} is not a number.")
+        elif label not in self.labels:
+            raise UsageError(f"{place}: label {label!r} is not one of {', '.join(self.labels)}.")
 
     def _label_value(self, label):
         if self.is_regression:
             return float(label or 0.0)
-        return self._row.labels.index(label) if label is not None else 0
+        return self.labels.index(label) if label is not None else 0
 
     def _decisions(self, rows):
         """Returns one label id, or score, for each row of predictions."""
@@ -282,8 +285,109 @@ class GlueTask(Task):
 
     def _answer(self, decision):
         if self.is_regression:
-            return float(np.clip(decision, *self._row.label_range))
-        return self._row.labels[decision]
+            return float(np.clip(decision, *self._label_range))
+        return self.labels[decision]
+
+
+class GlueTask(ClassifierTask):
+    """A GLUE task, by the row of its name in GLUE_ROWS."""
+
+    def __init__(self, name, *args, **kwargs):
+        super().__init__(name, *args, **kwargs)
+        self._row = row = GLUE_ROWS[name]
+        self.labels = row.labels
+        self.model_name = row.model_of or name
+        self.best_metric = row.best_metric
+        self._label_range = row.label_range
+        self.dev_splits = tuple(split for split in row.splits if split.startswith("dev"))
+        self.test_splits = tuple(
+            split
+            for split, place in row.splits.items()
+            if place.submission and not (place.is_optional and not self._exists(split))
+        )
+
+    def _path(self, split):
+        if split not in self._row.splits:
+            raise UsageError(
+                f"--task_name={self.name} has no labelled data: it is for --do_predict alone, "
+                f"with a model of {self.model_name}."
+            )
+        return os.path.join(self._data_dir, *self._row.splits[split].path.split("/"))
+
+    def _exists(self, split):
+        return os.path.exists(self._path(split))
+
+    def _origin(self, split):
+        path = self._path(split)
+        try:
+            digest = files.sha256(path)
+        except OSError as error:
+            raise cannot_read(path, error) from error
+        return {"data": digest, "columns": dataclasses.asdict(self._row.splits[split])}
+
+    def _read_examples(self, split):
+        path, columns = self._path(split), self._row.splits[split]
+        wanted = [columns.text_a, columns.text_b, columns.label, columns.guid]
+        num_needed = 1 + max(column for column in wanted if column is not None)
+        found, num_short = [], 0
+        for number, cells in read_tsv(path, columns.has_header):
+            if len(cells) < num_needed:
+                if not columns.skips_short_rows:
+                    raise UsageError(
+                        f"{path}:{number}: {len(cells)} columns found, "
+                        f"at least {num_needed} expected."
+                    )
+                num_short += 1
+                continue
+            text_a, text_b, label, guid = (None if c is None else cells[c] for c in wanted)
+            if columns.label is not None:
+                self._check_label(label, f"{path}:{number}")
+            found.append(InputExample(guid or f"{split}-{len(found)}", text_a, text_b, label))
+        if num_short:
+            _log.warning("%s: %d rows with too few columns are left out.", path, num_short)
+        if not found:
+            raise UsageError(f"{path} holds no examples.")
+        return found
+
+    def _metrics(self, split, labels, decisions):
+        suffix = self._row.splits[split].suffix
+        values = self._row.metric_function(labels, decisions)
+        return {name + suffix: value for name, value in values.items()}
+
+    def _submission(self, split):
+        return self._row.splits[split].submission
+
+
+class ProcessorTask(ClassifierTask):
+    """A task whose data a registered DataProcessor reads."""
+
+    def __init__(self, name, *args, **kwargs):
+        super().__init__(name, *args, **kwargs)
+        self._processor = _PROCESSORS[name]()
+        labels = self._processor.get_labels()
+        # The original's regression returned [None].
+        self.labels = tuple(labels) if labels and labels[0] is not None else None
+        self.best_metric = self._processor.best_metric
+
+    def _read_examples(self, split):
+        read = getattr(self._processor, f"get_{split}_examples")
+        found = list(read(self._data_dir))
+        place = f"{type(self._processor).__name__}.{read.__name__}"
+        if not found:
+            raise UsageError(f"{place} found no examples in --data_dir={self._data_dir}.")
+        if split not in self.test_splits:
+            for example in found:
+                self._check_label(example.label, f"{place}: example {example.guid}")
+        return found
+
+    def _origin(self, split):
+        digest = hashlib.sha256()
+        for example in self.examples(split):
+            digest.update(json.dumps([example.text_a, example.text_b, example.label]).encode())
+        return {"examples": digest.hexdigest()}
+
+    def _metrics(self, split, labels, decisions):
+        return self._processor.get_metrics(labels, decisions)
 
 
 def classification_logits(model, num_outputs, dropout_rate):
@@ -297,28 +401,5 @@ def classification_logits(model, num_outputs, dropout_rate):
     return tf.nn.bias_add(tf.matmul(pooled, weights, transpose_b=True), bias)
 
 
-def read_tsv(path, has_header):
-    """Yields (line number from 1, list of cells) for each row of a GLUE file.
-
-    Quoting is off, a byte order mark is skipped, and so are empty lines.
-
-    Raises:
-        UsageError: the file cannot be read or is not UTF-8.
-    """
-    try:
-        with open(path, encoding="utf-8-sig", newline="\n") as reader:
-            for number, line in enumerate(reader, 1):
-                line = line.rstrip("\r\n")
-                if line and not (has_header and number == 1):
-                    yield number, line.split("\t")
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}. Is --data_dir right?") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8 text: {error.reason}.") from error
-
-
-def _hash_of_data(path):
-    try:
-        return files.sha256(path)
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}. Is --data_dir right?") from error
+def _write_tsv(path, table):
+    files.write_text(path, "".join("\t".join(str(cell) for cell in row) + "\n" for row in table))

@@ -17,6 +17,12 @@ def accuracy(labels, predictions):
     return {"accuracy": float(sklearn_metrics.accuracy_score(labels, predictions))}
 
 
+def accuracy_and_f1(labels, predictions):
+    """Returns accuracy and the F1 of class 1, which is 0 where that class never occurs."""
+    f1 = float(sklearn_metrics.f1_score(labels, predictions, zero_division=0))
+    return dict(accuracy(labels, predictions), f1=f1)
+
+
 def matthews(labels, predictions):
     """Returns Matthews correlation, and accuracy; the first is 0 where either side is constant."""
     correlation = float(sklearn_metrics.matthews_corrcoef(labels, predictions))
