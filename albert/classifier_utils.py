@@ -296,7 +296,6 @@ class GlueTask(ClassifierTask):
         super().__init__(name, *args, **kwargs)
         self._row = row = GLUE_ROWS[name]
         self.labels = row.labels
-        self.model_name = row.model_of or name
         self.best_metric = row.best_metric
         self._label_range = row.label_range
         self.dev_splits = tuple(split for split in row.splits if split.startswith("dev"))
@@ -305,6 +304,11 @@ class GlueTask(ClassifierTask):
             for split, place in row.splits.items()
             if place.submission and not (place.is_optional and not self._exists(split))
         )
+
+    @property
+    def model_name(self):
+        """The task whose models predict this one."""
+        return self._row.model_of or self.name
 
     def _path(self, split):
         if split not in self._row.splits:

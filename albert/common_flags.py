@@ -31,6 +31,11 @@ def define():
     flags.DEFINE_string(
         "init_checkpoint", None, "Pre-trained checkpoint; without it training is from scratch."
     )
+    flags.DEFINE_bool(
+        "discard_classifier_weights",
+        False,
+        "Take only the encoder from --init_checkpoint, not the head of another task.",
+    )
     flags.DEFINE_bool("do_lower_case", True, "Lower-case the text (uncased models).")
     flags.DEFINE_bool("do_train", False, "Train.")
     flags.DEFINE_bool("do_predict", False, "Predict the test set with the best checkpoint.")
@@ -106,6 +111,7 @@ def finetune_config(albert_config, **more):
         init_checkpoint=checkpoints.prefix(FLAGS.init_checkpoint)
         if FLAGS.init_checkpoint
         else None,
+        discard_classifier_weights=FLAGS.discard_classifier_weights,
         train_batch_size=FLAGS.train_batch_size,
         predict_batch_size=FLAGS.predict_batch_size,
         learning_rate=FLAGS.learning_rate,

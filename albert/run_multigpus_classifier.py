@@ -8,7 +8,7 @@ if __name__ == "__main__":
 from absl import flags
 
 from albert import common_flags, modeling, tokenization, training
-from albert.classifier_utils import GlueTask
+from albert.classifier_utils import make_task
 from albert.errors import UsageError
 
 FLAGS = flags.FLAGS
@@ -17,7 +17,7 @@ FLAGS = flags.FLAGS
 def define_flags():
     """Defines the flags of this runner."""
     common_flags.define()
-    flags.DEFINE_string("task_name", None, "GLUE task, such as CoLA.")
+    flags.DEFINE_string("task_name", None, "GLUE task, such as CoLA, or one of your own.")
     flags.DEFINE_integer("max_seq_length", 512, "Longest sequence in tokens; longer ones are cut.")
     flags.DEFINE_bool("do_eval", False, "Evaluate every checkpoint on the dev set.")
     flags.DEFINE_integer("eval_batch_size", 8, "Examples per evaluation batch of a device.")
@@ -39,8 +39,8 @@ def define_flags():
     )
 
 
-def make_task(albert_config):
-    """Returns the GlueTask that the flags describe."""
+def task_of(albert_config):
+    """Returns the ClassifierTask that the flags describe."""
     for name in ("data_dir", "task_name"):
         if not getattr(FLAGS, name):
             raise UsageError(f"--{name} is required.")
@@ -48,7 +48,7 @@ def make_task(albert_config):
         FLAGS.vocab_file, FLAGS.do_lower_case, FLAGS.spm_model_file
     )
     common_flags.check_fit(albert_config, tokenizer, FLAGS.max_seq_length)
-    return GlueTask(
+    return make_task(
         FLAGS.task_name,
         FLAGS.data_dir,
         tokenizer,
@@ -71,7 +71,7 @@ def main():
         train_steps=FLAGS.train_step,
         warmup_steps=FLAGS.warmup_step,
     )
-    engine = training.Engine(make_task(albert_config), config)
+    engine = training.Engine(task_of(albert_config), config)
     evaluator = engine.evaluator() if FLAGS.do_eval else None
     if FLAGS.do_train:
         engine.train(evaluator)
@@ -81,6 +81,11 @@ def main():
         engine.predict()
 
 
-if __name__ == "__main__":
+def run():
+    """Runs the command line; scripts that register tasks of their own call it at their end."""
     define_flags()
     common_flags.run(main)
+
+
+if __name__ == "__main__":
+    run()

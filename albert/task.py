@@ -29,6 +29,7 @@ class Task(abc.ABC):
 
     Attributes:
         name: str, lower case, part of file names.
+        model_name: str, name of the task whose models it can use; mostly its own.
         best_metric: str, the key of `evaluate` that decides which checkpoint is best (higher wins).
         train_split: str.
         dev_splits: tuple of str, all evaluated together.
@@ -40,6 +41,10 @@ class Task(abc.ABC):
     train_split = "train"
     dev_splits = ("dev",)
     test_splits = ("test",)
+
+    @property
+    def model_name(self):
+        return self.name
 
     @abc.abstractmethod
     def fingerprint(self, split):

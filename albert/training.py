@@ -11,7 +11,7 @@ from typing import Optional
 
 import tensorflow.compat.v1 as tf
 
-from albert import checkpoints, custom_optimization, devices, modeling
+from albert import checkpoints, custom_optimization, devices, modeling, pretrained, run_identity
 from albert.errors import UsageError
 from albert.evaluation import Evaluator
 from albert.hooks import ProgressHook, StopOnSignal
@@ -48,6 +48,7 @@ class FinetuneConfig:
         output_dir: folder of checkpoints and results.
         cached_dir: folder of feature files; None for output_dir.
         init_checkpoint: prefix of the pre-trained checkpoint; None trains from scratch.
+        discard_classifier_weights: take only the encoder from it.
         train_batch_size, eval_batch_size, predict_batch_size: examples of one replica.
         train_steps, warmup_steps: updates.
         num_devices: devices that share the work.
@@ -60,6 +61,7 @@ class FinetuneConfig:
     output_dir: str
     cached_dir: Optional[str] = None
     init_checkpoint: Optional[str] = None
+    discard_classifier_weights: bool = False
     train_batch_size: int = 32
     eval_batch_size: int = 8
     predict_batch_size: int = 8
@@ -344,7 +346,9 @@ def _model_fn(task, config, init_checkpoint, features, mode):
             task, config.albert_config, features, is_training=True, dropout_seed=dropout_seed
         )
     if init_checkpoint:
-        load_pretrained(init_checkpoint, is_first_replica=tf.get_static_value(replica) in (0, None))
+        missing = pretrained.load(init_checkpoint, config.discard_classifier_weights)
+        if missing and tf.get_static_value(replica) in (0, None):
+            _log.info("Not in %s, so new: %s.", init_checkpoint, ", ".join(missing))
     train_op = custom_optimization.create_optimizer(
         output.loss,
         config.learning_rate,
@@ -373,38 +377,6 @@ def _seeded_getter(seed):
         return next_getter(name, *args, initializer=initializer, **kwargs)
 
     return getter
-
-
-def load_pretrained(init_checkpoint, is_first_replica=True):
-    """Makes the trainable variables found in a checkpoint begin with its values, on every replica.
-
-    Raises:
-        UsageError: no variable is found, or one has another shape.
-    """
-    variables = tf.trainable_variables()
-    assignment_map, found = modeling.get_assignment_map_from_checkpoint(variables, init_checkpoint)
-    if not assignment_map:
-        raise UsageError(
-            f"--init_checkpoint={init_checkpoint} holds none of the model's variables, such as "
-            f"{variables[0].op.name}."
-        )
-    stored = dict(tf.train.list_variables(init_checkpoint))
-    for variable in variables:
-        shape = variable.shape.as_list()
-        if variable.op.name in found and stored[variable.op.name] != shape:
-            raise UsageError(
-                f"--init_checkpoint={init_checkpoint}: {variable.op.name} has shape "
-                f"{stored[variable.op.name]}, but the model's is {shape}. "
-                "Does --albert_config_file belong to it?"
-            )
-    tf.train.init_from_checkpoint(init_checkpoint, assignment_map)
-    if is_first_replica:
-        missing = [v.op.name for v in variables if v.op.name not in found]
-        _log.info(
-            "%d of %d variables come from %s.", len(found) // 2, len(variables), init_checkpoint
-        )
-        if missing:
-            _log.info("New variables: %s.", ", ".join(missing))
 
 
 def exit_status(interrupted):
