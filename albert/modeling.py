@@ -98,14 +98,17 @@ class AlbertConfig:
         """Returns all values as indented JSON with sorted keys, ending in a newline."""
         return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
 
-    def _check(self):
-        sizes = (
+    def sizes(self):
+        """Returns {key: int}, what decides the number and the shapes of the variables."""
+        keys = (
             "vocab_size embedding_size hidden_size num_hidden_layers num_hidden_groups "
             "num_attention_heads intermediate_size inner_group_num max_position_embeddings "
             "type_vocab_size"
         )
-        for key in sizes.split():
-            value = getattr(self, key)
+        return {key: getattr(self, key) for key in keys.split()}
+
+    def _check(self):
+        for key, value in self.sizes().items():
             if not isinstance(value, int) or value < 1:
                 raise UsageError(f"{key} must be a positive integer, not {value!r}.")
         for key in ("hidden_dropout_prob", "attention_probs_dropout_prob"):

@@ -159,11 +159,12 @@ class Engine:
         """
         config = self._config
         feature_file = self._cached(self._task.train_split)
+        run_identity.claim(config.output_dir, self._identity(is_training=True))
         start = checkpoints.latest(config.output_dir)
-        if start and checkpoints.read_scalar(start, "global_step") >= config.train_steps:
+        step, batches_consumed = self._progress_of(start)
+        if step >= config.train_steps:
             _log.info("%s has all %d steps: nothing to train.", start, config.train_steps)
             return
-        batches_consumed = checkpoints.read_scalar(start, BATCHES_CONSUMED) if start else 0
         self._announce_training(feature_file, start)
         progress = ProgressHook(config.train_steps, config.global_batch_size)
         with StopOnSignal() as stop:
@@ -201,6 +202,7 @@ class Engine:
     def evaluator(self):
         """Returns the Evaluator of the task's dev splits on the checkpoints in output_dir."""
         config = self._config
+        run_identity.check(config.output_dir, self._identity())
         feature_files = {split: self._cached(split) for split in self._task.dev_splits}
         evaluator = Evaluator(
             self._task, self._predictor, config.output_dir, feature_files, config.eval_batch_size
@@ -244,6 +246,7 @@ class Engine:
             UsageError: output_dir holds no checkpoint.
         """
         config = self._config
+        run_identity.check(config.output_dir, self._identity())
         checkpoints.finish_keeping(config.output_dir)
         checkpoint = checkpoints.best(config.output_dir) or checkpoints.latest(config.output_dir)
         if not checkpoint:
@@ -268,6 +271,31 @@ class Engine:
             self._task.fingerprint(split),
             lambda: self._task.features(split),
         )
+
+    def _identity(self, is_training=False):
+        """Returns what a run in output_dir must have in common with this one."""
+        sizes = self._config.albert_config.sizes()
+        identity = {"--task_name": self._task.model_name}
+        identity.update((f"{name} of --albert_config_file", size) for name, size in sizes.items())
+        if is_training:
+            identity.update({"--seed": self._config.seed, "--optimizer": self._config.optimizer})
+        return identity
+
+    def _progress_of(self, checkpoint):
+        """Returns (global_step, batches consumed) of the checkpoint to go on from; None: zeros."""
+        if not checkpoint:
+            return 0, 0
+        try:
+            return tuple(
+                checkpoints.read_scalar(checkpoint, name)
+                for name in ("global_step", BATCHES_CONSUMED)
+            )
+        except tf.errors.NotFoundError as error:
+            raise UsageError(
+                f"--output_dir={self._config.output_dir} holds {os.path.basename(checkpoint)} of "
+                "another program, which training cannot go on from; use another folder, and that "
+                "checkpoint as --init_checkpoint."
+            ) from error
 
     def _announce_training(self, feature_file, start):
         config = self._config
