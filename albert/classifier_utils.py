@@ -374,9 +374,9 @@ class ProcessorTask(ClassifierTask):
         self.best_metric = self._processor.best_metric
 
     def _read_examples(self, split):
-        read = getattr(self._processor, f"get_{split}_examples")
-        found = list(read(self._data_dir))
-        place = f"{type(self._processor).__name__}.{read.__name__}"
+        reader = f"get_{split}_examples"
+        found = list(getattr(self._processor, reader)(self._data_dir))
+        place = f"{type(self._processor).__name__}.{reader}"
         if not found:
             raise UsageError(f"{place} found no examples in --data_dir={self._data_dir}.")
         if split not in self.test_splits:
