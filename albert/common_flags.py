@@ -149,6 +149,13 @@ def _report(main):
         main()
     except UsageError as error:
         _fail(str(error))
+    except (OSError, tf.errors.OpError) as error:
+        if "No space left on device" not in str(error):
+            raise
+        _fail(
+            f"The disk of --output_dir={FLAGS.output_dir} is full. What was saved before is whole: "
+            "free some space, and the same command goes on from there."
+        )
     except training.Interrupted as stopped:
         _log.warning("%s", stopped)
         sys.exit(training.exit_status(stopped))
