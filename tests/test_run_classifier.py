@@ -398,6 +398,31 @@ MISTAKES = {
         ["do_train"],
         "{root}/no_data/SST-2/train.tsv: No such file or directory. Is --data_dir right?",
     ),
+    "short row": (
+        {"data_dir": "{root}/bad/short"},
+        ["do_train"],
+        "{root}/bad/short/SST-2/train.tsv:3: 1 columns found, at least 2 expected.",
+    ),
+    "unknown label": (
+        {"data_dir": "{root}/bad/label"},
+        ["do_train"],
+        "{root}/bad/label/SST-2/train.tsv:2: label '7' is not one of 0, 1.",
+    ),
+    "empty split": (
+        {"data_dir": "{root}/bad/empty"},
+        ["do_train"],
+        "{root}/bad/empty/SST-2/train.tsv holds no examples.",
+    ),
+    "not UTF-8": (
+        {"data_dir": "{root}/bad/latin"},
+        ["do_train"],
+        "{root}/bad/latin/SST-2/train.tsv is not UTF-8 text",
+    ),
+    "cached_dir is a file": (
+        {"cached_dir": "{root}/vocab.txt"},
+        ["do_train"],
+        "--cached_dir={root}/vocab.txt cannot be written to",
+    ),
     "too many GPUs": (
         {"num_gpu_cores": 99, "device_type": "gpu"},
         ["do_train"],
@@ -422,6 +447,11 @@ MISTAKES = {
         ["do_train"],
         "Does --albert_config_file belong to it?",
     ),
+    "init checkpoint of brightmart": (
+        {"init_checkpoint": "{root}/brightmart.ckpt"},
+        ["do_train"],
+        "has the variable layout of brightmart's albert_zh",
+    ),
     "nothing to evaluate": ({}, ["do_eval"], "holds no checkpoint to evaluate"),
     "nothing to predict with": ({}, ["do_predict"], "holds no checkpoint to predict with"),
     "output_dir is a file": (
@@ -442,9 +472,23 @@ def mistaken_command(root, name):
     return command(root, *switches, **dict({"output_dir": folder}, **filled))
 
 
-def write_foreign_checkpoint(path):
+BAD_FILES = {
+    "short": b"sentence\tlabel\ngood\t1\nbad\n",
+    "label": b"sentence\tlabel\ngood\t7\n",
+    "empty": b"sentence\tlabel\n",
+    "latin": b"sentence\tlabel\ncaf\xe9\t1\n",
+}
+
+
+def write_bad_data(folder):
+    for name, content in BAD_FILES.items():
+        (folder / name / "SST-2").mkdir(parents=True)
+        (folder / name / "SST-2" / "train.tsv").write_bytes(content)
+
+
+def write_foreign_checkpoint(path, name="foreign"):
     with tf.Graph().as_default(), tf.Session() as session:
-        variable = tf.get_variable("foreign", [3])
+        variable = tf.get_variable(name, [3])
         session.run(variable.initializer)
         tf.train.Saver().save(session, str(path), write_state=False)
 
@@ -452,7 +496,9 @@ def write_foreign_checkpoint(path):
 @pytest.fixture(scope="module")
 def short_runs(root, output):
     """Returns what commands that need no training of ours did: mistakes, and repeated parts."""
+    write_bad_data(root / "bad")
     write_foreign_checkpoint(root / "foreign.ckpt")
+    write_foreign_checkpoint(root / "brightmart.ckpt", "bert/embeddings/word_embeddings_2")
     commands = {name: mistaken_command(root, name) for name in MISTAKES}
     commands["positional argument"] = [*command(root, "do_train"), "extra"]
     for name in ("predicted", "evaluated", "repeated"):
