@@ -10,7 +10,7 @@ DIFFERENCES = (REPOSITORY / "docs" / "differences.md").read_text(encoding="utf-8
 
 
 @pytest.mark.parametrize(
-    "file, name", sorted(set(re.findall(r"`(test_\w+\.py)(?:::(\w+))?`", DIFFERENCES)))
+    "file, name", sorted(set(re.findall(r"`(test_\w+\.py)::(\w+)`", DIFFERENCES)))
 )
 def test_every_test_that_the_differences_name_exists(file, name):
     assert (

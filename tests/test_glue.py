@@ -376,6 +376,46 @@ def test_ax_predicts_with_the_model_in_an_mnli_output_dir(runs):
     assert len((root / "mnli" / "AX.tsv").read_text().splitlines()) == 5
 
 
+# Lines of the file to hand in, header included, and what it may say.
+REAL_TASKS = {
+    "cola": (1064, ("0", "1")),
+    "mrpc": (1726, ("0", "1")),
+    "rte": (3001, ENTAILMENT),
+    "wnli": (147, ("0", "1")),
+}
+
+
+@pytest.mark.slow
+def test_real_tasks_train_evaluate_and_predict_from_the_command_line(
+    shared_data, data_dir, tmp_path
+):
+    config = json.loads((data_dir / "albert_config.json").read_text())
+    config.update(vocab_size=30000, max_position_embeddings=64)
+    (tmp_path / "albert_config.json").write_text(json.dumps(config))
+    real = {
+        "data_dir": shared_data / "glue_data",
+        "vocab_file": shared_data / "spm" / "30k-clean.vocab",
+        "spm_model_file": shared_data / "spm" / "30k-clean.model",
+        "max_seq_length": 64,
+        "eval_batch_size": 64,
+        "predict_batch_size": 64,
+    }
+    commands = {
+        name: flags_of(tmp_path, name, tmp_path / name, **real)
+        + ["--do_train", "--do_eval", "--do_predict"]
+        for name in REAL_TASKS
+    }
+    done = run_python("run_in_process.py", stdin=json.dumps(commands))
+    assert done.returncode == 0, done.stderr
+    for name, outcome in json.loads(done.stdout).items():
+        assert outcome["status"] == 0, outcome["stderr"]
+        num_lines, labels = REAL_TASKS[name]
+        file = GLUE_ROWS[name].splits["test"].submission
+        header, *lines = (tmp_path / name / file).read_text().splitlines()
+        assert 1 + len(lines) == num_lines
+        assert {line.split("\t")[1] for line in lines} <= set(labels)
+
+
 REFUSALS = {
     "ax trained": "--task_name=ax has no labelled data",
     "other head": "--discard_classifier_weights",
