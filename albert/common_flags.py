@@ -5,6 +5,7 @@ import os
 import sys
 
 import tensorflow.compat.v1 as tf
+import tqdm
 from absl import app, flags
 
 from albert import checkpoints, training
@@ -170,9 +171,16 @@ def _fail(message):
     sys.exit(1)
 
 
+class _AboveTheBar(logging.StreamHandler):
+    """Writes lines to stderr so that a progress bar stays below them, whole."""
+
+    def emit(self, record):
+        tqdm.tqdm.write(self.format(record), file=sys.stderr)
+
+
 def _log_to_stderr():
     logger = logging.getLogger("albert")
-    handler = logging.StreamHandler()
+    handler = _AboveTheBar()
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
