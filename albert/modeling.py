@@ -392,6 +392,11 @@ def get_shape_list(tensor, expected_rank=None, name=None):
     return [dynamic[axis] if size is None else size for axis, size in enumerate(static)]
 
 
+def name_of(variable):
+    """Returns a variable's name in checkpoints; that of its op may differ on other replicas."""
+    return re.sub(r":\d+$", "", variable.name)
+
+
 def get_assignment_map_from_checkpoint(tvars, init_checkpoint, num_of_group=0):
     """Returns what `tf.train.init_from_checkpoint` needs to load the variables found in a file.
 
@@ -409,7 +414,7 @@ def get_assignment_map_from_checkpoint(tvars, init_checkpoint, num_of_group=0):
     maps = [collections.OrderedDict() for _ in range(max(num_of_group, 1))]
     initialized = {}
     for variable in tvars:
-        name = re.sub(r":\d+$", "", variable.name)
+        name = name_of(variable)
         source, group = name, 0
         match = re.search(r"/group_(\d+)/", name)
         if num_of_group > 1 and match:

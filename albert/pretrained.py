@@ -31,7 +31,7 @@ def load(init_checkpoint, discard_classifier_weights=False):
             one of another shape.
     """
     stored = _stored_shapes(init_checkpoint)
-    variables = {variable.op.name: variable for variable in tf.trainable_variables()}
+    variables = {modeling.name_of(variable): variable for variable in tf.trainable_variables()}
     wanted = [
         name for name in variables if name.startswith(_ENCODER) or not discard_classifier_weights
     ]
