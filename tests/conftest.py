@@ -3,6 +3,7 @@
 import pathlib
 
 import pytest
+import sentencepiece  # noqa: F401 - after TensorFlow 1.15, its sampling crashes the process
 import tensorflow.compat.v1 as tf
 
 from albert import devices, modeling
