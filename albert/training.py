@@ -375,8 +375,11 @@ def _model_fn(task, config, init_checkpoint, features, mode):
         )
     if init_checkpoint:
         missing = pretrained.load(init_checkpoint, config.discard_classifier_weights)
-        if missing and tf.get_static_value(replica) in (0, None):
-            _log.info("Not in %s, so new: %s.", init_checkpoint, ", ".join(missing))
+        if tf.get_static_value(replica) in (0, None):  # once, not on every replica
+            num_found = len(tf.trainable_variables()) - len(missing)
+            _log.info("%d variables come from %s.", num_found, init_checkpoint)
+            if missing:
+                _log.info("Not there, so new: %s.", ", ".join(missing))
     train_op = custom_optimization.create_optimizer(
         output.loss,
         config.learning_rate,

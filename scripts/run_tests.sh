@@ -13,4 +13,6 @@ import platform
 import tensorflow
 print("Python %s, TensorFlow %s" % (platform.python_version(), tensorflow.__version__))
 '
-exec "$python" -m pytest "$@"
+# Two workers: building graphs, which most of the time goes into, uses one core. By file, because the
+# tests of a file share runs.
+exec "$python" -m pytest --numprocesses=2 --dist=loadfile "$@"

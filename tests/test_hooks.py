@@ -44,16 +44,18 @@ def graph():
 def started_hook(train_steps, examples_per_step):
     hook = ProgressHook(train_steps, examples_per_step)
     hook.begin()
-    hook.after_create_session(None, None)
+    with tf.Session() as session:
+        session.run(tf.global_variables_initializer())
+        hook.after_create_session(session, None)
     return hook
 
 
-def run_steps(hook, clock, seconds, first_step=1):
-    """Runs one step for each duration; time passes between the steps too."""
-    for step, duration in enumerate(seconds, first_step):
+def run_steps(hook, clock, seconds):
+    """Runs one step for each duration, with a loss of 0.5."""
+    for duration in seconds:
         hook.before_run(None)
         clock.now += duration
-        hook.after_run(None, tf.train.SessionRunValues((0.5, step), None, None))
+        hook.after_run(None, tf.train.SessionRunValues(0.5, None, None))
 
 
 def test_speed_is_unknown_until_the_second_step(graph, clock):
@@ -73,7 +75,7 @@ def test_seconds_count_every_step_and_nothing_between_them(graph, clock):
     hook = started_hook(100, 32)
     run_steps(hook, clock, [30.0, 2.0])
     clock.now += 500.0  # an evaluation
-    run_steps(hook, clock, [4.0], first_step=3)
+    run_steps(hook, clock, [4.0])
     assert hook.seconds == pytest.approx(36.0)
     assert hook.examples_per_second == pytest.approx(2 * 32 / 6.0)
 
