@@ -333,6 +333,8 @@ class GlueTask(ClassifierTask):
         path, columns = self._path(split), self._row.splits[split]
         wanted = [columns.text_a, columns.text_b, columns.label, columns.guid]
         num_needed = 1 + max(column for column in wanted if column is not None)
+        if columns.label == -1:  # the last column, which must not be one of the texts
+            num_needed += 1
         found, num_short = [], 0
         for number, cells in read_tsv(path, columns.has_header):
             if len(cells) < num_needed:

@@ -150,6 +150,11 @@ def _report(main):
         main()
     except UsageError as error:
         _fail(str(error))
+    except tf.train.NanLossDuringTrainingError:
+        _fail(
+            f"The loss became NaN with --learning_rate={FLAGS.learning_rate}: use a lower one, or "
+            "a longer warm-up, and another --output_dir."
+        )
     except (OSError, tf.errors.OpError) as error:
         if "No space left on device" not in str(error):
             raise

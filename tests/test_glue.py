@@ -148,8 +148,8 @@ def test_qqp_rows_without_six_columns_are_counted_and_left_out(
 def test_short_rows_of_other_tasks_are_an_error_with_file_and_line(make_task, data_dir, tmp_path):
     folder = tmp_path / "RTE"
     folder.mkdir()
-    (folder / "train.tsv").write_text("index\ta\tb\tlabel\n0\ta\tb\tentailment\n1\ta\n")
-    with pytest.raises(UsageError, match=r"train\.tsv:3: 2 columns found, at least 3 expected"):
+    (folder / "train.tsv").write_text("index\ta\tb\tlabel\n0\ta\tb\tentailment\n1\ta\tb\n")
+    with pytest.raises(UsageError, match=r"train\.tsv:3: 3 columns found, at least 4 expected"):
         make_task("rte", tmp_path).examples("train")
 
 

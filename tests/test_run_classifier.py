@@ -452,6 +452,11 @@ MISTAKES = {
         ["do_train"],
         "has the variable layout of brightmart's albert_zh",
     ),
+    "divergence": (
+        {"learning_rate": 1e30, "num_gpu_cores": 1},
+        ["do_train"],
+        "The loss became NaN with --learning_rate=1e+30: use a lower one",
+    ),
     "nothing to evaluate": ({}, ["do_eval"], "holds no checkpoint to evaluate"),
     "nothing to predict with": ({}, ["do_predict"], "holds no checkpoint to predict with"),
     "output_dir is a file": (
