@@ -1,6 +1,7 @@
 """Scores checkpoints on the dev splits and keeps the best one."""
 
 import logging
+import math
 import os
 
 import tensorflow.compat.v1 as tf
@@ -61,6 +62,9 @@ class Evaluator:
                     for split, feature_file in self._feature_files.items()
                 }
             )
+            for name, value in metrics.items():
+                if not math.isfinite(value):
+                    _log.warning("Step %d: %s is %s: the model has diverged.", step, name, value)
             self.record.add(step, self._dataset, metrics)
             self._write_events(step, metrics)
             shown = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
