@@ -62,6 +62,9 @@ def define():
         ["auto", "nccl", "hierarchical_copy"],
         "How gradients are summed over GPUs; auto: NCCL.",
     )
+    flags.DEFINE_bool(
+        "packed_tokens", True, "Compute real tokens only; False: padding too, with the same result."
+    )
     flags.DEFINE_integer("seed", 42, "Decides initial weights, data order and dropout.")
     flags.DEFINE_bool("use_tpu", False, "Refused: use google-research/albert on TPUs.")
     flags.DEFINE_integer("iterations_per_loop", 1000, "Without effect (TPU).")
@@ -123,6 +126,7 @@ def finetune_config(albert_config, **more):
         num_devices=FLAGS.num_gpu_cores,
         device_type=FLAGS.device_type,
         all_reduce=FLAGS.all_reduce,
+        packed_tokens=FLAGS.packed_tokens,
         seed=FLAGS.seed,
         **more,
     )

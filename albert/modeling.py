@@ -1,8 +1,7 @@
 """ALBERT: a transformer encoder whose layers share their weights (arXiv 1909.11942).
 
 Outside attention the model works on a matrix of tokens, [num_tokens, width]. Which positions of
-[batch, seq] are rows of that matrix is decided by one object, the token layout; the layers do not
-know.
+[batch, seq] are its rows is up to the token layout; the layers do not know.
 """
 
 import collections
@@ -14,6 +13,7 @@ import re
 import tensorflow.compat.v1 as tf
 
 from albert.errors import UsageError
+from albert.token_layout import PackedTokens, PaddedTokens
 
 LAYER_NORM_EPSILON = 1e-12
 MASKED_SCORE = -10000.0
@@ -147,22 +147,6 @@ class Dropout:
         return tensor * tf.cast(noise >= rate, tensor.dtype) * (1.0 / (1.0 - rate))
 
 
-class PaddedTokens:
-    """The layout in which every position of [batch, seq] is a token, padding included."""
-
-    def __init__(self, batch_size, seq_length):
-        self._shape = [batch_size, seq_length]
-        self.positions = tf.tile(tf.range(seq_length), [batch_size])  # [num_tokens]
-
-    def flatten(self, tensor):
-        """Returns the tokens' values: [batch, seq, ...] -> [num_tokens, ...]."""
-        return tf.reshape(tensor, [-1] + get_shape_list(tensor)[2:])
-
-    def unflatten(self, tokens):
-        """Returns the padded form: [num_tokens, width] -> [batch, seq, width]."""
-        return tf.reshape(tokens, self._shape + [tokens.shape.as_list()[-1]])
-
-
 class AlbertModel:
     """The encoder: embeddings, transformer layers and pooler, built in the current graph.
 
@@ -176,6 +160,8 @@ class AlbertModel:
         use_einsum: accepted for callers of the original; the products are the same either way.
         scope: variable scope, "bert" if None.
         dropout_seed: int64 tensor [2] that alone decides the dropout masks; None draws one per run.
+        packed_tokens: compute real tokens only; False computes padding too, whose results have no
+            meaning, in shapes that an export or a compiler knows beforehand.
     """
 
     def __init__(
@@ -189,6 +175,7 @@ class AlbertModel:
         use_einsum=True,
         scope=None,
         dropout_seed=None,
+        packed_tokens=True,
     ):
         del use_einsum
         self._config = copy.deepcopy(config)
@@ -196,12 +183,16 @@ class AlbertModel:
             self._config.hidden_dropout_prob = 0.0
             self._config.attention_probs_dropout_prob = 0.0
         self.dropout = Dropout(dropout_seed)
-        batch_size, seq_length = get_shape_list(input_ids, expected_rank=2)
+        self._transposed = {}
+        shape = get_shape_list(input_ids, expected_rank=2)
+        if packed_tokens and input_mask is not None:
+            self._layout = PackedTokens(input_mask, shape, config.num_attention_heads)
+        else:
+            self._layout = PaddedTokens(shape, config.num_attention_heads)
         if input_mask is None:
-            input_mask = tf.ones([batch_size, seq_length], tf.int32)
+            input_mask = tf.ones(shape, tf.int32)
         if token_type_ids is None:
-            token_type_ids = tf.zeros([batch_size, seq_length], tf.int32)
-        self._layout = PaddedTokens(batch_size, seq_length)
+            token_type_ids = tf.zeros(shape, tf.int32)
 
         with tf.variable_scope(scope, default_name="bert"):
             with tf.variable_scope("embeddings"):
@@ -218,7 +209,7 @@ class AlbertModel:
         return self._pooled_output
 
     def get_sequence_output(self):
-        """Returns the last layer's output: float [batch, seq, hidden]."""
+        """Returns the last layer's output: float [batch, seq, hidden], if packed 0 at padding."""
         return self._layout.unflatten(self._layer_outputs[-1])
 
     def get_all_encoder_layers(self):
@@ -302,19 +293,11 @@ class AlbertModel:
         scores = tf.matmul(query * (1.0 / math.sqrt(head_size)), key, transpose_b=True)
         weights = tf.nn.softmax(scores + bias)  # [batch, heads, seq, seq]
         weights = self.dropout(weights, config.attention_probs_dropout_prob)
-        context = tf.transpose(tf.matmul(weights, value), [0, 2, 1, 3])
-        batch_size, seq_length = get_shape_list(context)[:2]
-        context = tf.reshape(context, [batch_size, seq_length, config.hidden_size])
-        return self._layout.flatten(context)
+        return self._layout.merge_heads(tf.matmul(weights, value))
 
     def _heads(self, tokens, name):
-        config = self._config
         with tf.variable_scope(name):
-            projected = self._layout.unflatten(self._dense_here(tokens, config.hidden_size))
-        batch_size, seq_length, _ = get_shape_list(projected)
-        heads = config.num_attention_heads
-        split = [batch_size, seq_length, heads, config.hidden_size // heads]
-        return tf.transpose(tf.reshape(projected, split), [0, 2, 1, 3])
+            return self._layout.split_heads(self._dense_here(tokens, self._config.hidden_size))
 
     def _dense(self, tokens, width, activation=None):
         """Returns activation(tokens @ dense/kernel + dense/bias)."""
@@ -325,7 +308,26 @@ class AlbertModel:
     def _dense_here(self, tokens, width):
         kernel = self._variable("kernel", [tokens.shape.as_list()[-1], width])
         bias = tf.get_variable("bias", [width], initializer=tf.zeros_initializer())
-        return tf.nn.bias_add(tf.matmul(tokens, kernel), bias)
+        return tf.nn.bias_add(self._product(tokens, kernel), bias)
+
+    def _product(self, tokens, kernel):
+        """Returns tokens @ kernel, whose gradient finds the kernel transposed.
+
+        For few tokens a CPU spends as long on transposing a kernel as on the product; layers that
+        share it share this work, too.
+        """
+        if kernel.name not in self._transposed:
+            self._transposed[kernel.name] = tf.transpose(kernel)
+        transposed = self._transposed[kernel.name]
+
+        @tf.custom_gradient
+        def product(tokens, kernel):
+            def gradient(outer):
+                return tf.matmul(outer, transposed), tf.matmul(tokens, outer, transpose_a=True)
+
+            return tf.matmul(tokens, kernel), gradient
+
+        return product(tokens, tf.convert_to_tensor(kernel))
 
     def _variable(self, name, shape):
         initializer = create_initializer(self._config.initializer_range)

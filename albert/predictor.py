@@ -23,12 +23,14 @@ class Predictor:
         task: Task.
         albert_config: modeling.AlbertConfig.
         devices: names of the devices to use.
+        packed_tokens: compute real tokens only, not padding.
     """
 
-    def __init__(self, task, albert_config, devices):
+    def __init__(self, task, albert_config, devices, packed_tokens=True):
         self._task = task
         self._albert_config = albert_config
         self._devices = devices
+        self._packed_tokens = packed_tokens
         self._spec = task.feature_spec()
         self._workers = None
 
@@ -65,7 +67,13 @@ class Predictor:
                 name: tf.placeholder(feature.dtype, [None, None] if feature.is_sequence else [None])
                 for name, feature in self._all_features().items()
             }
-            output = build(self._task, self._albert_config, inputs, is_training=False)
+            output = build(
+                self._task,
+                self._albert_config,
+                inputs,
+                is_training=False,
+                packed_tokens=self._packed_tokens,
+            )
             fetches = {name: tensor.name for name, tensor in output.predictions.items()}
             feeds = {name: tensor.name for name, tensor in inputs.items()}
             saver_def = tf.train.Saver(tf.global_variables()).as_saver_def()

@@ -78,12 +78,13 @@ class Task(abc.ABC):
         """Writes the result files and returns their paths, given {test split: predictions}."""
 
 
-def build(task, albert_config, features, is_training, dropout_seed=None):
+def build(task, albert_config, features, is_training, dropout_seed=None, packed_tokens=True):
     """Returns the task's ModelOutput on a new AlbertModel in the current graph.
 
     Args:
         features: {name: tensor}, a batch as `input_pipeline` makes it.
         dropout_seed: int64 tensor [2], used if `is_training`.
+        packed_tokens: compute real tokens only, not padding.
     """
     if not is_training:
         dropout_seed = tf.zeros([2], tf.int64)
@@ -94,5 +95,6 @@ def build(task, albert_config, features, is_training, dropout_seed=None):
         features[INPUT_MASK],
         features["segment_ids"],
         dropout_seed=dropout_seed,
+        packed_tokens=packed_tokens,
     )
     return task.head(model, features, is_training)

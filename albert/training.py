@@ -55,6 +55,7 @@ class FinetuneConfig:
         strategy_type: "mirror", or "one" for a single device whatever num_devices says.
         device_type: "auto", "gpu" or "cpu".
         all_reduce: "auto", "nccl" or "hierarchical_copy".
+        packed_tokens: compute real tokens only, not padding.
     """
 
     albert_config: modeling.AlbertConfig
@@ -75,6 +76,7 @@ class FinetuneConfig:
     num_devices: int = 1
     device_type: str = "auto"
     all_reduce: str = "auto"
+    packed_tokens: bool = True
     seed: int = 42
 
     def __post_init__(self):
@@ -142,7 +144,7 @@ class Engine:
                 "--strategy_type=one uses one device; --num_gpu_cores=%d has no effect.",
                 config.num_devices,
             )
-        self._predictor = Predictor(task, config.albert_config, self._devices)
+        self._predictor = Predictor(task, config.albert_config, self._devices, config.packed_tokens)
         try:
             os.makedirs(config.output_dir, exist_ok=True)
         except OSError as error:
@@ -371,7 +373,12 @@ def _model_fn(task, config, init_checkpoint, features, mode):
     )
     with tf.variable_scope("", custom_getter=_seeded_getter(config.seed)):
         output = build(
-            task, config.albert_config, features, is_training=True, dropout_seed=dropout_seed
+            task,
+            config.albert_config,
+            features,
+            is_training=True,
+            dropout_seed=dropout_seed,
+            packed_tokens=config.packed_tokens,
         )
     if init_checkpoint:
         missing = pretrained.load(init_checkpoint, config.discard_classifier_weights)

@@ -458,6 +458,52 @@ def test_ways_to_compute_give_the_same(tiny_values, option):
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
+def test_packed_and_padded_tokens_give_the_same(tiny_values):
+    config = make_config(attention_probs_dropout_prob=0.1)
+
+    def everything(model):
+        sequence, pooled = outputs(model)
+        weights = tf.constant(np.random.RandomState(2).normal(size=sequence.shape.as_list()))
+        loss = tf.reduce_sum(tf.boolean_mask(sequence * tf.cast(weights, tf.float32), IS_REAL))
+        variables = tf.trainable_variables()
+        gradients = tf.gradients(loss + tf.reduce_sum(pooled * pooled), variables)
+        return sequence, pooled, [tf.convert_to_tensor(gradient) for gradient in gradients]
+
+    (packed, packed_pooled, packed_gradients), (padded, padded_pooled, padded_gradients) = (
+        run_model(
+            config,
+            everything,
+            load_values(tiny_values),
+            is_training=True,
+            dropout_seed=tf_seed(1, 2),
+            packed_tokens=packed_tokens,
+        )
+        for packed_tokens in (True, False)
+    )
+    np.testing.assert_allclose(packed[IS_REAL], padded[IS_REAL], atol=1e-5)
+    assert not packed[~IS_REAL].any()
+    np.testing.assert_allclose(packed_pooled, padded_pooled, atol=1e-5)
+    for one, other in zip(packed_gradients, padded_gradients):
+        np.testing.assert_allclose(one, other, atol=1e-4 * max(1.0, np.abs(other).max()))
+
+
+def test_gradients_of_shared_kernels_are_those_of_a_plain_product():
+    random = np.random.RandomState(4)
+    tokens, kernel, outer = (
+        random.normal(size=shape).astype(np.float32) for shape in ((5, 3), (3, 4), (5, 4))
+    )
+    with tf.Graph().as_default(), tf.Session() as session:
+        model = modeling.AlbertModel(make_config(), True, tf.constant(INPUT_IDS))
+        tokens_in, variable = tf.constant(tokens), tf.get_variable("kernel", initializer=kernel)
+        product = model._product(tokens_in, variable)
+        gradients = tf.gradients(product, [tokens_in, variable], grad_ys=tf.constant(outer))
+        random_init(session)
+        product, (of_tokens, of_kernel) = session.run([product, gradients])
+    np.testing.assert_allclose(product, tokens @ kernel, rtol=1e-5)
+    np.testing.assert_allclose(of_tokens, outer @ kernel.T, rtol=1e-5)
+    np.testing.assert_allclose(of_kernel, tokens.T @ outer, rtol=1e-5)
+
+
 def test_activation_of_the_config_is_used(tiny_values):
     gelu, _ = run_model(make_config(), outputs, load_values(tiny_values))
     relu, _ = run_model(make_config(hidden_act="relu"), outputs, load_values(tiny_values))

@@ -89,7 +89,7 @@ class TinyTask(Task):
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
             labels=features["label_ids"], logits=logits
         )
-        return ModelOutput(LOSS_SCALE * tf.reduce_mean(losses), {})
+        return ModelOutput(LOSS_SCALE * tf.reduce_mean(losses), {"logits": logits})
 
     def evaluate(self, predictions):
         raise NotImplementedError
@@ -285,6 +285,48 @@ def test_one_update_changes_every_variable(tmp_path_factory):
     unchanged = {name for name in TRAINABLE if np.array_equal(before[name], after[name])}
     # It adds the same to all scores of a query, which softmax does not see: only rounding moves it.
     assert unchanged <= {f"{INNER_GROUP}/attention_1/self/key/bias"}
+
+
+# --- Packed tokens, which all runs above have, and padded ones
+
+
+@pytest.fixture(scope="module")
+def by_layout(tmp_path_factory, runs):
+    """Returns {packed_tokens: (losses of 10 updates, logits of a batch after them)}."""
+    task = TinyTask()
+    begin = os.path.join(runs("adamw", 1), "model.ckpt-0")
+    folder = str(tmp_path_factory.mktemp("layouts"))
+    examples = cached_features(folder, "train", {}, lambda: task.features("train"))
+    found = {}
+    for packed_tokens in (True, False):
+        with tf.Graph().as_default(), tf.Session() as session:
+            batches = train_dataset(examples, task.feature_spec(), GLOBAL_BATCH, seed=11)
+            batch = tf.data.make_one_shot_iterator(batches).get_next()
+            seed = tf.zeros([2], tf.int64)
+            output = build(task, tiny_model(), batch, True, seed, packed_tokens)
+            update = custom_optimization.create_optimizer(output.loss, LEARNING_RATE, 20, 0)
+            session.run(tf.global_variables_initializer())
+            tf.train.Saver(tf.trainable_variables()).restore(session, begin)
+            losses = [session.run([output.loss, update])[0] for _ in range(10)]
+            found[packed_tokens] = losses, session.run(output.predictions["logits"])
+    return found
+
+
+def test_packed_and_padded_training_have_the_same_losses(by_layout):
+    packed, padded = by_layout[True][0], by_layout[False][0]
+    np.testing.assert_allclose(packed, padded, rtol=1e-5)
+    assert len(set(packed)) == 10
+
+
+def test_packed_and_padded_training_end_with_the_same_predictions(by_layout):
+    np.testing.assert_allclose(by_layout[True][1], by_layout[False][1], atol=1e-5)
+
+
+@pytest.mark.parametrize("packed_tokens", [True, False])
+def test_the_switch_reaches_the_training_graph(tmp_path, packed_tokens):
+    finetune(tmp_path, 1, train_steps=1, packed_tokens=packed_tokens)
+    with open(str(tmp_path / "graph.pbtxt"), encoding="utf-8") as reader:
+        assert ('op: "Cumsum"' in reader.read()) == packed_tokens
 
 
 # --- Where training begins

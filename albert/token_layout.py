@@ -1,0 +1,116 @@
+"""Which positions of [batch, seq] are tokens the model works on.
+
+Outside attention the model works on a matrix with one row a token, [num_tokens, width]. A layout
+turns [batch, seq, ...] into such rows and back, and knows what the model does not: which positions
+there are.
+"""
+
+import tensorflow.compat.v1 as tf
+
+
+class PaddedTokens:
+    """The layout in which every position is a token, padding included.
+
+    Args:
+        shape: [batch, seq], ints or scalar tensors.
+        num_heads: int, of the attention.
+    """
+
+    def __init__(self, shape, num_heads):
+        self._shape = list(shape)
+        self._num_heads = num_heads
+        self.positions = tf.tile(tf.range(shape[1]), [shape[0]])  # [num_tokens]
+
+    def flatten(self, tensor):
+        """Returns the tokens' values: [batch, seq, ...] -> [num_tokens, ...]."""
+        return tf.reshape(tensor, [-1] + tensor.shape.as_list()[2:])
+
+    def unflatten(self, tokens):
+        """Returns the padded form: [num_tokens, width] -> [batch, seq, width]."""
+        return tf.reshape(tokens, self._shape + [tokens.shape.as_list()[-1]])
+
+    def split_heads(self, tokens):
+        """Returns each head's part: [num_tokens, width] -> [batch, heads, seq, width / heads]."""
+        size = tokens.shape.as_list()[-1] // self._num_heads
+        split = tf.reshape(tokens, self._shape + [self._num_heads, size])
+        return tf.transpose(split, [0, 2, 1, 3])
+
+    def merge_heads(self, heads):
+        """Returns the parts side by side: [batch, heads, seq, size] -> [num_tokens, width]."""
+        width = self._num_heads * heads.shape.as_list()[-1]
+        return tf.reshape(tf.transpose(heads, [0, 2, 1, 3]), [-1, width])
+
+
+class PackedTokens:
+    """The layout in which only the positions marked in the mask are tokens: padding costs nothing.
+
+    Methods are those of PaddedTokens. Each moves rows, and its gradient moves them back. Both are
+    gathers: the gradient that TensorFlow would derive from a gather is a scattered sum, which is
+    slower. Where the rows are is worked out once for all layers.
+
+    Args:
+        input_mask: int32 [batch, seq], 1 for tokens. There must be one at least.
+        shape: [batch, seq], ints or scalar tensors.
+        num_heads: int, of the attention.
+    """
+
+    def __init__(self, input_mask, shape, num_heads):
+        self._num_heads = num_heads
+        is_token = tf.reshape(input_mask, [-1]) > 0  # [batch * seq]
+        self._places = tf.cast(tf.where(is_token)[:, 0], tf.int32)  # [num_tokens]
+        self.positions = self._places % shape[1]  # [num_tokens]
+        # Padding is given the row of another token, so that it has a finite value.
+        rows = tf.maximum(tf.cumsum(tf.cast(is_token, tf.int32)) - 1, 0)
+        self._rows = tf.reshape(rows, shape)  # [batch, seq]
+        self._is_token = tf.reshape(tf.cast(is_token, tf.float32), shape)
+        # The same for rows of single heads: [num_tokens, heads] and [batch, heads, seq].
+        head = tf.range(num_heads)
+        sequence = (self._places // shape[1])[:, None] * num_heads + head
+        self._head_places = sequence * shape[1] + self.positions[:, None]
+        self._head_rows = self._rows[:, None] * num_heads + head[:, None]
+
+    def flatten(self, tensor):
+        """Returns the tokens' values: [batch, seq, ...] -> [num_tokens, ...]."""
+        return tf.gather(tf.reshape(tensor, [-1] + tensor.shape.as_list()[2:]), self._places)
+
+    def unflatten(self, tokens):
+        """Returns the padded form, 0 at padding: [num_tokens, width] -> [batch, seq, width]."""
+
+        @tf.custom_gradient
+        def unflattened(tokens):
+            return tf.gather(tokens, self._rows) * self._is_token[:, :, None], self.flatten
+
+        return unflattened(tokens)
+
+    def split_heads(self, tokens):
+        """Returns each head's part: [num_tokens, width] -> [batch, heads, seq, width / heads].
+
+        At padding stand finite values without meaning.
+        """
+
+        @tf.custom_gradient
+        def split(tokens):
+            return self._split(tokens), self._merge
+
+        return split(tokens)
+
+    def merge_heads(self, heads):
+        """Returns the parts side by side: [batch, heads, seq, size] -> [num_tokens, width]."""
+
+        @tf.custom_gradient
+        def merged(heads):
+            def gradient(tokens):
+                return self._split(tokens) * self._is_token[:, None, :, None]
+
+            return self._merge(heads), gradient
+
+        return merged(heads)
+
+    def _split(self, tokens):
+        size = tokens.shape.as_list()[-1] // self._num_heads
+        return tf.gather(tf.reshape(tokens, [-1, size]), self._head_rows)
+
+    def _merge(self, heads):
+        size = heads.shape.as_list()[-1]
+        rows = tf.gather(tf.reshape(heads, [-1, size]), self._head_places)
+        return tf.reshape(rows, [-1, self._num_heads * size])
