@@ -1,0 +1,37 @@
+"""Prints what a run has reached, and which files to look at: show_results.py OUTPUT_DIR."""
+
+import json
+import os
+import pathlib
+import sys
+
+FILES = {
+    "eval_results.txt": "settings and every evaluation",
+    "model.ckpt-best.index": "the checkpoint with the best result",
+    "test_results.tsv": "probabilities of each class for the test set",
+    "submit_results.tsv": "the decisions made of them",
+}
+
+
+def main():
+    if len(sys.argv) != 2:
+        sys.exit("usage: python examples/show_results.py OUTPUT_DIR")
+    output_dir = pathlib.Path(sys.argv[1])
+    try:
+        results = json.loads((output_dir / "eval_results.json").read_text(encoding="utf-8"))
+    except OSError as error:
+        sys.exit(f"show_results.py: {error.filename}: {error.strerror}.")
+    rows, best = results["evaluations"], results["best"]
+    names = list(best["metrics"])
+    print("".join(f"{name:>16}" for name in ["step", *names]))
+    for row in rows:
+        numbers = "".join(f"{row['metrics'][name]:16.4f}" for name in names)
+        print(f"{row['step']:16d}{numbers}" + ("  best" * (row["step"] == best["step"])))
+    print(f"\nIn {os.path.relpath(str(output_dir))}{os.sep}:")
+    for name, meaning in FILES.items():
+        print(f"  {name:24}{meaning}")
+    print("TensorBoard shows the curves: tensorboard --logdir " + os.path.relpath(str(output_dir)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# Shows in a few minutes that everything works: sets up, makes a small data set, fine-tunes a tiny
+# model from scratch on two GPUs, or on two CPU replicas where there are not two GPUs, evaluates it,
+# predicts with it, and prints the results.
+#
+#   bash scripts/quickstart.sh
+#   PYTHON=python3.7 bash scripts/quickstart.sh     on TensorFlow 1.15
+#
+# Stopped by Ctrl-C it goes on where it was when it is run again; run again after its end it begins
+# anew. All it writes is under quickstart/.
+set -euo pipefail
+
+ROOT="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"
+EXAMPLES="$ROOT/examples"
+
+[[ $# == 0 ]] || {
+  echo "quickstart.sh: unexpected argument $1; PYTHON= chooses the interpreter." >&2
+  exit 1
+}
+say() { printf '\n==> %s\n' "$*" >&2; }
+
+# Two GPUs count only if TensorFlow can use them.
+has_two_gpus() {
+  command -v nvidia-smi >/dev/null && (($(nvidia-smi --list-gpus 2>/dev/null | wc -l) >= 2)) &&
+    "$python" -W ignore -c '
+import sys
+import tensorflow as tf
+sys.exit(len(tf.config.experimental.list_physical_devices("GPU")) < 2)
+' 2>/dev/null
+}
+
+say "Setting up"
+python="$(bash "$ROOT/scripts/setup_env.sh")"
+version="$(basename -- "${python%/bin/python}")" # py3.11
+data_dir="$ROOT/quickstart/data"
+output_dir="$ROOT/quickstart/$version"
+
+say "Making the example data"
+"$python" "$EXAMPLES/make_data.py" --output_dir="$data_dir"
+
+[[ ! -e $output_dir/test_results.tsv ]] || rm -rf -- "$output_dir" # the last run came to its end
+if has_two_gpus; then device_type=gpu; else device_type=cpu; fi
+say "Fine-tuning on two replicas ($device_type), evaluating and predicting"
+cd -- "$ROOT"
+"$python" -m albert.run_multigpus_classifier \
+  --do_train --do_eval --do_predict \
+  --task_name=CoLA \
+  --data_dir="$data_dir" \
+  --output_dir="$output_dir" \
+  --albert_config_file="$EXAMPLES/albert_config.json" \
+  --vocab_file="$data_dir/spm.vocab" \
+  --spm_model_file="$data_dir/spm.model" \
+  --strategy_type=mirror \
+  --num_gpu_cores=2 \
+  --device_type="$device_type" \
+  --max_seq_length=64 \
+  --train_batch_size=32 \
+  --eval_batch_size=100 \
+  --predict_batch_size=100 \
+  --learning_rate=5e-4 \
+  --train_step=1200 \
+  --warmup_step=120 \
+  --save_checkpoints_steps=300
+
+say "Results"
+"$python" "$EXAMPLES/show_results.py" "$output_dir"
