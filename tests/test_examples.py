@@ -1,0 +1,207 @@
+"""Tests of examples/ and of the scripts that use them."""
+
+import importlib.util
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from albert import tokenization
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
+EXAMPLES = REPOSITORY / "examples"
+
+
+def load(name):
+    """Returns a program of examples/ as a module."""
+    spec = importlib.util.spec_from_file_location(name, str(EXAMPLES / f"{name}.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def run(*arguments, **more):
+    return subprocess.run(
+        [str(argument) for argument in arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        **more,
+    )
+
+
+# --- The data
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("example data")
+    made = run(sys.executable, EXAMPLES / "make_data.py", f"--output_dir={folder}")
+    assert (made.returncode, made.stderr) == (0, "")
+    return folder
+
+
+def rows_of(data_dir, split):
+    text = (data_dir / "CoLA" / f"{split}.tsv").read_text(encoding="utf-8")
+    return [line.split("\t") for line in text.splitlines()]
+
+
+def test_no_sentence_is_in_two_splits_or_twice_in_one(data_dir):
+    train, dev = ([row[3] for row in rows_of(data_dir, split)] for split in ("train", "dev"))
+    test = [row[1] for row in rows_of(data_dir, "test")[1:]]
+    assert [len(train), len(dev), len(test)] == [20000, 400, 400]
+    assert len({*train, *dev, *test}) == 20800
+
+
+@pytest.mark.parametrize("split", ["train", "dev"])
+def test_half_of_the_sentences_are_acceptable(data_dir, split):
+    labels = [row[1] for row in rows_of(data_dir, split)]
+    assert labels.count("1") == labels.count("0") == len(labels) // 2
+
+
+def test_nouns_of_either_number_stand_before_a_verb(data_dir):
+    # So it is not enough to look for a plural: a model must find the subject.
+    acceptable = [row[3].split() for row in rows_of(data_dir, "train") if row[1] == "1"]
+    with_singular_verb = [words for words in acceptable if {"sleeps", "runs", "sings"} & {*words}]
+    nouns = {f"{noun}s" for noun in load("make_data").NOUNS}
+    assert any(nouns & {*words} for words in with_singular_verb)
+
+
+def test_data_is_the_same_every_time(data_dir, tmp_path):
+    run(sys.executable, EXAMPLES / "make_data.py", f"--output_dir={tmp_path}")
+    for name in ("CoLA/train.tsv", "CoLA/dev.tsv", "CoLA/test.tsv", "spm.vocab"):
+        assert (tmp_path / name).read_bytes() == (data_dir / name).read_bytes()
+
+
+def test_vocabulary_fits_the_model_and_knows_every_word(data_dir):
+    config = json.loads((EXAMPLES / "albert_config.json").read_text(encoding="utf-8"))
+    tokenizer = tokenization.FullTokenizer(
+        str(data_dir / "spm.vocab"), spm_model_file=str(data_dir / "spm.model")
+    )
+    assert tokenizer.vocab_size == config["vocab_size"]
+    special = tokenizer.convert_tokens_to_ids(["<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"])
+    assert special == [0, 1, 2, 3, 4]
+    for ids in tokenizer.encode_batch([row[3] for row in rows_of(data_dir, "dev")]):
+        assert 1 not in ids
+        assert len(ids) + 2 <= config["max_position_embeddings"]
+
+
+# --- The table of results
+
+
+def test_results_are_shown_as_a_table(tmp_path):
+    evaluations = [
+        {"step": step, "metrics": {"matthews_corr": value, "loss": 0.5}}
+        for step, value in ((100, 0.25), (200, 0.75))
+    ]
+    results = {"evaluations": evaluations, "best": evaluations[1]}
+    (tmp_path / "eval_results.json").write_text(json.dumps(results), encoding="utf-8")
+    shown = run(sys.executable, EXAMPLES / "show_results.py", tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    lines = shown.stdout.splitlines()
+    assert [line.split() for line in lines[:3]] == [
+        ["step", "matthews_corr", "loss"],
+        ["100", "0.2500", "0.5000"],
+        ["200", "0.7500", "0.5000", "best"],
+    ]
+    assert max(map(len, lines[:3])) <= 80
+    assert "eval_results.txt" in shown.stdout
+
+
+def test_results_that_are_not_there_are_named(tmp_path):
+    shown = run(sys.executable, EXAMPLES / "show_results.py", tmp_path)
+    assert shown.returncode == 1
+    assert shown.stderr.splitlines() == [
+        f"show_results.py: {tmp_path}/eval_results.json: No such file or directory."
+    ]
+
+
+# --- The script of one GLUE task
+
+
+@pytest.fixture
+def glue_script(tmp_path):
+    """Returns a function of (arguments, settings): the finished multi_run_albert_glue.sh.
+
+    In place of Python it runs a program that prints its arguments, one a line.
+    """
+    fake = tmp_path / "fake python"
+    fake.write_text('#!/usr/bin/env bash\n[[ $1 == -c ]] || printf "%s\\n" "$@"\n')
+    fake.chmod(0o755)
+    (tmp_path / "home" / "glue_data").mkdir(parents=True)
+    for model in ("albert_base_v2", "albert_large_v1"):
+        (tmp_path / "home" / "pretrained_model" / model).mkdir(parents=True)
+
+    def finished(*arguments, **settings):
+        environment = dict(os.environ, PYTHON=str(fake), CURRENT_PWD="home")
+        environment.update(settings)
+        script = REPOSITORY / "scripts" / "multi_run_albert_glue.sh"
+        return run("bash", script, *arguments, cwd=str(tmp_path), env=environment)
+
+    return finished
+
+
+def flags_of(finished):
+    assert finished.returncode == 0, finished.stderr
+    module, *given = finished.stdout.splitlines()[1:]
+    assert module == "albert.run_multigpus_classifier"
+    return dict(argument[2:].split("=", 1) for argument in given)
+
+
+def test_glue_script_has_the_published_settings_of_cola(glue_script, tmp_path):
+    given = flags_of(glue_script())
+    expected = {
+        "task_name": "CoLA",
+        "num_gpu_cores": "2",
+        "train_batch_size": "8",
+        "learning_rate": "1e-05",
+        "train_step": "5336",
+        "warmup_step": "320",
+        "max_seq_length": "512",
+        "albert_dropout_prob": "0",
+    }
+    assert {name: given[name] for name in expected} == expected
+    home = f"{tmp_path}/home"
+    assert given["data_dir"] == f"{home}/glue_data"
+    assert given["output_dir"] == f"{home}/albert_output/CoLA_base_v2"
+    assert given["init_checkpoint"] == f"{home}/pretrained_model/albert_base_v2/model.ckpt-best"
+
+
+def test_every_setting_of_the_glue_script_can_be_overridden(glue_script):
+    settings = {
+        "TASK": ("RTE", "task_name"),
+        "NUM_GPUS": ("4", "num_gpu_cores"),
+        "BS": ("3", "train_batch_size"),
+        "EBS": ("5", "eval_batch_size"),
+        "MSL": ("77", "max_seq_length"),
+        "LR": ("2e-4", "learning_rate"),
+        "ALBERT_DP": ("0.1", "albert_dropout_prob"),
+        "WPSP": ("9", "warmup_step"),
+        "TSP": ("99", "train_step"),
+    }
+    values = {name: value for name, (value, _) in settings.items()}
+    given = flags_of(glue_script(ALBERT_DIR="large", VERSION="1", **values))
+    for value, flag in settings.values():
+        assert given[flag] == value
+    assert given["albert_config_file"].endswith("albert_large_v1/albert_config.json")
+
+
+def test_further_flags_of_the_glue_script_are_passed_on(glue_script):
+    assert flags_of(glue_script("--device_type=cpu"))["device_type"] == "cpu"
+
+
+@pytest.mark.parametrize(
+    "settings, missing",
+    [
+        ({"ALBERT_DIR": "xlarge"}, "home/pretrained_model/albert_xlarge_v2 is not there"),
+        ({"CURRENT_PWD": "elsewhere"}, "elsewhere/pretrained_model/albert_base_v2 is not there"),
+    ],
+)
+def test_glue_script_names_what_is_not_there(glue_script, settings, missing):
+    finished = glue_script(**settings)
+    assert finished.returncode == 1
+    (line,) = finished.stderr.splitlines()
+    assert line.startswith("multi_run_albert_glue.sh: ") and missing in line
