@@ -15,7 +15,7 @@ from albert import checkpoints, custom_optimization, devices, modeling, pretrain
 from albert.errors import UsageError
 from albert.evaluation import Evaluator
 from albert.hooks import ProgressHook, StopOnSignal
-from albert.input_pipeline import cached_features, train_dataset
+from albert.input_pipeline import cached_features, next_batch_of, train_dataset
 from albert.predictor import Predictor
 from albert.task import build
 
@@ -181,12 +181,14 @@ class Engine:
             # AutoGraph would convert model_fn (there is nothing to convert) and put its own
             # paragraph in place of the message of a UsageError raised there.
             tf.autograph.experimental.do_not_convert(estimator.train)(
-                lambda: train_dataset(
-                    feature_file,
-                    self._task.feature_spec(),
-                    config.train_batch_size,
-                    config.seed,
-                    num_consumed=batches_consumed * config.global_batch_size,
+                lambda: next_batch_of(
+                    train_dataset(
+                        feature_file,
+                        self._task.feature_spec(),
+                        config.train_batch_size,
+                        config.seed,
+                        num_consumed=batches_consumed * config.global_batch_size,
+                    )
                 ),
                 hooks=[progress, saver, stop],
                 max_steps=config.train_steps,

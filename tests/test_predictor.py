@@ -163,6 +163,21 @@ def test_predictions_on_several_devices_equal_those_on_one(
     np.testing.assert_array_equal(logits_of(several), logits_of(one))
 
 
+def test_padded_tokens_are_predicted_like_packed_ones(predictors, checkpoint, dev_file):
+    padded = Predictor(TinyTask(), CONFIG, devices.choose("cpu", 1), packed_tokens=False)
+    rows = padded.predict(checkpoint, dev_file, BATCH_SIZE)
+    expected = predictors[1].predict(checkpoint, dev_file, BATCH_SIZE)
+    np.testing.assert_allclose(logits_of(rows), logits_of(expected), rtol=0, atol=1e-5)
+    num_sums = [
+        sum(
+            operation.type == "Cumsum"
+            for operation in own._workers[0]._session.graph.get_operations()
+        )
+        for own in (padded, predictors[1])
+    ]
+    assert num_sums == [0, 1]
+
+
 @pytest.mark.parametrize("batch_size", [1, BATCH_SIZE, NUM_FEATURES, 100])
 def test_predictions_agree_with_each_example_run_alone(
     predictors, reference, checkpoint, dev_file, batch_size
