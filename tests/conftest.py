@@ -12,6 +12,12 @@ SHARED_DATA = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data"
 MAX_CPU_REPLICAS = 4
 
 
+def pytest_collection_modifyitems(items):
+    """Puts files with slow tests first, so that no worker begins one when the others are done."""
+    slow = {item.fspath for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.fspath not in slow)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def graph_mode():
     """Readies TensorFlow once for all tests: graphs, and enough logical CPU devices."""
