@@ -15,11 +15,12 @@ PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "albert"
 # A module imports modules of its own layer and of lower ones. The package itself, `albert`, is
 # empty and below all of them.
 LAYERS = {
-    1: "errors files quiet tokenization metrics checkpoints results run_identity glue",
+    1: "errors files quiet tokenization metrics checkpoints results run_identity glue "
+    "squad_data squad_metrics",
     2: "devices token_layout modeling custom_optimization input_pipeline pretrained",
     3: "task",
     4: "predictor evaluation hooks training common_flags classifier_utils",
-    5: "run_multigpus_classifier",
+    5: "run_multigpus_classifier evaluate_squad",
 }
 LAYER_OF = {module: layer for layer, names in LAYERS.items() for module in names.split()}
 # The two halves of layer 4 never import each other; common_flags may import the engine.
