@@ -73,8 +73,11 @@ def define():
     flags.DEFINE_integer("num_tpu_cores", 8, "Without effect (TPU).")
 
 
-def check():
+def check(without_effect=()):
     """Refuses or reports flags that cannot act, and required ones that are missing.
+
+    Args:
+        without_effect: names of more flags that are only accepted.
 
     Raises:
         UsageError: see above.
@@ -87,7 +90,8 @@ def check():
     for name in ("albert_config_file", "output_dir"):
         if not getattr(FLAGS, name):
             raise UsageError(f"--{name} is required.")
-    idle = [name for name in (*_WITHOUT_EFFECT, "iterations_per_loop") if FLAGS[name].present]
+    names = (*_WITHOUT_EFFECT, "iterations_per_loop", *without_effect)
+    idle = [name for name in names if FLAGS[name].present]
     if idle:
         _log.warning("Without effect here: %s.", ", ".join(f"--{name}" for name in idle))
 

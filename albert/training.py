@@ -123,6 +123,16 @@ class FinetuneConfig:
         return self.cached_dir or self.output_dir
 
 
+def feature_file(task, config, split):
+    """Returns the FeatureFile of a split, made now unless it is there."""
+    return cached_features(
+        config.feature_dir,
+        f"{task.name}_{split}",
+        task.fingerprint(split),
+        lambda: task.features(split),
+    )
+
+
 class Engine:
     """Runs one task under one configuration; `train`, `evaluate` and `predict` in any order.
 
@@ -160,14 +170,14 @@ class Engine:
             Interrupted: Ctrl-C or SIGTERM; a checkpoint has been saved.
         """
         config = self._config
-        feature_file = self._cached(self._task.train_split)
+        examples = self._cached(self._task.train_split)
         run_identity.claim(config.output_dir, self._identity(is_training=True))
         start = checkpoints.latest(config.output_dir)
         step, batches_consumed = self._progress_of(start)
         if step >= config.train_steps:
             _log.info("%s has all %d steps: nothing to train.", start, config.train_steps)
             return
-        self._announce_training(feature_file, start)
+        self._announce_training(examples, start)
         progress = ProgressHook(config.train_steps, config.global_batch_size)
         with StopOnSignal() as stop:
             # Named here to stand behind the progress, whose times would else include saving and
@@ -183,7 +193,7 @@ class Engine:
             tf.autograph.experimental.do_not_convert(estimator.train)(
                 lambda: next_batch_of(
                     train_dataset(
-                        feature_file,
+                        examples,
                         self._task.feature_spec(),
                         config.train_batch_size,
                         config.seed,
@@ -269,12 +279,7 @@ class Engine:
             _log.info("Wrote %s.", path)
 
     def _cached(self, split):
-        return cached_features(
-            self._config.feature_dir,
-            f"{self._task.name}_{split}",
-            self._task.fingerprint(split),
-            lambda: self._task.features(split),
-        )
+        return feature_file(self._task, self._config, split)
 
     def _identity(self, is_training=False):
         """Returns what a run in output_dir must have in common with this one."""

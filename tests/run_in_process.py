@@ -1,11 +1,12 @@
-"""Runs command lines of the classifier one after another in one process, as if each had its own.
+"""Runs command lines of a runner one after another in one process, as if each had its own.
 
 Starting TensorFlow takes seconds, so tests of many short commands share a process:
-`python run_in_process.py <commands.json`, where the file holds {name: list of arguments}. Prints
-{name: {"status": exit status, "stderr": text}} as JSON.
+`python run_in_process.py run_multigpus_squad <commands.json`, where the file holds
+{name: list of arguments}. Prints {name: {"status": exit status, "stderr": text}} as JSON.
 """
 
 import contextlib
+import importlib
 import io
 import json
 import logging
@@ -20,18 +21,15 @@ if __name__ == "__main__":
 from absl import flags
 
 from albert import common_flags, devices
-from albert import run_multigpus_classifier as runner
-
-PROGRAM = runner.__file__
 
 
-def run(arguments):
+def run(runner, arguments):
     """Returns the exit status and what is written to stderr; status None after an exception."""
     for name in flags.FLAGS:
         flags.FLAGS[name].unparse()
     flags.FLAGS.unparse_flags()
     logging.getLogger("albert").handlers.clear()
-    sys.argv = [PROGRAM, *arguments]
+    sys.argv = [runner.__file__, *arguments]
     status = None
     with contextlib.redirect_stderr(io.StringIO()) as stderr:
         try:
@@ -45,6 +43,8 @@ def run(arguments):
 
 if __name__ == "__main__":
     devices.prepare(2)
+    name, *_ = sys.argv[1:] or ["run_multigpus_classifier"]
+    runner = importlib.import_module(f"albert.{name}")
     runner.define_flags()
     commands = json.load(sys.stdin)
-    print(json.dumps({name: run(arguments) for name, arguments in commands.items()}))
+    print(json.dumps({name: run(runner, arguments) for name, arguments in commands.items()}))

@@ -16,16 +16,16 @@ PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "albert"
 # empty and below all of them.
 LAYERS = {
     1: "errors files quiet tokenization metrics checkpoints results run_identity glue "
-    "alignment squad_data squad_features squad_metrics",
+    "alignment squad_data squad_decoding squad_features squad_metrics",
     2: "devices token_layout modeling custom_optimization input_pipeline pretrained",
     3: "task",
-    4: "predictor evaluation hooks training common_flags classifier_utils",
-    5: "run_multigpus_classifier evaluate_squad",
+    4: "predictor evaluation hooks training common_flags classifier_utils squad_heads squad_utils",
+    5: "run_multigpus_classifier run_multigpus_squad evaluate_squad",
 }
 LAYER_OF = {module: layer for layer, names in LAYERS.items() for module in names.split()}
 # The two halves of layer 4 never import each other; common_flags may import the engine.
 ENGINE = {"predictor", "evaluation", "hooks", "training"}
-TASKS = {"classifier_utils"}
+TASKS = {"classifier_utils", "squad_heads", "squad_utils"}
 FLAG_READERS = {module for module, layer in LAYER_OF.items() if layer == 5} | {"common_flags"}
 
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")

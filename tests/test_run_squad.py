@@ -1,0 +1,258 @@
+"""End-to-end tests of albert.run_multigpus_squad."""
+
+import json
+import os
+import pathlib
+import random
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from albert import modeling, squad_data, squad_metrics
+
+pytestmark = pytest.mark.slow
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
+NAMES = ("ann", "bob", "eve", "max", "kim")
+SONGS = ("hymn", "waltz", "blues", "polka", "march")
+VOCABULARY = (
+    *("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "what", "does", "sing", "sings", "a", ".", "?"),
+    *NAMES,
+    *SONGS,
+)
+VERSIONS = ("1.1", "2.0")
+MISTAKES = {  # flags, and what the message must say
+    "no predict_file": ({"predict_file": None}, "--predict_file is required by --do_predict."),
+    "cut short": ({"predict_file": "cut.json"}, "cut.json is not JSON: "),
+    "missing": ({"predict_file": "none.json"}, "none.json: No such file or directory."),
+    "of version 2.0": ({"predict_file": "dev-2.0.json"}, "--squad_version=2.0 is for such files"),
+    "window too short": ({"max_seq_length": 8}, "--max_seq_length=8 leaves no room"),
+    "stride of 0": ({"doc_stride": 0}, "--doc_stride=0 must be 1 or more."),
+    "version unknown": ({"squad_version": "3.0"}, "--squad_version=3.0"),
+}
+OUR_LINE = re.compile(r"\d\d:\d\d:\d\d ")
+
+
+def write_squad(path, num_paragraphs, seed, version, has_answers=True):
+    """Writes paragraphs of three facts, each with a question on every one, in 2.0 one on none."""
+    generator = random.Random(seed)
+    paragraphs = []
+    for number in range(num_paragraphs):
+        *singers, absent = generator.sample(NAMES, 4)
+        songs = generator.sample(SONGS, 3)
+        context = " ".join(f"{who.title()} sings a {song}." for who, song in zip(singers, songs))
+        rows = []
+        for who, song in zip(singers, songs):
+            answer = {"text": song, "answer_start": context.index(song)}
+            rows.append((who, [answer] if has_answers else [], False))
+        if version == "2.0":
+            rows.append((absent, [], True))
+        questions = []
+        for who, answers, is_impossible in rows:
+            question = {"id": f"{number}-{who}", "question": f"What does {who.title()} sing?"}
+            question["answers"] = answers
+            if version == "2.0":
+                question["is_impossible"] = is_impossible
+            questions.append(question)
+        paragraphs.append({"context": context, "qas": questions})
+    data = {"version": version, "data": [{"title": "songs", "paragraphs": paragraphs}]}
+    path.write_text(json.dumps(data), encoding="utf-8")
+
+
+def command(root, *switches, **changes):
+    """Returns the arguments of a run; a flag changed to None is left out."""
+    values = {
+        "albert_config_file": root / "albert_config.json",
+        "vocab_file": root / "vocab.txt",
+        "train_file": root / "train-1.1.json",
+        "predict_file": root / "dev-1.1.json",
+        "output_dir": root / "output",
+        "max_seq_length": 24,
+        "doc_stride": 8,
+        "train_batch_size": 8,
+        "predict_batch_size": 7,
+        "num_train_epochs": 1.5,
+        "learning_rate": 0.001,
+        "save_checkpoints_steps": 4,
+        "num_gpu_cores": 2,
+        "device_type": "cpu",
+    }
+    values.update(changes)
+    return [
+        *(f"--{name}={value}" for name, value in values.items() if value is not None),
+        *(f"--{switch}" for switch in switches),
+    ]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Returns a folder with data, vocabulary and configuration."""
+    folder = tmp_path_factory.mktemp("squad runs")
+    for version in ("1.1", "2.0"):
+        write_squad(folder / f"train-{version}.json", 20, "train", version)
+        write_squad(folder / f"dev-{version}.json", 9, "dev", version)
+    write_squad(folder / "test.json", 9, "dev", "1.1", has_answers=False)
+    text = (folder / "dev-1.1.json").read_text(encoding="utf-8")
+    (folder / "cut.json").write_text(text[:200], encoding="utf-8")
+    (folder / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n", encoding="utf-8")
+    config = modeling.AlbertConfig(
+        vocab_size=len(VOCABULARY),
+        embedding_size=8,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=64,
+        initializer_range=0.2,
+    )
+    (folder / "albert_config.json").write_text(config.to_json_string(), encoding="utf-8")
+    return folder
+
+
+def run_in_process(commands):
+    """Returns {name: {"status": ..., "stderr": ...}} of {name: arguments}."""
+    program = str(REPOSITORY / "tests" / "run_in_process.py")
+    finished = subprocess.run(
+        [sys.executable, program, "run_multigpus_squad"],
+        input=json.dumps(commands),
+        env=dict(os.environ, PYTHONPATH=str(REPOSITORY)),
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert finished.returncode == 0, finished.stderr
+    return json.loads(finished.stdout)
+
+
+def files_of(root, version):
+    """Returns the flags of a version's data and folder."""
+    return {
+        "squad_version": version,
+        "train_file": root / f"train-{version}.json",
+        "predict_file": root / f"dev-{version}.json",
+        "output_dir": root / f"output {version}",
+    }
+
+
+@pytest.fixture(scope="module")
+def trained(root):
+    """Returns the runs that train, score every checkpoint and predict, by version."""
+    return run_in_process(
+        {
+            version: command(root, "do_train", "do_predict", **files_of(root, version))
+            for version in VERSIONS
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def later_runs(root, trained):
+    """Returns runs on copies of what was trained, and mistakes."""
+    for version in VERSIONS:
+        for name in (f"alone {version}", f"unscored {version}"):
+            shutil.copytree(str(root / f"output {version}"), str(root / name))
+    alone = {
+        f"alone {version}": dict(
+            files_of(root, version),
+            num_gpu_cores=1,
+            train_file=None,
+            output_dir=root / f"alone {version}",
+        )
+        for version in VERSIONS
+    }
+    for changes in alone.values():
+        for name in ("predictions.json", "nbest_predictions.json", "eval_results.json"):
+            (changes["output_dir"] / name).unlink()
+    changes = {
+        **alone,
+        "unscored": {"predict_file": root / "test.json", "output_dir": root / "unscored 1.1"},
+        **{name: flags for name, (flags, _) in MISTAKES.items()},
+    }
+    commands = {
+        name: command(
+            root, "do_predict", **{key: in_root(root, value) for key, value in flags.items()}
+        )
+        for name, flags in changes.items()
+    }
+    commands["nothing to do"] = command(root)
+    return run_in_process(commands)
+
+
+def in_root(root, value):
+    """Returns the value with a file's name, as MISTAKES has them, as a path."""
+    return root / value if str(value).endswith(".json") else value
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_run_is_silent_but_for_our_log(trained, version):
+    assert trained[version]["status"] == 0, trained[version]["stderr"]
+    lines = trained[version]["stderr"].splitlines()
+    assert [line for line in lines if not OUR_LINE.match(line)] == []
+
+
+def test_epochs_count_windows_of_all_replicas(trained):
+    # 60 windows, 1.5 epochs, 8 on each of two replicas.
+    assert "1.5 epochs of 60 windows are 6 updates, 0 of them warm-up." in trained["1.1"]["stderr"]
+    assert "Step 6: exact_match " in trained["1.1"]["stderr"]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_best_checkpoint_has_the_score_of_the_predictions_written(root, trained, version):
+    output = root / f"output {version}"
+    results = json.loads((output / "eval_results.json").read_text(encoding="utf-8"))
+    assert [row["step"] for row in results["evaluations"]][0] == 4
+    data = squad_data.read_squad(str(root / f"dev-{version}.json"))
+    predictions = json.loads((output / "predictions.json").read_text(encoding="utf-8"))
+    score = {
+        "1.1": squad_metrics.evaluate_version_1,
+        "2.0": squad_metrics.evaluate_version_2,
+    }[version]
+    expected = score(list(data.questions()), predictions)
+    assert results["best"]["metrics"]["f1"] == pytest.approx(expected["f1"])
+    assert sorted(predictions) == sorted(question.id for question in data.questions())
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_one_device_predicts_what_two_predict(root, later_runs, version):
+    run = later_runs[f"alone {version}"]
+    assert run["status"] == 0, run["stderr"]
+    two, one = root / f"output {version}", root / f"alone {version}"
+    assert (one / "predictions.json").read_bytes() == (two / "predictions.json").read_bytes()
+    n_best_one, n_best_two = (
+        json.loads((folder / "nbest_predictions.json").read_text(encoding="utf-8"))
+        for folder in (one, two)
+    )
+    for name, answers in n_best_one.items():
+        assert [answer["text"] for answer in answers] == [
+            answer["text"] for answer in n_best_two[name]
+        ]
+        np.testing.assert_allclose(
+            [answer["score"] for answer in answers],
+            [answer["score"] for answer in n_best_two[name]],
+            atol=1e-5,
+        )
+
+
+def test_file_without_answers_is_predicted_but_not_scored(root, later_runs):
+    run = later_runs["unscored"]
+    assert run["status"] == 0, run["stderr"]
+    assert "test.json has no answers: nothing is scored." in run["stderr"]
+    predictions = (root / "unscored 1.1" / "predictions.json").read_text(encoding="utf-8")
+    assert len(json.loads(predictions)) == 27
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistake_ends_in_one_line_and_status_1(later_runs, name):
+    run = later_runs[name]
+    assert run["status"] == 1, run["stderr"]
+    lines = [line for line in run["stderr"].splitlines() if not OUR_LINE.match(line)]
+    (message,) = lines
+    assert message.startswith("run_multigpus_squad.py: ") and MISTAKES[name][1] in message
+
+
+def test_nothing_to_do_is_a_mistake(later_runs):
+    assert "Give --do_train, --do_predict or both." in later_runs["nothing to do"]["stderr"]
