@@ -1,5 +1,6 @@
 """Tests of examples/ and of the scripts that use them."""
 
+import functools
 import importlib.util
 import json
 import os
@@ -119,35 +120,41 @@ def test_results_that_are_not_there_are_named(tmp_path):
     ]
 
 
-# --- The script of one GLUE task
+# --- The scripts that start from a pre-trained model
 
 
 @pytest.fixture
-def glue_script(tmp_path):
-    """Returns a function of (arguments, settings): the finished multi_run_albert_glue.sh.
+def script(tmp_path):
+    """Returns a function of (name, arguments, settings): the finished script.
 
     In place of Python it runs a program that prints its arguments, one a line.
     """
     fake = tmp_path / "fake python"
     fake.write_text('#!/usr/bin/env bash\n[[ $1 == -c ]] || printf "%s\\n" "$@"\n')
     fake.chmod(0o755)
-    (tmp_path / "home" / "glue_data").mkdir(parents=True)
+    for folder in ("glue_data", "squad_data"):
+        (tmp_path / "home" / folder).mkdir(parents=True)
     for model in ("albert_base_v2", "albert_large_v1"):
         (tmp_path / "home" / "pretrained_model" / model).mkdir(parents=True)
 
-    def finished(*arguments, **settings):
+    def finished(name, *arguments, **settings):
         environment = dict(os.environ, PYTHON=str(fake), CURRENT_PWD="home")
         environment.update(settings)
-        script = REPOSITORY / "scripts" / "multi_run_albert_glue.sh"
-        return run("bash", script, *arguments, cwd=str(tmp_path), env=environment)
+        path = REPOSITORY / "scripts" / name
+        return run("bash", path, *arguments, cwd=str(tmp_path), env=environment)
 
     return finished
 
 
-def flags_of(finished):
+@pytest.fixture
+def glue_script(script):
+    return functools.partial(script, "multi_run_albert_glue.sh")
+
+
+def flags_of(finished, runner="run_multigpus_classifier"):
     assert finished.returncode == 0, finished.stderr
     module, *given = finished.stdout.splitlines()[1:]
-    assert module == "albert.run_multigpus_classifier"
+    assert module == f"albert.{runner}"
     return dict(argument[2:].split("=", 1) for argument in given)
 
 
@@ -205,3 +212,32 @@ def test_glue_script_names_what_is_not_there(glue_script, settings, missing):
     assert finished.returncode == 1
     (line,) = finished.stderr.splitlines()
     assert line.startswith("multi_run_albert_glue.sh: ") and missing in line
+
+
+def test_every_setting_of_the_squad_script_can_be_overridden(script, tmp_path):
+    settings = {
+        "SQUAD_VERSION": ("2.0", "squad_version"),
+        "NUM_GPUS": ("4", "num_gpu_cores"),
+        "BS": ("3", "train_batch_size"),
+        "EBS": ("5", "predict_batch_size"),
+        "MSL": ("77", "max_seq_length"),
+        "LR": ("2e-4", "learning_rate"),
+        "EPOCH": ("1.5", "num_train_epochs"),
+    }
+    values = {name: value for name, (value, _) in settings.items()}
+    finished = script("multi_run_albert_squad.sh", "--seed=7", TASK="Quiz", **values)
+    given = flags_of(finished, "run_multigpus_squad")
+    for value, flag in settings.values():
+        assert given[flag] == value
+    assert given["seed"] == "7"
+    assert given["train_file"] == f"{tmp_path}/home/squad_data/train-v2.0.json"
+    assert given["output_dir"] == f"{tmp_path}/home/albert_output/Quiz2.0_base_v2"
+
+
+def test_flags_of_the_squad_script_exist(script):
+    given = flags_of(script("multi_run_albert_squad.sh"), "run_multigpus_squad")
+    known = run(
+        sys.executable, "-m", "albert.run_multigpus_squad", "--helpfull", cwd=str(REPOSITORY)
+    )
+    for flag in given:
+        assert f"--{flag}:" in known.stdout or f"--[no]{flag}:" in known.stdout, flag

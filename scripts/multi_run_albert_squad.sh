@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Fine-tunes a pre-trained ALBERT on SQuAD 1.1 or 2.0, on several GPUs. Every setting below, and
+# ALBERT_DIR, VERSION, CURRENT_PWD and NUM_GPUS (see pretrained.sh), can be overridden from outside,
+# and further flags are passed on:
+#
+#   SQUAD_VERSION=2.0 NUM_GPUS=4 bash scripts/multi_run_albert_squad.sh --device_type=cpu
+set -euo pipefail
+
+: "${TASK:=SQuAD}"        # part of the name of the output folder
+: "${SQUAD_VERSION:=1.1}" # 1.1 or 2.0
+: "${BS:=4}"              # batch of one GPU
+: "${EBS:=8}"             # batch of prediction
+: "${LR:=5e-05}"          # learning rate
+: "${EPOCH:=2}"           # epochs
+: "${MSL:=384}"           # longest window
+
+# shellcheck source=scripts/pretrained.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/pretrained.sh"
+[[ -d $base/squad_data ]] || die "$base/squad_data is not there: put train-v$SQUAD_VERSION.json and dev-v$SQUAD_VERSION.json into it (CURRENT_PWD chooses the folder above it)."
+
+exec "$python" -m albert.run_multigpus_squad \
+  --do_train=True \
+  --do_predict=True \
+  --strategy_type=mirror \
+  --num_gpu_cores="$NUM_GPUS" \
+  --squad_version="$SQUAD_VERSION" \
+  --train_file="$base/squad_data/train-v$SQUAD_VERSION.json" \
+  --predict_file="$base/squad_data/dev-v$SQUAD_VERSION.json" \
+  --cached_dir="$base/cached_albert_tfrecord" \
+  --output_dir="$base/albert_output/${TASK}${SQUAD_VERSION}_${ALBERT_DIR}_v${VERSION}" \
+  --max_seq_length="$MSL" \
+  --num_train_epochs="$EPOCH" \
+  --train_batch_size="$BS" \
+  --predict_batch_size="$EBS" \
+  --learning_rate="$LR" \
+  --albert_config_file="$model/albert_config.json" \
+  --init_checkpoint="$model/model.ckpt-best" \
+  --vocab_file="$vocabulary/30k-clean.vocab" \
+  --spm_model_file="$vocabulary/30k-clean.model" \
+  "$@"
