@@ -47,10 +47,8 @@ def spans_of_logits(window, start_logits, end_logits, num_best, max_answer_lengt
         num_best: int, how many starts and how many ends are tried.
     """
     starts, ends = (_best(logits, num_best) for logits in (start_logits, end_logits))
-    candidates = (
-        (start, end, start_logits[start] + end_logits[end]) for start in starts for end in ends
-    )
-    return _allowed(window, candidates, max_answer_length)
+    scores = np.asarray(start_logits)[starts][:, None] + np.asarray(end_logits)[ends]
+    return _allowed(window, starts[:, None], ends[None, :], scores, max_answer_length)
 
 
 def spans_of_beams(window, beams, max_answer_length):
@@ -60,17 +58,9 @@ def spans_of_beams(window, beams, max_answer_length):
         beams: {"start_index", "start_log_probs": [starts], "end_index", "end_log_probs":
             [starts, ends]}.
     """
-    candidates = (
-        (start, end, start_score + end_score)
-        for start, start_score, ends, end_scores in zip(
-            beams["start_index"],
-            beams["start_log_probs"],
-            beams["end_index"],
-            beams["end_log_probs"],
-        )
-        for end, end_score in zip(ends, end_scores)
-    )
-    return _allowed(window, candidates, max_answer_length)
+    scores = np.asarray(beams["start_log_probs"])[:, None] + np.asarray(beams["end_log_probs"])
+    starts = np.asarray(beams["start_index"])[:, None]
+    return _allowed(window, starts, np.asarray(beams["end_index"]), scores, max_answer_length)
 
 
 def _best(logits, count):
@@ -78,20 +68,23 @@ def _best(logits, count):
     return np.argsort(-np.asarray(logits), kind="stable")[:count]
 
 
-def _allowed(window, candidates, max_answer_length):
-    """Returns the candidates, (start, end, score), that lie in the context and begin at their best.
+def _allowed(window, starts, ends, scores, max_answer_length):
+    """Returns the candidates that lie in the context and begin where their window shows it best.
 
-    A token that several windows show begins an answer only in the one that shows it best.
+    Args:
+        starts, ends: int, places in input_ids, that broadcast to the shape of the scores.
+        scores: float [starts, ends].
     """
-    spans = []
-    for start, end, score in candidates:
-        first, last = start - window.offset, end - window.offset
-        if not 0 <= first <= last < window.num_pieces:
-            continue
-        if last - first >= max_answer_length or not window.is_best[first]:
-            continue
-        spans.append(Span(int(window.begin + first), int(window.begin + last), float(score)))
-    return spans
+    if not window.num_pieces:
+        return []
+    firsts, lasts = np.broadcast_arrays(starts - window.offset, ends - window.offset)
+    is_allowed = (firsts >= 0) & (firsts <= lasts) & (lasts < window.num_pieces)
+    is_allowed &= lasts - firsts < max_answer_length
+    is_allowed &= np.asarray(window.is_best)[np.clip(firsts, 0, window.num_pieces - 1)]
+    return [
+        Span(int(window.begin + first), int(window.begin + last), float(score))
+        for first, last, score in zip(firsts[is_allowed], lasts[is_allowed], scores[is_allowed])
+    ]
 
 
 def best_answers(context, aligned, spans, num_best):
