@@ -12,6 +12,7 @@ import zlib
 from typing import Any, NamedTuple
 
 import tensorflow.compat.v1 as tf
+import tqdm
 
 from albert import devices, files
 from albert.errors import UsageError
@@ -98,7 +99,8 @@ def _make_cached(path, fingerprint, features):
     with files.replacing(path) as temporary:
         with tf.io.TFRecordWriter(temporary) as writer:
             num_features = 0
-            for feature in features:
+            # A bar for people; a file that the output goes to gets none.
+            for feature in tqdm.tqdm(features, unit=" features", leave=False, disable=None):
                 writer.write(_serialize(feature))
                 num_features += 1
         if not num_features:
