@@ -82,10 +82,15 @@ class SquadTask(Task):
     def fingerprint(self, split):
         """Returns what shapes the features of a split, as a dict for JSON."""
         shape = ("squad_version", "max_seq_length", "doc_stride", "max_query_length")
+        path = self._path(split)
+        try:
+            digest = files.sha256(path)
+        except OSError as error:
+            raise UsageError(f"--{split}_file={path}: {error.strerror}.") from error
         return {
             "task": self.name,
             "split": split,
-            "data": files.sha256(self._path(split)),
+            "data": digest,
             "tokenizer": self._tokenizer.fingerprint(),
             **{name: getattr(self._settings, name) for name in shape},
         }

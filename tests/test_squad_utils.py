@@ -287,6 +287,12 @@ def test_training_file_that_does_not_fit_is_refused(make_task, rows, message):
         list(make_task(rows, "train").features("train"))
 
 
+def test_missing_training_file_is_named(tokenizer):
+    task = squad_utils.SquadTask(tokenizer, squad_utils.SquadSettings(), train_file="none.json")
+    with pytest.raises(UsageError, match="--train_file=none.json: No such file or directory"):
+        task.fingerprint("train")
+
+
 def test_file_without_answers_is_not_scored(make_task):
     assert make_task([row("q")]).dev_splits == ()
     assert make_task([row("q", "Ann")]).dev_splits == ("predict",)
