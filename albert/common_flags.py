@@ -8,7 +8,7 @@ import tensorflow.compat.v1 as tf
 import tqdm
 from absl import app, flags
 
-from albert import checkpoints, training
+from albert import checkpoints, tokenization, training
 from albert.errors import UsageError
 
 FLAGS = flags.FLAGS
@@ -94,6 +94,27 @@ def check(without_effect=()):
     idle = [name for name in names if FLAGS[name].present]
     if idle:
         _log.warning("Without effect here: %s.", ", ".join(f"--{name}" for name in idle))
+
+
+def make_tokenizer(albert_config, max_seq_length):
+    """Returns the FullTokenizer of the flags; raises UsageError unless it fits the model."""
+    tokenizer = tokenization.FullTokenizer(
+        FLAGS.vocab_file, FLAGS.do_lower_case, FLAGS.spm_model_file
+    )
+    check_fit(albert_config, tokenizer, max_seq_length)
+    return tokenizer
+
+
+def run_engine(task, config, is_scored):
+    """Does what --do_train and --do_predict ask for, and scores every checkpoint if `is_scored`."""
+    engine = training.Engine(task, config)
+    evaluator = engine.evaluator() if is_scored else None
+    if FLAGS.do_train:
+        engine.train(evaluator)
+    if evaluator:
+        engine.evaluate(evaluator)
+    if FLAGS.do_predict:
+        engine.predict()
 
 
 def check_fit(albert_config, tokenizer, max_seq_length):

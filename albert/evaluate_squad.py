@@ -18,11 +18,13 @@ def evaluate(data_file, predictions_file, na_prob_file=None, na_prob_thresh=1.0)
     """Returns {metric: value} of a predictions file.
 
     Raises:
-        UsageError: a file cannot be read, is not JSON or not in the layout, or null odds are given
-            for version 1.1, or are missing for a question.
+        UsageError: a file cannot be read, is not JSON or not in the layout, no question has a
+            prediction, or null odds are given for version 1.1, or are missing for a question.
     """
     data = squad_data.read_squad(data_file)
     predictions = _read(predictions_file, str)
+    if not any(question.id in predictions for question in data.questions()):
+        raise UsageError(f"{predictions_file} answers no question of {data_file}.")
     if not data.is_version_2:
         if na_prob_file:
             raise UsageError(f"--na_prob_file={na_prob_file}: {data_file} is not of version 2.0.")

@@ -7,7 +7,7 @@ if __name__ == "__main__":
 
 from absl import flags
 
-from albert import common_flags, modeling, tokenization, training
+from albert import common_flags, modeling
 from albert.classifier_utils import make_task
 from albert.errors import UsageError
 
@@ -44,10 +44,7 @@ def task_of(albert_config):
     for name in ("data_dir", "task_name"):
         if not getattr(FLAGS, name):
             raise UsageError(f"--{name} is required.")
-    tokenizer = tokenization.FullTokenizer(
-        FLAGS.vocab_file, FLAGS.do_lower_case, FLAGS.spm_model_file
-    )
-    common_flags.check_fit(albert_config, tokenizer, FLAGS.max_seq_length)
+    tokenizer = common_flags.make_tokenizer(albert_config, FLAGS.max_seq_length)
     return make_task(
         FLAGS.task_name,
         FLAGS.data_dir,
@@ -71,14 +68,7 @@ def main():
         train_steps=FLAGS.train_step,
         warmup_steps=FLAGS.warmup_step,
     )
-    engine = training.Engine(task_of(albert_config), config)
-    evaluator = engine.evaluator() if FLAGS.do_eval else None
-    if FLAGS.do_train:
-        engine.train(evaluator)
-    if FLAGS.do_eval:
-        engine.evaluate(evaluator)
-    if FLAGS.do_predict:
-        engine.predict()
+    common_flags.run_engine(task_of(albert_config), config, is_scored=FLAGS.do_eval)
 
 
 def run():

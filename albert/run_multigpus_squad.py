@@ -11,7 +11,7 @@ import math
 
 from absl import flags
 
-from albert import common_flags, modeling, tokenization, training
+from albert import common_flags, modeling, training
 from albert.errors import UsageError
 from albert.squad_utils import VERSIONS, SquadSettings, SquadTask
 
@@ -67,10 +67,7 @@ def task_of(albert_config):
     for switch, name in (("do_train", "train_file"), ("do_predict", "predict_file")):
         if getattr(FLAGS, switch) and not getattr(FLAGS, name):
             raise UsageError(f"--{name} is required by --{switch}.")
-    tokenizer = tokenization.FullTokenizer(
-        FLAGS.vocab_file, FLAGS.do_lower_case, FLAGS.spm_model_file
-    )
-    common_flags.check_fit(albert_config, tokenizer, FLAGS.max_seq_length)
+    tokenizer = common_flags.make_tokenizer(albert_config, FLAGS.max_seq_length)
     settings = SquadSettings(**{name: getattr(FLAGS, name) for name in SquadSettings._fields})
     return SquadTask(
         tokenizer,
@@ -107,16 +104,10 @@ def main():
     config = common_flags.finetune_config(albert_config, eval_batch_size=FLAGS.predict_batch_size)
     if FLAGS.do_train:
         config = with_steps(config, task)
-    engine = training.Engine(task, config)
-    evaluator = engine.evaluator() if FLAGS.do_predict and task.dev_splits else None
-    if FLAGS.do_train:
-        engine.train(evaluator)
-    if evaluator:
-        engine.evaluate(evaluator)
-    elif FLAGS.do_predict:
+    is_scored = FLAGS.do_predict and bool(task.dev_splits)
+    if FLAGS.do_predict and not is_scored:
         _log.info("%s has no answers: nothing is scored.", FLAGS.predict_file)
-    if FLAGS.do_predict:
-        engine.predict()
+    common_flags.run_engine(task, config, is_scored)
 
 
 def run():

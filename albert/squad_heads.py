@@ -31,7 +31,8 @@ def head_of_version_2(model, features, is_training, start_n_top, end_n_top, drop
 
     The loss is half the sum of the cross-entropies of start and end plus half the sigmoid
     cross-entropy of being impossible. Predictions: the best starts and for each its best ends, with
-    log-probabilities, and `null_logits`, high where there is no answer.
+    log-probabilities, and `null_logits`, high where there is no answer. In training there are no
+    predictions, else there is no loss, since each goes its own way from the start on.
     """
     sequence = model.get_sequence_output()
     p_mask = tf.cast(features["p_mask"], tf.float32)  # [batch, seq]
@@ -54,7 +55,7 @@ def head_of_version_2(model, features, is_training, start_n_top, end_n_top, drop
             "end_log_probs": end_log_probs,
             "null_logits": null_logits,
         }
-        return ModelOutput(tf.constant(0.0), predictions)
+        return ModelOutput(None, predictions)
     spans = _position_loss(start_logits, features["start_positions"]) + _position_loss(
         end_logits[:, 0], features["end_positions"]
     )

@@ -117,7 +117,8 @@ class SquadTask(Task):
             answer = None
             if split == "train" and not question.is_impossible:
                 text, begin = self._training_answer(question)
-                if not text or context[begin : begin + len(text)] != text or not aligned.ids:
+                is_there = text.strip() and begin >= 0 and context.startswith(text, begin)
+                if not is_there or not aligned.ids:
                     left_out.append(question.id)
                     continue
                 answer = squad_features.answer_pieces(aligned, begin, text)

@@ -13,7 +13,7 @@ class ModelOutput(NamedTuple):
     """What a head returns.
 
     Attributes:
-        loss: scalar float32, the mean over the batch.
+        loss: scalar float32, the mean over the batch; may be None outside training.
         predictions: {name: tensor [batch, ...]}, what `evaluate` and `write_predictions` need.
     """
 

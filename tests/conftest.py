@@ -5,8 +5,9 @@ import pathlib
 import pytest
 import sentencepiece  # noqa: F401 - after TensorFlow 1.15, its sampling crashes the process
 import tensorflow.compat.v1 as tf
+import tiny
 
-from albert import devices, modeling
+from albert import devices
 
 SHARED_DATA = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data"
 MAX_CPU_REPLICAS = 4
@@ -36,12 +37,4 @@ def shared_data():
 @pytest.fixture
 def tiny_config():
     """Returns an AlbertConfig of 2 layers and hidden size 16, without dropout."""
-    return modeling.AlbertConfig(
-        vocab_size=50,
-        embedding_size=8,
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=64,
-    )
+    return tiny.config()

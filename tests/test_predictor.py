@@ -9,22 +9,15 @@ import time
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
+import tiny
 
-from albert import devices, modeling, predictor, task
+from albert import devices, predictor, task
 from albert.input_pipeline import Feature, cached_features, read_batches
 from albert.predictor import Predictor
 
 NUM_FEATURES = 23  # with BATCH_SIZE: six batches, the last of three
 BATCH_SIZE = 4
-CONFIG = modeling.AlbertConfig(
-    vocab_size=50,
-    embedding_size=8,
-    hidden_size=16,
-    num_hidden_layers=2,
-    num_attention_heads=2,
-    intermediate_size=32,
-    max_position_embeddings=64,
-)
+CONFIG = tiny.config()
 
 
 class TinyTask(task.Task):

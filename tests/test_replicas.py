@@ -8,8 +8,9 @@ import zlib
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
+import tiny
 
-from albert import custom_optimization, modeling
+from albert import custom_optimization
 from albert.classifier_utils import classification_logits
 from albert.input_pipeline import INPUT_IDS, Feature, cached_features, next_batch_of, train_dataset
 from albert.task import ModelOutput, Task, build
@@ -109,16 +110,7 @@ class CrowdedTask(TinyTask):
 
 
 def tiny_model():
-    return modeling.AlbertConfig(
-        vocab_size=50,
-        embedding_size=8,
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=64,
-        initializer_range=0.2,
-    )
+    return tiny.config(initializer_range=0.2)
 
 
 def finetune(folder, num_replicas, task=None, **changes):
@@ -414,7 +406,7 @@ def test_replicas_take_the_batches_of_a_round_in_turn(numbered):
 
 
 def test_no_dataset_of_the_strategy_holds_up_the_end_of_training(runs):
-    # On TensorFlow 2.15 it did for up to a minute, one time in two.
+    # On TensorFlow 2.15 it did for 10 to 20 s, about one time in two.
     with open(os.path.join(runs("adamw", 2), "graph.pbtxt"), encoding="utf-8") as reader:
         graph = reader.read()
     assert 'op: "IteratorGetNext"' in graph

@@ -18,6 +18,7 @@ import time
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
+import tiny
 
 from albert import classifier_utils, hooks, modeling, results, tokenization, training
 
@@ -85,16 +86,7 @@ def write_cola(data_dir):
 
 
 def write_config(path, **changes):
-    sizes = {
-        "vocab_size": len(VOCABULARY),
-        "embedding_size": 8,
-        "hidden_size": 16,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "intermediate_size": 32,
-        "max_position_embeddings": 64,
-    }
-    config = modeling.AlbertConfig(**dict(sizes, **changes))
+    config = tiny.config(**dict({"vocab_size": len(VOCABULARY)}, **changes))
     path.write_text(config.to_json_string(), encoding="utf-8")
 
 

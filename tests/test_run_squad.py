@@ -11,8 +11,9 @@ import sys
 
 import numpy as np
 import pytest
+import tiny
 
-from albert import modeling, squad_data, squad_metrics
+from albert import squad_data, squad_metrics
 
 pytestmark = pytest.mark.slow
 
@@ -99,16 +100,7 @@ def root(tmp_path_factory):
     text = (folder / "dev-1.1.json").read_text(encoding="utf-8")
     (folder / "cut.json").write_text(text[:200], encoding="utf-8")
     (folder / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n", encoding="utf-8")
-    config = modeling.AlbertConfig(
-        vocab_size=len(VOCABULARY),
-        embedding_size=8,
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=64,
-        initializer_range=0.2,
-    )
+    config = tiny.config(vocab_size=len(VOCABULARY), initializer_range=0.2)
     (folder / "albert_config.json").write_text(config.to_json_string(), encoding="utf-8")
     return folder
 

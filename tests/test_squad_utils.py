@@ -110,7 +110,8 @@ def run_head(head, features, is_training, seed=1):
         variables = {variable.op.name: variable for variable in tf.global_variables()}
         for variable in variables.values():
             variable.load(random.normal(size=variable.shape.as_list()), session)
-        loss, predictions, values = session.run([output.loss, output.predictions, variables])
+        predictions, values = session.run([output.predictions, variables])
+        loss = None if output.loss is None else session.run(output.loss)
     return sequence, loss, predictions, values
 
 
@@ -269,10 +270,12 @@ def test_windows_without_the_answer_point_at_cls_and_are_impossible(make_task):
 
 
 def test_answers_that_do_not_stand_where_they_should_are_counted_and_left_out(make_task, caplog):
-    task = make_task([row("bad", "Ann", 3), row("good", "Bob", 28)], "train")
+    wrong = [("Ann", 3), ("Bob", -3), ("", 0), (" ", 3), ("Bob!", 28)]
+    rows = [row(f"bad{number}", *answer) for number, answer in enumerate(wrong)]
+    task = make_task([*rows, row("good", "Bob", 28)], "train")
     with caplog.at_level(logging.WARNING):
         assert len(list(task.features("train"))) == 1
-    assert "1 questions are left out" in caplog.text and ": bad." in caplog.text
+    assert "5 questions are left out" in caplog.text and ": bad0, bad1, bad2, ..." in caplog.text
 
 
 @pytest.mark.parametrize(
