@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import tensorflow.compat.v1 as tf
 
-from albert import files, squad_decoding, squad_features, squad_heads, squad_metrics
+from albert import files, parallel, squad_decoding, squad_features, squad_heads, squad_metrics
 from albert.alignment import encode_aligned
 from albert.errors import UsageError
 from albert.input_pipeline import INPUT_IDS, Feature
@@ -200,19 +200,27 @@ class SquadTask(Task):
 
     def _questions(self, split):
         """Yields (context, SquadQuestion, AlignedTokens, its windows) in the order of the file."""
+        paragraphs = self._read(split).paragraphs
+        converted = parallel.ordered_map(self._convert, paragraphs)
+        for paragraph, (aligned, windows) in zip(paragraphs, converted):
+            for question, its_windows in zip(paragraph.questions, windows):
+                yield paragraph.context, question, aligned, its_windows
+
+    def _convert(self, paragraph):
+        """Returns (AlignedTokens of the context, the windows of each question)."""
         settings = self._settings
-        for paragraph in self._read(split).paragraphs:
-            aligned = encode_aligned(self._tokenizer, paragraph.context)
-            texts = [question.question for question in paragraph.questions]
-            for question, ids in zip(paragraph.questions, self._tokenizer.encode_batch(texts)):
-                windows = squad_features.make_windows(
-                    self._tokenizer,
-                    ids[: settings.max_query_length],
-                    aligned.ids,
-                    settings.max_seq_length,
-                    settings.doc_stride,
-                )
-                yield paragraph.context, question, aligned, windows
+        aligned = encode_aligned(self._tokenizer, paragraph.context)
+        texts = [question.question for question in paragraph.questions]
+        return aligned, [
+            squad_features.make_windows(
+                self._tokenizer,
+                ids[: settings.max_query_length],
+                aligned.ids,
+                settings.max_seq_length,
+                settings.doc_stride,
+            )
+            for ids in self._tokenizer.encode_batch(texts)
+        ]
 
     def _shown_windows(self):
         """Returns [(context, SquadQuestion, AlignedTokens, [ShownWindow])], made once."""

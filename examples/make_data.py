@@ -1,129 +1,31 @@
-"""Makes a small data set in the layout of GLUE's CoLA, and a SentencePiece vocabulary for it.
+"""Makes two small data sets, and a SentencePiece vocabulary for both.
 
     python examples/make_data.py --output_dir=example_data
 
-writes CoLA/train.tsv, dev.tsv and test.tsv, spm.model and spm.vocab, always the same ones. Like
-CoLA it asks whether a sentence is acceptable. Half of the sentences follow the grammar below; the
-others have one fault: a verb or a first determiner of the wrong number, or two neighbouring words
-at the beginning the wrong way round. A noun of either number may stand between subject and verb, so
-which words there are is not enough: a model must find the subject.
+writes CoLA/{train,dev,test}.tsv (see sentences.py), SQuAD/{train,dev}-v2.0.json (see questions.py),
+spm.model and spm.vocab, always the same ones.
 """
 
 import argparse
+import itertools
 import json
 import os
 import pathlib
-import random
 
+import questions
 import sentencepiece
+import sentences
 
-NUM_SENTENCES = {"train": 20000, "dev": 400, "test": 400}
-SEED = 20
 CONFIG = pathlib.Path(__file__).with_name("albert_config.json")
 SPECIAL_PIECES = ["[CLS]", "[SEP]", "[MASK]"]  # ids 2 to 4, after <pad> and <unk>
 
-NOUNS = "dog cat bird girl boy farmer teacher singer painter horse doctor student".split()
-ADJECTIVES = "tall young small happy clever tired quiet brave".split()
-VERBS = "see like follow help know find hear paint".split()  # take an object
-STATES = "sleep run laugh wait sing work smile".split()  # do not
-ADVERBS = "today often quietly again outside".split()
-PREPOSITIONS = "near behind with beside".split()
-DETERMINERS = {False: ("this", "that", "a", "the"), True: ("these", "those", "some", "the")}
 
-
-def noun_phrase(random_, is_plural):
-    """Returns the words of a determiner, perhaps an adjective, and a noun."""
-    words = [random_.choice(DETERMINERS[is_plural])]
-    if random_.random() < 0.4:
-        words.append(random_.choice(ADJECTIVES))
-    return words + [random_.choice(NOUNS) + ("s" if is_plural else "")]
-
-
-def verb(stem, is_plural):
-    """Returns the verb in the third person."""
-    return stem if is_plural else stem + "s"
-
-
-def any_number(random_):
-    return random_.random() < 0.5
-
-
-def sentence(random_, has_wrong_verb=False):
-    """Returns the words of a sentence, correct but perhaps for the number of its verb."""
-    is_plural = any_number(random_)
-    words = noun_phrase(random_, is_plural)
-    if random_.random() < 0.4:
-        words += [random_.choice(PREPOSITIONS), *noun_phrase(random_, any_number(random_))]
-    number_of_verb = is_plural != has_wrong_verb
-    if random_.random() < 0.5:
-        words.append(verb(random_.choice(STATES), number_of_verb))
-    else:
-        words.append(verb(random_.choice(VERBS), number_of_verb))
-        words += noun_phrase(random_, any_number(random_))
-    if random_.random() < 0.3:
-        words.append(random_.choice(ADVERBS))
-    return words
-
-
-def with_wrong_determiner(random_):
-    """Returns a sentence whose first determiner has the other number."""
-    other = {"this": "these", "that": "those", "a": "some"}
-    other.update({plural: singular for singular, plural in other.items()})
-    while True:
-        first, *rest = sentence(random_)
-        if first in other:
-            return [other[first], *rest]
-
-
-def with_wrong_order(random_):
-    """Returns a sentence in which a word of the first three has changed places with the next."""
-    words = sentence(random_)
-    place = random_.randrange(2)
-    words[place], words[place + 1] = words[place + 1], words[place]
-    return words
-
-
-def make_sentences():
-    """Returns {split: list of (label, text)}; all sentences are distinct, half are acceptable."""
-    random_ = random.Random(SEED)
-    faulty = (
-        lambda: sentence(random_, has_wrong_verb=True),
-        lambda: with_wrong_determiner(random_),
-        lambda: with_wrong_order(random_),
-    )
-    seen, splits = set(), {}
-    for split, count in NUM_SENTENCES.items():
-        rows = []
-        while len(rows) < count:
-            label = 1 - len(rows) % 2
-            text = " ".join(sentence(random_) if label else random_.choice(faulty)())
-            if text not in seen:
-                seen.add(text)
-                rows.append((label, text))
-        random_.shuffle(rows)
-        splits[split] = rows
-    return splits
-
-
-def write_splits(splits, folder):
-    """Writes the splits in CoLA's columns: source, label, mark, sentence; test: index, sentence."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for split, rows in splits.items():
-        if split == "test":
-            lines = [
-                "index\tsentence",
-                *(f"{index}\t{text}" for index, (_, text) in enumerate(rows)),
-            ]
-        else:
-            lines = [f"made\t{label}\t{'' if label else '*'}\t{text}" for label, text in rows]
-        (folder / f"{split}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def train_vocabulary(splits, prefix):
+def train_vocabulary(texts, prefix):
     """Writes prefix.model and prefix.vocab, of as many pieces as the configuration says."""
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter([text for _, text in splits["train"]]),
+        sentence_iterator=(text.lower() for text in texts),
         model_prefix=str(prefix),
+        model_type="bpe",  # makes whole words of so few
         vocab_size=json.loads(CONFIG.read_text(encoding="utf-8"))["vocab_size"],
         pad_id=0,
         unk_id=1,
@@ -139,13 +41,20 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--output_dir", required=True, type=pathlib.Path)
     output_dir = parser.parse_args().output_dir
-    splits = make_sentences()
-    write_splits(splits, output_dir / "CoLA")
-    train_vocabulary(splits, output_dir / "spm")
-    print(
-        f"{output_dir}{os.sep}: "
-        + ", ".join(f"{split} {len(rows)}" for split, rows in splits.items())
+    acceptable, paragraphs = sentences.make(), questions.make()
+    sentences.write(acceptable, output_dir / "CoLA")
+    questions.write(paragraphs, output_dir / "SQuAD")
+    texts = itertools.chain(
+        (text for _, text in acceptable["train"]), questions.texts_of(paragraphs["train"])
     )
+    train_vocabulary(texts, output_dir / "spm")
+    print(f"{output_dir}{os.sep}:")
+    for name, splits, unit in (
+        ("CoLA", acceptable, "sentences"),
+        ("SQuAD", paragraphs, "contexts"),
+    ):
+        counts = ", ".join(f"{split} {len(rows)}" for split, rows in splits.items())
+        print(f"  {name:8}{counts} {unit}")
 
 
 if __name__ == "__main__":

@@ -5,11 +5,19 @@ import os
 import pathlib
 import sys
 
+SHOWN = (
+    *("matthews_corr", "accuracy"),
+    *("exact", "f1", "HasAns_f1", "NoAns_f1"),
+    "loss",
+)
 FILES = {
     "eval_results.txt": "settings and every evaluation",
     "model.ckpt-best.index": "the checkpoint with the best result",
     "test_results.tsv": "probabilities of each class for the test set",
     "submit_results.tsv": "the decisions made of them",
+    "predictions.json": "the answer to each question",
+    "nbest_predictions.json": "the best answers to each, with probabilities",
+    "null_odds.json": "how likely a question has no answer (a logit)",
 }
 
 
@@ -22,14 +30,15 @@ def main():
     except OSError as error:
         sys.exit(f"show_results.py: {error.filename}: {error.strerror}.")
     rows, best = results["evaluations"], results["best"]
-    names = list(best["metrics"])
-    print("".join(f"{name:>16}" for name in ["step", *names]))
+    names = [name for name in SHOWN if name in best["metrics"]]
+    print("".join(f"{name:>14}" for name in ["step", *names]))
     for row in rows:
-        numbers = "".join(f"{row['metrics'][name]:16.4f}" for name in names)
-        print(f"{row['step']:16d}{numbers}" + ("  best" * (row["step"] == best["step"])))
+        numbers = "".join(f"{row['metrics'][name]:14.4f}" for name in names)
+        print(f"{row['step']:14d}{numbers}" + ("  best" * (row["step"] == best["step"])))
     print(f"\nIn {os.path.relpath(str(output_dir))}{os.sep}:")
     for name, meaning in FILES.items():
-        print(f"  {name:24}{meaning}")
+        if (output_dir / name).exists():
+            print(f"  {name:24}{meaning}")
     print("TensorBoard shows the curves: tensorboard --logdir " + os.path.relpath(str(output_dir)))
 
 

@@ -38,29 +38,44 @@ output_dir="$ROOT/quickstart/$version"
 say "Making the example data"
 "$python" "$EXAMPLES/make_data.py" --output_dir="$data_dir"
 
-[[ ! -e $output_dir/test_results.tsv ]] || rm -rf -- "$output_dir" # the last run came to its end
+[[ ! -e $output_dir/SQuAD/predictions.json ]] || rm -rf -- "$output_dir" # the last run came to its end
 if has_two_gpus; then device_type=gpu; else device_type=cpu; fi
-say "Fine-tuning on two replicas ($device_type), evaluating and predicting"
 cd -- "$ROOT"
-"$python" -m albert.run_multigpus_classifier \
-  --do_train --do_eval --do_predict \
+finetune() { # runner, job, flags...
+  "$python" -m "albert.$1" \
+    --output_dir="$output_dir/$2" \
+    --albert_config_file="$EXAMPLES/albert_config.json" \
+    --vocab_file="$data_dir/spm.vocab" \
+    --spm_model_file="$data_dir/spm.model" \
+    --strategy_type=mirror \
+    --num_gpu_cores=2 \
+    --device_type="$device_type" \
+    --max_seq_length=64 \
+    --train_batch_size=32 \
+    --predict_batch_size=100 \
+    --learning_rate=5e-4 \
+    --do_train --do_predict "${@:3}"
+}
+
+say "Classifying sentences (CoLA), on two replicas ($device_type)"
+finetune run_multigpus_classifier CoLA \
+  --do_eval \
   --task_name=CoLA \
   --data_dir="$data_dir" \
-  --output_dir="$output_dir" \
-  --albert_config_file="$EXAMPLES/albert_config.json" \
-  --vocab_file="$data_dir/spm.vocab" \
-  --spm_model_file="$data_dir/spm.model" \
-  --strategy_type=mirror \
-  --num_gpu_cores=2 \
-  --device_type="$device_type" \
-  --max_seq_length=64 \
-  --train_batch_size=32 \
   --eval_batch_size=100 \
-  --predict_batch_size=100 \
-  --learning_rate=5e-4 \
-  --train_step=1200 \
-  --warmup_step=120 \
-  --save_checkpoints_steps=300
+  --train_step=800 \
+  --warmup_step=80 \
+  --save_checkpoints_steps=200
 
-say "Results"
-"$python" "$EXAMPLES/show_results.py" "$output_dir"
+say "Answering questions, some of them without an answer (SQuAD 2.0)"
+finetune run_multigpus_squad SQuAD \
+  --squad_version=2.0 \
+  --train_file="$data_dir/SQuAD/train-v2.0.json" \
+  --predict_file="$data_dir/SQuAD/dev-v2.0.json" \
+  --num_train_epochs=4 \
+  --save_checkpoints_steps=150
+
+say "Results: CoLA"
+"$python" "$EXAMPLES/show_results.py" "$output_dir/CoLA"
+say "Results: SQuAD 2.0, in percent"
+"$python" "$EXAMPLES/show_results.py" "$output_dir/SQuAD"

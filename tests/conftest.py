@@ -1,16 +1,20 @@
 """Fixtures shared by all tests."""
 
 import pathlib
+import string
 
 import pytest
 import sentencepiece  # noqa: F401 - after TensorFlow 1.15, its sampling crashes the process
 import tensorflow.compat.v1 as tf
 import tiny
 
-from albert import devices
+from albert import devices, tokenization
 
 SHARED_DATA = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data"
 MAX_CPU_REPLICAS = 4
+LETTERS = string.ascii_lowercase + string.digits + string.punctuation + "éßσ中あ"
+WORDPIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+WORDPIECES += [*LETTERS, *(f"##{letter}" for letter in LETTERS), "sing", "##ing", "super"]
 
 
 def pytest_collection_modifyitems(items):
@@ -38,3 +42,26 @@ def shared_data():
 def tiny_config():
     """Returns an AlbertConfig of 2 layers and hidden size 16, without dropout."""
     return tiny.config()
+
+
+@pytest.fixture(scope="session")
+def wordpiece(tmp_path_factory):
+    """Returns a WordPiece tokenizer that knows single letters and three longer pieces."""
+    path = tmp_path_factory.mktemp("wordpiece") / "vocab.txt"
+    path.write_text("\n".join(WORDPIECES) + "\n", encoding="utf-8")
+    return tokenization.FullTokenizer(str(path))
+
+
+@pytest.fixture(scope="session")
+def official_sentencepiece():
+    """Returns the tokenizer of the released English models; skips the test without it."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("needs the real data in ../shared/data")
+    model = str(SHARED_DATA / "spm" / "30k-clean.model")
+    return tokenization.FullTokenizer(None, spm_model_file=model)
+
+
+@pytest.fixture(params=["wordpiece", "official_sentencepiece"])
+def tokenizer(request):
+    """Returns a tokenizer of each kind."""
+    return request.getfixturevalue(request.param)

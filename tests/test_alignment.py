@@ -4,20 +4,15 @@ import bisect
 import gzip
 import json
 import pathlib
-import string
 
 import hypothesis
 import pytest
 from hypothesis import strategies
 
-from albert import squad_data, tokenization
+from albert import squad_data
 from albert.alignment import encode_aligned
 
 CONFTEST_DATA = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data"
-LETTERS = string.ascii_lowercase + string.digits + string.punctuation + "éßσ中あ"
-VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-VOCABULARY += [*LETTERS, *(f"##{letter}" for letter in LETTERS), "sing", "##ing", "super"]
-
 # White space, accents composed and combining, letters that become two, right-to-left, emoji.
 STRANGE = (
     " \t\n\u00a0\u3000\u200b\ufeffAaéE\u0301\u0130ßΣςﬁ½①…¨;;中文가각سي\u064bא🙂👩\u200d🚀,.1\ud800"
@@ -30,26 +25,6 @@ words = strategies.lists(
     min_size=1,
     max_size=12,
 )
-
-
-@pytest.fixture(scope="module")
-def wordpiece(tmp_path_factory):
-    path = tmp_path_factory.mktemp("alignment") / "vocab.txt"
-    path.write_text("\n".join(VOCABULARY) + "\n", encoding="utf-8")
-    return tokenization.FullTokenizer(str(path))
-
-
-@pytest.fixture(scope="module")
-def sentencepiece():
-    if not CONFTEST_DATA.is_dir():
-        pytest.skip("needs the real data in ../shared/data")
-    model = str(CONFTEST_DATA / "spm" / "30k-clean.model")
-    return tokenization.FullTokenizer(None, spm_model_file=model)
-
-
-@pytest.fixture(params=["wordpiece", "sentencepiece"])
-def tokenizer(request):
-    return request.getfixturevalue(request.param)
 
 
 any_text = hypothesis.settings(
@@ -128,10 +103,10 @@ def contexts():
 
 
 @pytest.fixture(scope="module")
-def aligned_contexts(contexts, sentencepiece):
+def aligned_contexts(contexts, official_sentencepiece):
     """Returns {context: AlignedTokens}."""
     distinct = {context for context, _ in contexts.values()}
-    return {context: encode_aligned(sentencepiece, context) for context in distinct}
+    return {context: encode_aligned(official_sentencepiece, context) for context in distinct}
 
 
 def test_pieces_of_real_contexts_lie_where_the_original_puts_them(contexts, aligned_contexts):

@@ -5,12 +5,13 @@ import importlib.util
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
 import pytest
 
-from albert import tokenization
+from albert import squad_data, tokenization
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
 EXAMPLES = REPOSITORY / "examples"
@@ -45,6 +46,13 @@ def data_dir(tmp_path_factory):
     return folder
 
 
+NAMES = set(load("questions").NAMES)
+
+
+def words(text):
+    return text.replace(".", " ").split()
+
+
 def rows_of(data_dir, split):
     text = (data_dir / "CoLA" / f"{split}.tsv").read_text(encoding="utf-8")
     return [line.split("\t") for line in text.splitlines()]
@@ -67,13 +75,15 @@ def test_nouns_of_either_number_stand_before_a_verb(data_dir):
     # So it is not enough to look for a plural: a model must find the subject.
     acceptable = [row[3].split() for row in rows_of(data_dir, "train") if row[1] == "1"]
     with_singular_verb = [words for words in acceptable if {"sleeps", "runs", "sings"} & {*words}]
-    nouns = {f"{noun}s" for noun in load("make_data").NOUNS}
+    nouns = {f"{noun}s" for noun in load("sentences").NOUNS}
     assert any(nouns & {*words} for words in with_singular_verb)
 
 
 def test_data_is_the_same_every_time(data_dir, tmp_path):
     run(sys.executable, EXAMPLES / "make_data.py", f"--output_dir={tmp_path}")
-    for name in ("CoLA/train.tsv", "CoLA/dev.tsv", "CoLA/test.tsv", "spm.vocab"):
+    names = sorted(str(path.relative_to(data_dir)) for path in data_dir.rglob("*.*"))
+    assert len(names) == 7
+    for name in set(names) - {"spm.model"}:  # holds the folder's name
         assert (tmp_path / name).read_bytes() == (data_dir / name).read_bytes()
 
 
@@ -85,9 +95,43 @@ def test_vocabulary_fits_the_model_and_knows_every_word(data_dir):
     assert tokenizer.vocab_size == config["vocab_size"]
     special = tokenizer.convert_tokens_to_ids(["<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]"])
     assert special == [0, 1, 2, 3, 4]
-    for ids in tokenizer.encode_batch([row[3] for row in rows_of(data_dir, "dev")]):
+    texts = [row[3] for row in rows_of(data_dir, "dev")]
+    texts += [f"{context} {row.question}" for context, row in questions_of(data_dir, "dev")]
+    for ids in tokenizer.encode_batch(texts):
         assert 1 not in ids
         assert len(ids) + 2 <= config["max_position_embeddings"]
+
+
+def questions_of(data_dir, split):
+    data = squad_data.read_squad(str(data_dir / "SQuAD" / f"{split}-v2.0.json"))
+    return [(row.context, question) for row in data.paragraphs for question in row.questions]
+
+
+def test_some_questions_have_no_answer_and_the_others_stand_in_their_context(data_dir):
+    rows = questions_of(data_dir, "train")
+    assert len(rows) == 12000
+    impossible = [question for _, question in rows if question.is_impossible]
+    assert 1500 < len(impossible) < 2500
+    assert not any(question.answers for question in impossible)
+    for context, question in rows:
+        for text, begin in question.answers:
+            assert context.startswith(text, begin)
+
+
+def test_answers_depend_on_what_the_context_says(data_dir):
+    # Every name both gives and gets, and neither is always the first one.
+    answers = {"gave": set(), "got": set()}
+    is_first = {"gave": set(), "got": set()}
+    for context, question in questions_of(data_dir, "train"):
+        verb = question.question.split()[1]
+        if verb in answers:
+            ((text, begin),) = question.answers
+            answers[verb].add(text)
+            is_first[verb].add(
+                begin == min(context.index(name) for name in NAMES & set(words(context)))
+            )
+    assert answers == {"gave": NAMES, "got": NAMES}
+    assert is_first == {"gave": {True, False}, "got": {True, False}}
 
 
 # --- The table of results
@@ -109,7 +153,17 @@ def test_results_are_shown_as_a_table(tmp_path):
         ["200", "0.7500", "0.5000", "best"],
     ]
     assert max(map(len, lines[:3])) <= 80
-    assert "eval_results.txt" in shown.stdout
+
+
+def test_files_that_are_there_are_explained(tmp_path):
+    best = {"step": 1, "metrics": {"exact": 50.0, "f1": 60.0, "best_f1": 60.0}}
+    results = json.dumps({"evaluations": [best], "best": best})
+    (tmp_path / "eval_results.json").write_text(results, encoding="utf-8")
+    (tmp_path / "predictions.json").write_text("{}", encoding="utf-8")
+    shown = run(sys.executable, EXAMPLES / "show_results.py", tmp_path).stdout
+    assert shown.splitlines()[0].split() == ["step", "exact", "f1"]
+    assert "  predictions.json" in shown
+    assert "  test_results.tsv" not in shown
 
 
 def test_results_that_are_not_there_are_named(tmp_path):
@@ -121,6 +175,13 @@ def test_results_that_are_not_there_are_named(tmp_path):
 
 
 # --- The scripts that start from a pre-trained model
+
+
+@pytest.mark.parametrize("path", sorted(REPOSITORY.glob("scripts/*run_*.sh")), ids=str)
+def test_scripts_that_run_install_nothing_and_name_no_one_machine(path):
+    text = path.read_text(encoding="utf-8")
+    found = re.findall(r"\b(?:sudo|pip3?|apt(?:-get)?|conda)\b|/home/|/Users/|/root/", text)
+    assert found == []
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "albert"
 # A module imports modules of its own layer and of lower ones. The package itself, `albert`, is
 # empty and below all of them.
 LAYERS = {
-    1: "errors files quiet tokenization metrics checkpoints results run_identity glue "
+    1: "errors files quiet tokenization metrics checkpoints results run_identity glue parallel "
     "alignment squad_data squad_decoding squad_features squad_metrics",
     2: "devices token_layout modeling custom_optimization input_pipeline pretrained",
     3: "task",
@@ -214,6 +214,12 @@ def test_import_upward_or_across_is_not_allowed(module, imported):
 
 def test_circle_is_found():
     assert cycle_in({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}) == ["a", "b", "c"]
+
+
+def test_nothing_is_pickled_by_our_code():
+    for module in MODULES:
+        found = {name.split(".")[0] for name in imported_names(tree_of(module))}
+        assert not found & {"pickle", "cPickle", "dill", "joblib", "shelve"}, module
 
 
 # What an import does
