@@ -219,14 +219,11 @@ class ClassifierTask(Task):
         num_outputs = 1 if self.is_regression else len(self.labels)
         logits = classification_logits(model, num_outputs, rate)  # [batch, num_outputs]
         labels = features["label_ids"]  # [batch]
-        if self.is_regression:
-            scores = tf.squeeze(logits, axis=-1)
-            losses = tf.squared_difference(scores, labels)
-            predictions = {"scores": scores, "losses": losses}
-        else:
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
-            predictions = {"probabilities": tf.nn.softmax(logits), "losses": losses}
-        return ModelOutput(tf.reduce_mean(losses), predictions)
+        if not self.is_regression:
+            return softmax_output(logits, labels)
+        scores = tf.squeeze(logits, axis=-1)
+        losses = tf.squared_difference(scores, labels)
+        return ModelOutput(tf.reduce_mean(losses), {"scores": scores, "losses": losses})
 
     def evaluate(self, predictions):
         """Returns the task's metrics, and the mean loss over all dev splits."""
@@ -257,7 +254,7 @@ class ClassifierTask(Task):
                 ]
             for name, table in tables.items():
                 paths.append(os.path.join(output_dir, name))
-                _write_tsv(paths[-1], table)
+                files.write_tsv(paths[-1], table)
         return paths
 
     def _check_label(self, label, place):
@@ -407,5 +404,8 @@ def classification_logits(model, num_outputs, dropout_rate):
     return tf.nn.bias_add(tf.matmul(pooled, weights, transpose_b=True), bias)
 
 
-def _write_tsv(path, table):
-    files.write_text(path, "".join("\t".join(str(cell) for cell in row) + "\n" for row in table))
+def softmax_output(logits, labels):
+    """Returns the ModelOutput of one choice among classes: logits [batch, n], labels [batch]."""
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+    predictions = {"probabilities": tf.nn.softmax(logits), "losses": losses}
+    return ModelOutput(tf.reduce_mean(losses), predictions)

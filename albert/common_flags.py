@@ -8,7 +8,7 @@ import tensorflow.compat.v1 as tf
 import tqdm
 from absl import app, flags
 
-from albert import checkpoints, tokenization, training
+from albert import checkpoints, modeling, tokenization, training
 from albert.errors import UsageError
 
 FLAGS = flags.FLAGS
@@ -73,6 +73,28 @@ def define():
     flags.DEFINE_integer("num_tpu_cores", 8, "Without effect (TPU).")
 
 
+def define_dev_set_training(albert_dropout_prob):
+    """Defines the flags of tasks that train for a number of updates and have a dev set.
+
+    Args:
+        albert_dropout_prob: default of the flag; None for what the configuration says.
+    """
+    flags.DEFINE_bool("do_eval", False, "Evaluate every checkpoint on the dev set.")
+    flags.DEFINE_integer("eval_batch_size", 8, "Examples per evaluation batch of a device.")
+    flags.DEFINE_integer("train_step", 1000, "Updates to train for.")
+    flags.DEFINE_integer("warmup_step", 0, "Updates of linear learning rate warm-up.")
+    define_dropout(
+        "albert_dropout_prob",
+        albert_dropout_prob,
+        "Dropout inside ALBERT, in place of the configuration's.",
+    )
+
+
+def define_dropout(name, default, text):
+    """Defines a flag that is a dropout rate."""
+    flags.DEFINE_float(name, default, text, lower_bound=0.0, upper_bound=0.99)
+
+
 def check(without_effect=()):
     """Refuses or reports flags that cannot act, and required ones that are missing.
 
@@ -115,6 +137,29 @@ def run_engine(task, config, is_scored):
         engine.evaluate(evaluator)
     if FLAGS.do_predict:
         engine.predict()
+
+
+def run_dev_set_training(task_of, without_effect=()):
+    """Does what --do_train, --do_eval and --do_predict ask for.
+
+    Args:
+        task_of: function from the AlbertConfig to the Task that the flags describe.
+        without_effect: see `check`.
+    """
+    if not (FLAGS.do_train or FLAGS.do_eval or FLAGS.do_predict):
+        raise UsageError("Give at least one of --do_train, --do_eval and --do_predict.")
+    check(without_effect)
+    albert_config = modeling.AlbertConfig.from_json_file(FLAGS.albert_config_file)
+    if FLAGS.albert_dropout_prob is not None:
+        albert_config.hidden_dropout_prob = FLAGS.albert_dropout_prob
+        albert_config.attention_probs_dropout_prob = FLAGS.albert_dropout_prob
+    config = finetune_config(
+        albert_config,
+        eval_batch_size=FLAGS.eval_batch_size,
+        train_steps=FLAGS.train_step,
+        warmup_steps=FLAGS.warmup_step,
+    )
+    run_engine(task_of(albert_config), config, is_scored=FLAGS.do_eval)
 
 
 def check_fit(albert_config, tokenizer, max_seq_length):

@@ -10,7 +10,7 @@ import argparse
 import json
 import sys
 
-from albert import squad_data, squad_metrics
+from albert import json_files, squad_data, squad_metrics
 from albert.errors import UsageError
 
 
@@ -41,7 +41,7 @@ def evaluate(data_file, predictions_file, na_prob_file=None, na_prob_thresh=1.0)
 
 
 def _read(path, value_type):
-    values = squad_data.load_json(path)
+    values = json_files.load_json(path)
     if not isinstance(values, dict):
         raise UsageError(f"{path} must hold a JSON object, one value a question.")
     for name, value in values.items():

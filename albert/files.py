@@ -28,6 +28,11 @@ def write_text(path, text):
             writer.write(text)
 
 
+def write_tsv(path, table):
+    """Writes rows of cells, whole or not at all, separated by tabs."""
+    write_text(path, "".join("\t".join(str(cell) for cell in row) + "\n" for row in table))
+
+
 def sha256(path):
     """Returns the SHA-256 of a file's bytes in hexadecimal."""
     digest = hashlib.sha256()

@@ -20,6 +20,7 @@ from albert.errors import UsageError
 FORMAT_VERSION = 1
 INPUT_IDS = "input_ids"
 INPUT_MASK = "input_mask"  # made here, 1 where input_ids has a token; never stored
+_LENGTHS = "/lengths"  # behind the name of a feature of several sequences, which are stored as one
 
 _log = logging.getLogger(__name__)
 
@@ -31,11 +32,21 @@ class Feature(NamedTuple):
         dtype: tf.int32 or tf.float32, of the batched tensor.
         is_sequence: one value a token (batched to [batch, longest]) or a single one ([batch]).
         padding: what fills a sequence up to the longest of its batch.
+        num_sequences: if more than 1, a feature is a list of so many sequences, all for one
+            example (batched to [batch, num_sequences, longest]).
     """
 
     dtype: Any
     is_sequence: bool = True
     padding: int = 0
+    num_sequences: int = 1
+
+    @property
+    def shape(self):
+        """The shape of the batched tensor, None where it is up to the batch."""
+        if not self.is_sequence:
+            return [None]
+        return [None, None] if self.num_sequences == 1 else [None, self.num_sequences, None]
 
 
 class FeatureFile(NamedTuple):
@@ -128,17 +139,24 @@ def _serialize(feature):
     example = tf.train.Example()
     for name, value in feature.items():
         values = value if isinstance(value, (list, tuple)) else [value]
-        stored = example.features.feature[name]
-        if values and isinstance(values[0], float):
-            stored.float_list.value.extend(values)
-        else:
-            stored.int64_list.value.extend(values)
+        if values and isinstance(values[0], (list, tuple)):
+            _store(example, name + _LENGTHS, [len(sequence) for sequence in values])
+            values = [number for sequence in values for number in sequence]
+        _store(example, name, values)
     # A map's order is otherwise up to the process.
     return example.SerializeToString(deterministic=True)
 
 
+def _store(example, name, values):
+    stored = example.features.feature[name]
+    if values and isinstance(values[0], float):
+        stored.float_list.value.extend(values)
+    else:
+        stored.int64_list.value.extend(values)
+
+
 def train_dataset(feature_file, spec, batch_size, seed, num_consumed=0):
-    """Returns an endless tf.data.Dataset of batches, {name: [batch] or [batch, longest]}.
+    """Returns an endless tf.data.Dataset of batches, {name: tensor of Feature.shape}.
 
     Epoch e is a full shuffle of the file that depends on (seed, e) alone; batches run on over the
     end of an epoch. So the order is that of one fixed stream of features, and reading can begin
@@ -215,7 +233,12 @@ def _parse(records, spec):
         stored[name] = (
             tf.io.VarLenFeature(dtype) if feature.is_sequence else tf.io.FixedLenFeature([], dtype)
         )
+        if feature.num_sequences > 1:
+            stored[name + _LENGTHS] = tf.io.FixedLenFeature([feature.num_sequences], tf.int64)
     batch = tf.io.parse_example(records, stored)
+    for name, feature in spec.items():
+        if feature.num_sequences > 1:
+            batch[name] = _split(batch[name], batch[name + _LENGTHS])
     tokens = batch[INPUT_IDS]
     parsed = {INPUT_MASK: _to_dense(tokens, tf.ones_like(tokens.values), 0, tf.int32)}
     for name, feature in spec.items():
@@ -225,6 +248,13 @@ def _parse(records, spec):
         else:
             parsed[name] = tf.cast(value, feature.dtype)
     return parsed
+
+
+def _split(sparse, lengths):
+    """Returns sequences stored as one, [batch, all] -> [batch, n, longest]; lengths: [batch, n]."""
+    is_real = tf.sequence_mask(lengths)
+    shape = tf.shape(is_real, out_type=tf.int64)
+    return tf.SparseTensor(tf.where(is_real), sparse.values, shape)
 
 
 def _to_dense(sparse, values, padding, dtype):

@@ -64,7 +64,7 @@ class Predictor:
         config = devices_lib.session_config(self._devices)
         with tf.Graph().as_default() as graph, tf.device(self._devices[0]):
             inputs = {
-                name: tf.placeholder(feature.dtype, [None, None] if feature.is_sequence else [None])
+                name: tf.placeholder(feature.dtype, feature.shape)
                 for name, feature in self._all_features().items()
             }
             output = build(

@@ -50,16 +50,13 @@ def define_flags():
     flags.DEFINE_integer("max_answer_length", 30, "Longest answer in tokens.")
     flags.DEFINE_integer("start_n_top", 5, "Beginnings tried for each window (2.0).")
     flags.DEFINE_integer("end_n_top", 5, "Ends tried for each of them (2.0).")
-    flags.DEFINE_float(
-        "dropout_prob",
-        0.1,
-        "Dropout in the head that tells whether there is an answer (2.0).",
-        lower_bound=0.0,
-        upper_bound=0.99,
+    common_flags.define_dropout(
+        "dropout_prob", 0.1, "Dropout in the head that tells whether there is an answer (2.0)."
     )
     for name in _WITHOUT_EFFECT[:-1]:
         flags.DEFINE_string(name, None, "Without effect: --cached_dir keeps the features.")
     flags.DEFINE_integer("eval_batch_size", 8, "Without effect: see --predict_batch_size.")
+    flags.adopt_module_key_flags(common_flags)  # --help shows them too
 
 
 def task_of(albert_config):

@@ -1,9 +1,9 @@
 """Files of SQuAD 1.1 and 2.0: data[].paragraphs[].{context, qas[].{id, question, answers}}."""
 
-import json
 from typing import List, NamedTuple, Tuple
 
 from albert.errors import UsageError
+from albert.json_files import load_json, value_of
 
 
 class SquadQuestion(NamedTuple):
@@ -42,17 +42,6 @@ class SquadData(NamedTuple):
             yield from paragraph.questions
 
 
-def load_json(path):
-    """Returns what a JSON file holds; raises UsageError where it cannot be read or is not JSON."""
-    try:
-        with open(path, encoding="utf-8") as reader:
-            return json.load(reader)
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}.") from error
-    except ValueError as error:
-        raise UsageError(f"{path} is not JSON: {error}.") from error
-
-
 def read_squad(path):
     """Returns the SquadData of a file.
 
@@ -60,14 +49,14 @@ def read_squad(path):
         UsageError: the file cannot be read, is not JSON, lacks a key, has a value of another type,
             or has two questions of one id.
     """
-    articles = _value(load_json(path), "data", list, path, "the file")
+    articles = value_of(load_json(path), "data", list, path, "the file")
     paragraphs, ids, is_version_2 = [], set(), False
     for number, article in enumerate(articles):
         place = f"data[{number}]"
-        for index, paragraph in enumerate(_value(article, "paragraphs", list, path, place)):
+        for index, paragraph in enumerate(value_of(article, "paragraphs", list, path, place)):
             where = f"{place}.paragraphs[{index}]"
-            context = _value(paragraph, "context", str, path, where)
-            rows = _value(paragraph, "qas", list, path, where)
+            context = value_of(paragraph, "context", str, path, where)
+            rows = value_of(paragraph, "qas", list, path, where)
             questions = [
                 _question(row, path, f"{where}.qas[{order}]") for order, row in enumerate(rows)
             ]
@@ -83,31 +72,18 @@ def read_squad(path):
 
 
 def _question(row, path, place):
-    identifier = _value(row, "id", str, path, place)
+    identifier = value_of(row, "id", str, path, place)
     place = f"question {identifier}"
-    answers = [] if "answers" not in row else _value(row, "answers", list, path, place)
+    answers = [] if "answers" not in row else value_of(row, "answers", list, path, place)
     return SquadQuestion(
         identifier,
-        _value(row, "question", str, path, place),
+        value_of(row, "question", str, path, place),
         tuple(
             (
-                _value(answer, "text", str, path, place),
-                _value(answer, "answer_start", int, path, place),
+                value_of(answer, "text", str, path, place),
+                value_of(answer, "answer_start", int, path, place),
             )
             for answer in answers
         ),
         bool(row.get("is_impossible", False)),
     )
-
-
-def _value(mapping, key, expected, path, place):
-    """Returns mapping[key], checked."""
-    if not isinstance(mapping, dict) or key not in mapping:
-        raise UsageError(f"{path}: {place} has no {key!r}.")
-    value = mapping[key]
-    if not isinstance(value, expected):
-        raise UsageError(
-            f"{path}: {key!r} of {place} must be of type {expected.__name__}, "
-            f"not {type(value).__name__}."
-        )
-    return value

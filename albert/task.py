@@ -14,7 +14,8 @@ class ModelOutput(NamedTuple):
 
     Attributes:
         loss: scalar float32, the mean over the batch; may be None outside training.
-        predictions: {name: tensor [batch, ...]}, what `evaluate` and `write_predictions` need.
+        predictions: {name: tensor [batch, ...]}, what `evaluate` and `write_predictions` need;
+            a batch is one of features, however many sequences a feature has.
     """
 
     loss: Any
@@ -56,7 +57,10 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def features(self, split):
-        """Yields one dict per feature, {name: list of int, int or float}, unpadded."""
+        """Yields one dict per feature, {name: list of int, int or float}, unpadded.
+
+        A feature of several sequences, such as the options of a question, has a list of lists.
+        """
 
     @abc.abstractmethod
     def feature_spec(self):
@@ -66,6 +70,7 @@ class Task(abc.ABC):
     def head(self, model, features, is_training):
         """Returns the ModelOutput, given an AlbertModel and a batch of features.
 
+        Where a feature has n sequences the model has seen batch * n of them, one after another.
         Dropout in a head goes through `model.dropout`, which makes it repeatable.
         """
 
@@ -91,10 +96,15 @@ def build(task, albert_config, features, is_training, dropout_seed=None, packed_
     model = modeling.AlbertModel(
         albert_config,
         is_training,
-        features[INPUT_IDS],
-        features[INPUT_MASK],
-        features["segment_ids"],
+        *(_sequences(features[name]) for name in (INPUT_IDS, INPUT_MASK, "segment_ids")),
         dropout_seed=dropout_seed,
         packed_tokens=packed_tokens,
     )
     return task.head(model, features, is_training)
+
+
+def _sequences(tensor):
+    """Returns what the model sees: [batch, seq] as it is, [batch, n, seq] -> [batch * n, seq]."""
+    if tensor.shape.ndims == 2:
+        return tensor
+    return tf.reshape(tensor, [-1, tf.shape(tensor)[-1]])

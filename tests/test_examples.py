@@ -193,7 +193,7 @@ def script(tmp_path):
     fake = tmp_path / "fake python"
     fake.write_text('#!/usr/bin/env bash\n[[ $1 == -c ]] || printf "%s\\n" "$@"\n')
     fake.chmod(0o755)
-    for folder in ("glue_data", "squad_data"):
+    for folder in ("glue_data", "squad_data", "race_data/RACE"):
         (tmp_path / "home" / folder).mkdir(parents=True)
     for model in ("albert_base_v2", "albert_large_v1"):
         (tmp_path / "home" / "pretrained_model" / model).mkdir(parents=True)
@@ -295,10 +295,63 @@ def test_every_setting_of_the_squad_script_can_be_overridden(script, tmp_path):
     assert given["output_dir"] == f"{tmp_path}/home/albert_output/Quiz2.0_base_v2"
 
 
-def test_flags_of_the_squad_script_exist(script):
-    given = flags_of(script("multi_run_albert_squad.sh"), "run_multigpus_squad")
-    known = run(
-        sys.executable, "-m", "albert.run_multigpus_squad", "--helpfull", cwd=str(REPOSITORY)
-    )
+@pytest.mark.parametrize("num_gpus, batch", [("2", "16"), ("8", "4"), ("3", "10"), ("64", "1")])
+def test_race_script_has_the_published_settings(script, tmp_path, num_gpus, batch):
+    given = flags_of(script("multi_run_albert_race.sh", NUM_GPUS=num_gpus), "run_multigpus_race")
+    expected = {
+        "data_dir": f"{tmp_path}/home/race_data",
+        "output_dir": f"{tmp_path}/home/albert_output/RACE_base_v2",
+        "num_gpu_cores": num_gpus,
+        "train_batch_size": batch,
+        "learning_rate": "1e-05",
+        "train_step": "12000",
+        "warmup_step": "1000",
+        "max_seq_length": "512",
+        "max_qa_length": "128",
+    }
+    assert {name: given[name] for name in expected} == expected
+    assert "albert_dropout_prob" not in given
+
+
+def test_every_setting_of_the_race_script_can_be_overridden(script):
+    settings = {
+        "BS": ("3", "train_batch_size"),
+        "EBS": ("5", "eval_batch_size"),
+        "MSL": ("77", "max_seq_length"),
+        "MQL": ("33", "max_qa_length"),
+        "LR": ("2e-4", "learning_rate"),
+        "ALBERT_DP": ("0.1", "albert_dropout_prob"),
+        "WPSP": ("9", "warmup_step"),
+        "TSP": ("99", "train_step"),
+    }
+    values = {name: value for name, (value, _) in settings.items()}
+    finished = script("multi_run_albert_race.sh", "--high_only=True", TASK="Quiz", **values)
+    given = flags_of(finished, "run_multigpus_race")
+    for value, flag in settings.values():
+        assert given[flag] == value
+    assert given["high_only"] == "True"
+    assert given["output_dir"].endswith("/Quiz_base_v2")
+
+
+@pytest.mark.parametrize(
+    "name, runner, batch",
+    [("glue", "classifier", "16"), ("squad", "squad", "8"), ("race", "race", "32")],
+)
+def test_script_for_one_device_takes_the_batch_of_two(script, name, runner, batch):
+    finished = script(f"run_albert_{name}.sh", "--seed=7", NUM_GPUS="4")
+    given = flags_of(finished, f"run_multigpus_{runner}")
+    assert (given["strategy_type"], given["num_gpu_cores"], given["seed"]) == ("one", "1", "7")
+    assert given["train_batch_size"] == batch
+    again = flags_of(script(f"run_albert_{name}.sh", BS="3"), f"run_multigpus_{runner}")
+    assert again["train_batch_size"] == "3"
+
+
+@pytest.mark.parametrize(
+    "name, runner", [("glue", "classifier"), ("squad", "squad"), ("race", "race")]
+)
+def test_help_describes_the_flags_of_the_script(script, name, runner):
+    runner = f"run_multigpus_{runner}"
+    given = flags_of(script(f"multi_run_albert_{name}.sh"), runner)
+    known = run(sys.executable, "-m", f"albert.{runner}", "--help", cwd=str(REPOSITORY))
     for flag in given:
         assert f"--{flag}:" in known.stdout or f"--[no]{flag}:" in known.stdout, flag

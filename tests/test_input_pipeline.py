@@ -120,6 +120,29 @@ def test_a_feature_is_padded_with_the_value_of_its_spec(tmp_path):
     np.testing.assert_array_equal(batch["input_mask"][2], [1, 0, 0, 0])
 
 
+def test_a_feature_of_several_sequences_is_a_matrix_padded_to_the_longest_of_the_batch(tmp_path):
+    spec = {
+        "input_ids": Feature(tf.int32, num_sequences=2),
+        "weights": Feature(tf.float32, padding=-1, num_sequences=2),
+        "label_ids": Feature(tf.int32, is_sequence=False),
+    }
+    features = [
+        {"input_ids": [[2, 0], [2]], "weights": [[0.5, 1.5], [2.5]], "label_ids": 1},
+        {"input_ids": [[2, 7, 3], [4, 5]], "weights": [[], [8.0]], "label_ids": 0},
+        {"input_ids": [[6], [9]], "weights": [[0.25], [0.75]], "label_ids": 1},
+    ]
+    both, last = read_batches(make_file(tmp_path, features), spec, batch_size=2)
+    np.testing.assert_array_equal(
+        both["input_ids"], [[[2, 0, 0], [2, 0, 0]], [[2, 7, 3], [4, 5, 0]]]
+    )
+    np.testing.assert_array_equal(
+        both["input_mask"], [[[1, 1, 0], [1, 0, 0]], [[1, 1, 1], [1, 1, 0]]]
+    )
+    np.testing.assert_array_equal(both["weights"], [[[0.5, 1.5], [2.5, -1]], [[-1, -1], [8, -1]]])
+    np.testing.assert_array_equal(last["input_ids"], [[[6], [9]]])
+    np.testing.assert_array_equal(both["label_ids"], [1, 0])
+
+
 def test_the_last_batch_is_short_and_order_is_kept(tmp_path):
     spec = {"input_ids": Feature(tf.int32), "number": Feature(tf.int32, is_sequence=False)}
     features = [{"input_ids": [1], "number": number} for number in range(23)]

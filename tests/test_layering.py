@@ -16,16 +16,17 @@ PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "albert"
 # empty and below all of them.
 LAYERS = {
     1: "errors files quiet tokenization metrics checkpoints results run_identity glue parallel "
-    "alignment squad_data squad_decoding squad_features squad_metrics",
+    "alignment json_files squad_data squad_decoding squad_features squad_metrics race_data",
     2: "devices token_layout modeling custom_optimization input_pipeline pretrained",
     3: "task",
-    4: "predictor evaluation hooks training common_flags classifier_utils squad_heads squad_utils",
-    5: "run_multigpus_classifier run_multigpus_squad evaluate_squad",
+    4: "predictor evaluation hooks training common_flags classifier_utils squad_heads squad_utils "
+    "race_utils",
+    5: "run_multigpus_classifier run_multigpus_squad run_multigpus_race evaluate_squad",
 }
 LAYER_OF = {module: layer for layer, names in LAYERS.items() for module in names.split()}
 # The two halves of layer 4 never import each other; common_flags may import the engine.
 ENGINE = {"predictor", "evaluation", "hooks", "training"}
-TASKS = {"classifier_utils", "squad_heads", "squad_utils"}
+TASKS = {"classifier_utils", "squad_heads", "squad_utils", "race_utils"}
 FLAG_READERS = {module for module, layer in LAYER_OF.items() if layer == 5} | {"common_flags"}
 
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
@@ -152,7 +153,7 @@ def test_engine_names_no_task(module):
     from albert import classifier_utils
 
     source = (PACKAGE / f"{module}.py").read_text(encoding="utf-8")
-    names = "|".join(map(re.escape, [*classifier_utils.GLUE_ROWS, "glue", "squad"]))
+    names = "|".join(map(re.escape, [*classifier_utils.GLUE_ROWS, "glue", "squad", "race"]))
     pattern = rf"(?<![a-z0-9])({names})(?![a-z0-9])"
     assert re.findall(pattern, source.lower()) == []
 

@@ -1,23 +1,18 @@
 """End-to-end tests of albert.run_multigpus_squad."""
 
 import json
-import os
-import pathlib
 import random
-import re
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+import runs
 import tiny
 
 from albert import squad_data, squad_metrics
 
 pytestmark = pytest.mark.slow
 
-REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
 NAMES = ("ann", "bob", "eve", "max", "kim")
 SONGS = ("hymn", "waltz", "blues", "polka", "march")
 VOCABULARY = (
@@ -35,7 +30,6 @@ MISTAKES = {  # flags, and what the message must say
     "stride of 0": ({"doc_stride": 0}, "--doc_stride=0 must be 1 or more."),
     "version unknown": ({"squad_version": "3.0"}, "--squad_version=3.0"),
 }
-OUR_LINE = re.compile(r"\d\d:\d\d:\d\d ")
 
 
 def write_squad(path, num_paragraphs, seed, version, has_answers=True):
@@ -83,10 +77,7 @@ def command(root, *switches, **changes):
         "device_type": "cpu",
     }
     values.update(changes)
-    return [
-        *(f"--{name}={value}" for name, value in values.items() if value is not None),
-        *(f"--{switch}" for switch in switches),
-    ]
+    return runs.arguments(values, *switches)
 
 
 @pytest.fixture(scope="module")
@@ -105,21 +96,6 @@ def root(tmp_path_factory):
     return folder
 
 
-def run_in_process(commands):
-    """Returns {name: {"status": ..., "stderr": ...}} of {name: arguments}."""
-    program = str(REPOSITORY / "tests" / "run_in_process.py")
-    finished = subprocess.run(
-        [sys.executable, program, "run_multigpus_squad"],
-        input=json.dumps(commands),
-        env=dict(os.environ, PYTHONPATH=str(REPOSITORY)),
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert finished.returncode == 0, finished.stderr
-    return json.loads(finished.stdout)
-
-
 def files_of(root, version):
     """Returns the flags of a version's data and folder."""
     return {
@@ -133,11 +109,12 @@ def files_of(root, version):
 @pytest.fixture(scope="module")
 def trained(root):
     """Returns the runs that train, score every checkpoint and predict, by version."""
-    return run_in_process(
+    return runs.in_one_process(
+        "run_multigpus_squad",
         {
             version: command(root, "do_train", "do_predict", **files_of(root, version))
             for version in VERSIONS
-        }
+        },
     )
 
 
@@ -171,7 +148,7 @@ def later_runs(root, trained):
         for name, flags in changes.items()
     }
     commands["nothing to do"] = command(root)
-    return run_in_process(commands)
+    return runs.in_one_process("run_multigpus_squad", commands)
 
 
 def in_root(root, value):
@@ -182,8 +159,7 @@ def in_root(root, value):
 @pytest.mark.parametrize("version", VERSIONS)
 def test_run_is_silent_but_for_our_log(trained, version):
     assert trained[version]["status"] == 0, trained[version]["stderr"]
-    lines = trained[version]["stderr"].splitlines()
-    assert [line for line in lines if not OUR_LINE.match(line)] == []
+    assert runs.foreign_lines(trained[version]["stderr"]) == []
 
 
 def test_epochs_count_windows_of_all_replicas(trained):
@@ -241,8 +217,7 @@ def test_file_without_answers_is_predicted_but_not_scored(root, later_runs):
 def test_mistake_ends_in_one_line_and_status_1(later_runs, name):
     run = later_runs[name]
     assert run["status"] == 1, run["stderr"]
-    lines = [line for line in run["stderr"].splitlines() if not OUR_LINE.match(line)]
-    (message,) = lines
+    (message,) = runs.foreign_lines(run["stderr"])
     assert message.startswith("run_multigpus_squad.py: ") and MISTAKES[name][1] in message
 
 

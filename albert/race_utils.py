@@ -1,0 +1,184 @@
+"""RACE as a task: four options to a question on an article, of which the model scores each."""
+
+import hashlib
+import json
+import logging
+import os
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from albert import files, metrics, tokenization
+from albert.classifier_utils import classification_logits, softmax_output
+from albert.errors import UsageError
+from albert.input_pipeline import INPUT_IDS, Feature
+from albert.race_data import LETTERS, LEVELS, read_race
+from albert.task import Task
+
+_NUM_OPTIONS = len(LETTERS)
+_NUM_SPECIALS = 3  # [CLS] and two [SEP]
+
+_log = logging.getLogger(__name__)
+
+
+class RaceSettings(NamedTuple):
+    """What shapes features and head; named as the flags are."""
+
+    max_seq_length: int = 512
+    max_qa_length: int = 128
+    high_only: bool = False
+    middle_only: bool = False
+    dropout_prob: float = 0.1
+
+
+class RaceTask(Task):
+    """Multiple choice: a feature is a question, a sequence of it one option.
+
+    Args:
+        data_dir: folder that holds RACE/.
+        tokenizer: tokenization.FullTokenizer.
+        settings: RaceSettings.
+
+    Raises:
+        UsageError: the settings leave no room for the article, or exclude each other.
+    """
+
+    name = "race"
+    best_metric = "accuracy"
+
+    def __init__(self, data_dir, tokenizer, settings):
+        if settings.max_qa_length < 1:
+            raise UsageError(f"--max_qa_length={settings.max_qa_length} must be 1 or more.")
+        if settings.max_seq_length <= settings.max_qa_length + _NUM_SPECIALS:
+            raise UsageError(
+                f"--max_seq_length={settings.max_seq_length} leaves no room for the article: it "
+                f"must be above --max_qa_length={settings.max_qa_length} and {_NUM_SPECIALS} for "
+                "[CLS] and [SEP]."
+            )
+        if settings.high_only and settings.middle_only:
+            raise UsageError("--high_only and --middle_only exclude each other: give one or none.")
+        left_out = {"high": settings.middle_only, "middle": settings.high_only}
+        self._levels = [level for level in LEVELS if not left_out[level]]
+        self._data_dir = data_dir
+        self._tokenizer = tokenizer
+        self._settings = settings
+        self._passages = {}
+
+    def settings(self):
+        """Returns {name: value} to show among the hyperparameters."""
+        return {
+            "Task": "RACE" if len(self._levels) > 1 else f"RACE {self._levels[0]}",
+            "Max sequence length": self._settings.max_seq_length,
+        }
+
+    def fingerprint(self, split):
+        """Returns what shapes the features of a split, as a dict for JSON."""
+        digest = hashlib.sha256()
+        for passage in self._read(split):
+            digest.update(json.dumps(passage).encode())
+        return {
+            "task": self.name,
+            "split": split,
+            "data": digest.hexdigest(),
+            "tokenizer": self._tokenizer.fingerprint(),
+            "max_seq_length": self._settings.max_seq_length,
+            "max_qa_length": self._settings.max_qa_length,
+        }
+
+    def feature_spec(self):
+        """Returns {name: Feature}; the label is the number of the right option."""
+        return {
+            INPUT_IDS: Feature(tf.int32, num_sequences=_NUM_OPTIONS),
+            "segment_ids": Feature(tf.int32, num_sequences=_NUM_OPTIONS),
+            "label_ids": Feature(tf.int32, is_sequence=False),
+        }
+
+    def features(self, split):
+        """Yields one dict a question; without an answer it bears label 0."""
+        for passage in self._read(split):
+            texts = [text for question in passage.questions for text in _with_options(question)]
+            article, *endings = self._tokenizer.encode_batch([passage.article, *texts])
+            sequences = iter([self._sequence(article, ending) for ending in endings])
+            for question in passage.questions:
+                options = [next(sequences) for _ in question.options]
+                yield {
+                    INPUT_IDS: [option.input_ids for option in options],
+                    "segment_ids": [option.segment_ids for option in options],
+                    "label_ids": question.label or 0,
+                }
+
+    def head(self, model, features, is_training):
+        """Returns softmax cross-entropy over the options, each scored by its own [CLS]."""
+        rate = self._settings.dropout_prob if is_training else 0.0
+        scores = classification_logits(model, 1, rate)  # [batch * options, 1]
+        logits = tf.reshape(scores, [-1, _NUM_OPTIONS])  # [batch, options]
+        return softmax_output(logits, features["label_ids"])
+
+    def evaluate(self, predictions):
+        """Returns the accuracy on all questions and on those of each level, and the mean loss."""
+        ((split, rows),) = predictions.items()
+        questions = self._questions(split)
+        labels = [question.label for question in questions]
+        chosen = _chosen(rows)
+        values = metrics.accuracy(labels, chosen)
+        for level in self._levels:
+            places = [place for place, row in enumerate(questions) if row.level == level]
+            part = metrics.accuracy([labels[n] for n in places], [chosen[n] for n in places])
+            values[f"accuracy_{level}"] = part["accuracy"]
+        losses = [row["losses"] for row in rows]
+        return dict(values, loss=float(np.mean(losses, dtype=np.float64)))
+
+    def write_predictions(self, predictions, output_dir):
+        """Writes test_results.tsv and submit_results.tsv, as classification does.
+
+        They hold the four probabilities, and the id and the letter, of each question. Where the
+        test set has answers its metrics are logged and written to test_metrics.json.
+        """
+        ((split, rows),) = predictions.items()
+        questions = self._questions(split)
+        answers = [(row.id, LETTERS[label]) for row, label in zip(questions, _chosen(rows))]
+        tables = {
+            "submit_results.tsv": [("index", "prediction"), *answers],
+            "test_results.tsv": [row["probabilities"] for row in rows],
+        }
+        paths = []
+        for name, table in tables.items():
+            paths.append(os.path.join(output_dir, name))
+            files.write_tsv(paths[-1], table)
+        if all(question.label is not None for question in questions):
+            values = self.evaluate(predictions)
+            shown = ", ".join(f"{name} {value:.4f}" for name, value in values.items())
+            _log.info("Test set: %s.", shown)
+            paths.append(os.path.join(output_dir, "test_metrics.json"))
+            files.write_text(paths[-1], json.dumps(values, indent=2) + "\n")
+        return paths
+
+    def _read(self, split):
+        if split not in self._passages:
+            needs_answers = split not in self.test_splits
+            self._passages[split] = read_race(self._data_dir, split, self._levels, needs_answers)
+        return self._passages[split]
+
+    def _questions(self, split):
+        return [question for passage in self._read(split) for question in passage.questions]
+
+    def _sequence(self, article, ending):
+        """Returns [CLS] article [SEP] ending [SEP]: of the ending the last pieces are kept."""
+        ending = ending[-self._settings.max_qa_length :]
+        length = self._settings.max_seq_length
+        room = length - len(ending) - _NUM_SPECIALS
+        return tokenization.build_sequence(self._tokenizer, article[:room], ending, length)
+
+
+def _with_options(question):
+    """Returns the question with each option in its gap, or behind it."""
+    text = question.question.replace("\uff3f", "_")  # full-width, which clean-up makes a `_`
+    if "_" in text:
+        return [text.replace("_", option) for option in question.options]
+    return [f"{text} {option}" for option in question.options]
+
+
+def _chosen(rows):
+    """Returns the number of the likeliest option for each row of predictions."""
+    return [int(np.argmax(row["probabilities"])) for row in rows]

@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Fine-tunes a pre-trained ALBERT on RACE, on several GPUs. Every setting below, and ALBERT_DIR,
+# VERSION, CURRENT_PWD and NUM_GPUS (see pretrained.sh), can be overridden from outside, and further
+# flags are passed on:
+#
+#   NUM_GPUS=8 LR=2e-5 bash scripts/multi_run_albert_race.sh --high_only
+set -euo pipefail
+
+: "${TASK:=RACE}"    # part of the name of the output folder
+: "${EBS:=8}"        # questions in a batch of evaluation and prediction
+: "${MSL:=512}"      # longest sequence: article, question and one option
+: "${MQL:=128}"      # longest question with option
+: "${LR:=1e-05}"     # learning rate; for models of version 1 the published one is 2e-05
+: "${ALBERT_DP:=}"   # dropout inside ALBERT; without it that of the model's configuration
+: "${WPSP:=1000}"    # warm-up steps
+: "${TSP:=12000}"    # training steps
+
+# shellcheck source=scripts/pretrained.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/pretrained.sh"
+[[ -d $base/race_data/RACE ]] || die "$base/race_data/RACE is not there: unpack http://www.cs.cmu.edu/~glai1/data/race/RACE.tar.gz into $base/race_data (CURRENT_PWD chooses the folder above it)."
+
+# Questions in the batch of one GPU. A question is four sequences, so GPUs of little memory need
+# more of them, or a smaller batch. All GPUs together take the published 32.
+: "${BS:=$((NUM_GPUS > 0 && NUM_GPUS < 32 ? 32 / NUM_GPUS : 1))}"
+
+exec "$python" -m albert.run_multigpus_race \
+  --do_train=True \
+  --do_eval=True \
+  --do_predict=True \
+  --strategy_type=mirror \
+  --num_gpu_cores="$NUM_GPUS" \
+  --data_dir="$base/race_data" \
+  --cached_dir="$base/cached_albert_tfrecord" \
+  --output_dir="$base/albert_output/${TASK}_${ALBERT_DIR}_v${VERSION}" \
+  --max_seq_length="$MSL" \
+  --max_qa_length="$MQL" \
+  --train_step="$TSP" \
+  --warmup_step="$WPSP" \
+  --train_batch_size="$BS" \
+  --eval_batch_size="$EBS" \
+  --predict_batch_size="$EBS" \
+  --learning_rate="$LR" \
+  ${ALBERT_DP:+--albert_dropout_prob="$ALBERT_DP"} \
+  --albert_config_file="$model/albert_config.json" \
+  --init_checkpoint="$model/model.ckpt-best" \
+  --vocab_file="$vocabulary/30k-clean.vocab" \
+  --spm_model_file="$vocabulary/30k-clean.model" \
+  "$@"
