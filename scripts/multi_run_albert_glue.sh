@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Fine-tunes a pre-trained ALBERT on one GLUE task, on several GPUs. Every setting below, and
-# ALBERT_DIR, VERSION, CURRENT_PWD and NUM_GPUS (see pretrained.sh), can be overridden from outside,
-# and further flags are passed on:
+# Fine-tunes a pre-trained ALBERT on one GLUE task, on several GPUs. The model and the task's data are
+# fetched where they are not there. Every setting below, and ALBERT_DIR, VERSION, CURRENT_PWD and
+# NUM_GPUS (see pretrained.sh), can be overridden from outside, and further flags are passed on:
 #
 #   TASK=RTE NUM_GPUS=4 bash scripts/multi_run_albert_glue.sh --device_type=cpu
 set -euo pipefail
@@ -17,7 +17,12 @@ set -euo pipefail
 
 # shellcheck source=scripts/pretrained.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/pretrained.sh"
-[[ -d $base/glue_data ]] || die "$base/glue_data is not there: put the GLUE tasks into it (CURRENT_PWD chooses the folder above it)."
+case $TASK in
+  [Aa][Xx]) folder=diagnostic ;;
+  *) folder="$TASK" ;;
+esac
+fetch "$base/glue_data/$folder" "put the GLUE task into it (CURRENT_PWD chooses the folder above glue_data)." \
+  "$python" "$ROOT/download_glue_data.py" --data_dir="$base/glue_data" --tasks="$TASK"
 
 exec "$python" -m albert.run_multigpus_classifier \
   --do_train=True \

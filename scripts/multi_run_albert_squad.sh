@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Fine-tunes a pre-trained ALBERT on SQuAD 1.1 or 2.0, on several GPUs. Every setting below, and
-# ALBERT_DIR, VERSION, CURRENT_PWD and NUM_GPUS (see pretrained.sh), can be overridden from outside,
-# and further flags are passed on:
+# Fine-tunes a pre-trained ALBERT on SQuAD 1.1 or 2.0, on several GPUs. The model and the data are
+# fetched where they are not there. Every setting below, and ALBERT_DIR, VERSION, CURRENT_PWD and
+# NUM_GPUS (see pretrained.sh), can be overridden from outside, and further flags are passed on:
 #
 #   SQUAD_VERSION=2.0 NUM_GPUS=4 bash scripts/multi_run_albert_squad.sh --device_type=cpu
 set -euo pipefail
@@ -16,7 +16,10 @@ set -euo pipefail
 
 # shellcheck source=scripts/pretrained.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/pretrained.sh"
-[[ -d $base/squad_data ]] || die "$base/squad_data is not there: put train-v$SQUAD_VERSION.json and dev-v$SQUAD_VERSION.json into it (CURRENT_PWD chooses the folder above it)."
+for split in train dev; do
+  fetch "$base/squad_data/$split-v$SQUAD_VERSION.json" "put it there (CURRENT_PWD chooses the folder above squad_data)." \
+    env PYTHON="$python" CURRENT_PWD="$base" bash "$ROOT/scripts/download_squad.sh" "$SQUAD_VERSION"
+done
 
 exec "$python" -m albert.run_multigpus_squad \
   --do_train=True \

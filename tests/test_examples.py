@@ -188,13 +188,19 @@ def test_scripts_that_run_install_nothing_and_name_no_one_machine(path):
 def script(tmp_path):
     """Returns a function of (name, arguments, settings): the finished script.
 
-    In place of Python it runs a program that prints its arguments, one a line.
+    In place of Python it runs a program that prints its arguments, one a line, and fails if they
+    ask for a download.
     """
     fake = tmp_path / "fake python"
-    fake.write_text('#!/usr/bin/env bash\n[[ $1 == -c ]] || printf "%s\\n" "$@"\n')
+    fake.write_text(
+        '#!/usr/bin/env bash\n[[ $1 == -c ]] || printf "%s\\n" "$@"\n[[ $* != *download_* ]]\n'
+    )
     fake.chmod(0o755)
-    for folder in ("glue_data", "squad_data", "race_data/RACE"):
+    for folder in ("glue_data/CoLA", "glue_data/RTE", "squad_data", "race_data/RACE"):
         (tmp_path / "home" / folder).mkdir(parents=True)
+    for version in ("1.1", "2.0"):
+        for split in ("train", "dev"):
+            (tmp_path / "home" / "squad_data" / f"{split}-v{version}.json").touch()
     for model in ("albert_base_v2", "albert_large_v1"):
         (tmp_path / "home" / "pretrained_model" / model).mkdir(parents=True)
 
@@ -264,15 +270,21 @@ def test_further_flags_of_the_glue_script_are_passed_on(glue_script):
 @pytest.mark.parametrize(
     "settings, missing",
     [
-        ({"ALBERT_DIR": "xlarge"}, "home/pretrained_model/albert_xlarge_v2 is not there"),
-        ({"CURRENT_PWD": "elsewhere"}, "elsewhere/pretrained_model/albert_base_v2 is not there"),
+        ({"ALBERT_DIR": "xlarge"}, "home/pretrained_model/albert_xlarge_v2"),
+        ({"CURRENT_PWD": "elsewhere"}, "elsewhere/pretrained_model/albert_base_v2"),
+        ({"TASK": "WNLI"}, "home/glue_data/WNLI"),
+        ({"TASK": "AX"}, "home/glue_data/diagnostic"),
     ],
 )
-def test_glue_script_names_what_is_not_there(glue_script, settings, missing):
+def test_glue_script_names_what_is_not_there_and_cannot_be_fetched(
+    glue_script, tmp_path, settings, missing
+):
     finished = glue_script(**settings)
-    assert finished.returncode == 1
-    (line,) = finished.stderr.splitlines()
-    assert line.startswith("multi_run_albert_glue.sh: ") and missing in line
+    assert (finished.returncode, finished.stdout) == (1, "")
+    first, *_, last = finished.stderr.splitlines()
+    path = f"{tmp_path}/{missing}"
+    assert first == f"multi_run_albert_glue.sh: {path} is not there: fetching it."
+    assert last.startswith(f"multi_run_albert_glue.sh: {path} could not be fetched: put the ")
 
 
 def test_every_setting_of_the_squad_script_can_be_overridden(script, tmp_path):

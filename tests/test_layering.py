@@ -16,18 +16,21 @@ PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "albert"
 # empty and below all of them.
 LAYERS = {
     1: "errors files quiet tokenization metrics checkpoints results run_identity glue parallel "
-    "alignment json_files squad_data squad_decoding squad_features squad_metrics race_data",
+    "alignment json_files squad_data squad_decoding squad_features squad_metrics race_data "
+    "downloads archives",
     2: "devices token_layout modeling custom_optimization input_pipeline pretrained",
     3: "task",
     4: "predictor evaluation hooks training common_flags classifier_utils squad_heads squad_utils "
-    "race_utils",
-    5: "run_multigpus_classifier run_multigpus_squad run_multigpus_race evaluate_squad",
+    "race_utils download_flags",
+    5: "run_multigpus_classifier run_multigpus_squad run_multigpus_race evaluate_squad "
+    "download_glue download_squad download_models",
 }
 LAYER_OF = {module: layer for layer, names in LAYERS.items() for module in names.split()}
 # The two halves of layer 4 never import each other; common_flags may import the engine.
 ENGINE = {"predictor", "evaluation", "hooks", "training"}
 TASKS = {"classifier_utils", "squad_heads", "squad_utils", "race_utils"}
-FLAG_READERS = {module for module, layer in LAYER_OF.items() if layer == 5} | {"common_flags"}
+FLAG_READERS = {module for module, layer in LAYER_OF.items() if layer == 5}
+FLAG_READERS |= {"common_flags", "download_flags"}
 
 MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
 
@@ -282,5 +285,6 @@ def test_importing_every_module_changes_nothing(tmp_path):
 
 
 def test_plain_modules_are_imported_without_tensorflow(tmp_path):
-    imports = "import sys, albert.errors, albert.files, albert.quiet, albert.results"
+    names = "errors files quiet results archives downloads download_glue download_squad"
+    imports = "import sys, " + ", ".join(f"albert.{name}" for name in names.split())
     assert run_python(f"{imports}\nprint('tensorflow' in sys.modules)", tmp_path) == "False"

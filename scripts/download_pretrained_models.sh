@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Downloads pre-trained models into pretrained_model/albert_<size>_<version>/ and checks them:
+#
+#   bash scripts/download_pretrained_models.sh base_v2 xlarge_v1 large_zh
+#   ALBERT_DIR=large VERSION=1 bash scripts/download_pretrained_models.sh    the same as large_v1
+#   bash scripts/download_pretrained_models.sh ~/albert_base_v2.tar.gz       an archive that is there
+#
+# Sizes are base, large, xlarge and xxlarge, versions v1, v2 and zh (Chinese). CURRENT_PWD is the
+# folder above pretrained_model/. The English vocabulary, 30k-clean.model and 30k-clean.vocab, is put
+# beside the project's README as well. Models that are there and whole are skipped; a download that
+# broke off goes on with the same command. ALBERT_DOWNLOAD_URL names a mirror; --help tells the flags.
+set -euo pipefail
+
+# shellcheck source=scripts/environment.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/environment.sh"
+
+: "${ALBERT_DIR:=base}" # base, large, xlarge or xxlarge
+: "${VERSION:=2}"       # 1, 2 or zh
+
+is_named=
+for argument in "$@"; do
+  [[ $argument == -* ]] || is_named=yes
+done
+if [[ $VERSION == zh ]]; then name="${ALBERT_DIR}_zh"; else name="${ALBERT_DIR}_v$VERSION"; fi
+[[ -n $is_named ]] || set -- "$name" "$@"
+
+python="$(usable_python)"
+exec "$python" -m albert.download_models \
+  --output_dir="$base/pretrained_model" \
+  --vocabulary_dir="$ROOT" \
+  "$@"

@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Downloads the data files of SQuAD into squad_data/ and checks them:
+#
+#   bash scripts/download_squad.sh          train and dev of both versions
+#   bash scripts/download_squad.sh 2.0
+#
+# CURRENT_PWD is the folder above squad_data/. Files that are there are skipped; a download that broke
+# off goes on with the same command. ALBERT_DOWNLOAD_URL names a mirror; --help tells the flags.
+set -euo pipefail
+
+# shellcheck source=scripts/environment.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/environment.sh"
+
+python="$(usable_python)"
+exec "$python" -m albert.download_squad --data_dir="$base/squad_data" "$@"

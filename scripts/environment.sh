@@ -1,0 +1,43 @@
+# What the scripts have in common that use the user's data and models; they source it. Sets
+#   ROOT, base   the project's folder, and the one that holds data and models, from CURRENT_PWD
+# and makes the package importable from any folder. Paths are meant from where the script was called.
+# shellcheck shell=bash disable=SC2034
+
+ROOT="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"
+
+: "${CURRENT_PWD:=$ROOT}" # holds pretrained_model/ and the data; results go to albert_output/
+
+die() {
+  printf '%s: %s\n' "$(basename -- "$0")" "$*" >&2
+  exit 1
+}
+absolute() {
+  if [[ $1 == /* ]]; then printf '%s\n' "$1"; else printf '%s\n' "$PWD/$1"; fi
+}
+
+# The interpreter the user has activated, if TensorFlow is there, or else the project's own.
+usable_python() {
+  local name
+  for name in "${PYTHON:-}" python; do
+    if [[ -n $name ]] && command -v "$name" >/dev/null &&
+      "$name" -c 'from importlib.util import find_spec as f; raise SystemExit(not (f("tensorflow") and f("sentencepiece")))' 2>/dev/null; then
+      command -v "$name"
+      return
+    fi
+  done
+  bash "$ROOT/scripts/setup_env.sh"
+}
+
+# Runs a command that makes `path` where that is not there; if it fails, the last line says what to
+# do instead.
+fetch() { # path, what to do instead, command...
+  local status=0
+  [[ ! -e $1 ]] || return 0
+  printf '%s: %s is not there: fetching it.\n' "$(basename -- "$0")" "$1" >&2
+  "${@:3}" >&2 || status=$?
+  [[ $status != 130 ]] || exit 130 # Ctrl-C
+  [[ $status == 0 ]] || die "$1 could not be fetched: $2"
+}
+
+base="$(absolute "$CURRENT_PWD")"
+export PYTHONPATH="$ROOT${PYTHONPATH:+:$PYTHONPATH}"
