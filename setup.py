@@ -29,7 +29,7 @@ def read_requirements(name):
 setup(
     name="albert-multigpu",
     version="0.1.0",
-    description="Fine-tunes ALBERT on GLUE and SQuAD, on one or many GPUs, with TensorFlow",
+    description="Fine-tunes ALBERT on GLUE, SQuAD and RACE, on one or many GPUs, with TensorFlow",
     long_description=read_text("README.md"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
