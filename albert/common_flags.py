@@ -8,7 +8,7 @@ import tensorflow.compat.v1 as tf
 import tqdm
 from absl import app, flags
 
-from albert import checkpoints, modeling, tokenization, training
+from albert import checkpoints, modeling, recipes, tokenization, training
 from albert.errors import UsageError
 
 FLAGS = flags.FLAGS
@@ -64,6 +64,9 @@ def define():
     )
     flags.DEFINE_bool(
         "packed_tokens", True, "Compute real tokens only; False: padding too, with the same result."
+    )
+    flags.DEFINE_bool(
+        "recipe", False, "Take the published settings of the task for flags that are not given."
     )
     flags.DEFINE_integer("seed", 42, "Decides initial weights, data order and dropout.")
     flags.DEFINE_bool("use_tpu", False, "Refused: use google-research/albert on TPUs.")
@@ -139,16 +142,55 @@ def run_engine(task, config, is_scored):
         engine.predict()
 
 
-def run_dev_set_training(task_of, without_effect=()):
+def apply_recipe(name):
+    """Fills in, if --recipe is given, what the user has not set, and logs where each value is from.
+
+    Args:
+        name: key of recipes.RECIPES.
+
+    Raises:
+        UsageError: there is no such recipe.
+    """
+    if not FLAGS.recipe:
+        return
+    recipe = recipes.find(name)
+    num_replicas = FLAGS.num_gpu_cores if FLAGS.strategy_type == "mirror" else 1
+    given_batch = FLAGS.train_batch_size if FLAGS["train_batch_size"].present else None
+    for flag, value in recipes.settings_for(recipe, max(num_replicas, 1), given_batch).items():
+        if FLAGS[flag].present:
+            _log.info("Recipe of %s: --%s=%s is yours.", name, flag, FLAGS[flag].value)
+        else:
+            FLAGS.set_default(flag, value)
+            _log.info("Recipe of %s: --%s=%s.", name, flag, value)
+    batch_size = FLAGS.train_batch_size * max(num_replicas, 1)
+    if batch_size != recipe.batch_size and "train_step" in recipe.settings:
+        _log.info(
+            "The published batch is %d, here it is %d: %d steps, %d of them warm-up, are scaled to "
+            "see as many examples.",
+            recipe.batch_size,
+            batch_size,
+            recipe.settings["train_step"],
+            recipe.settings["warmup_step"],
+        )
+    if recipe.starts_from_mnli and not FLAGS.discard_classifier_weights:
+        _log.info(
+            "The published results start from a model of MNLI: "
+            "--init_checkpoint=<its output_dir>/model.ckpt-best --discard_classifier_weights."
+        )
+
+
+def run_dev_set_training(task_of, recipe, without_effect=()):
     """Does what --do_train, --do_eval and --do_predict ask for.
 
     Args:
         task_of: function from the AlbertConfig to the Task that the flags describe.
+        recipe: see `apply_recipe`.
         without_effect: see `check`.
     """
     if not (FLAGS.do_train or FLAGS.do_eval or FLAGS.do_predict):
         raise UsageError("Give at least one of --do_train, --do_eval and --do_predict.")
     check(without_effect)
+    apply_recipe(recipe)
     albert_config = modeling.AlbertConfig.from_json_file(FLAGS.albert_config_file)
     if FLAGS.albert_dropout_prob is not None:
         albert_config.hidden_dropout_prob = FLAGS.albert_dropout_prob

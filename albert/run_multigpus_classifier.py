@@ -41,7 +41,7 @@ def task_of(albert_config):
 
 def main():
     """Does what --do_train, --do_eval and --do_predict ask for."""
-    common_flags.run_dev_set_training(task_of)
+    common_flags.run_dev_set_training(task_of, (FLAGS.task_name or "").lower())
 
 
 def run():

@@ -51,7 +51,7 @@ def task_of(albert_config):
 
 def main():
     """Does what --do_train, --do_eval and --do_predict ask for."""
-    common_flags.run_dev_set_training(task_of, _WITHOUT_EFFECT)
+    common_flags.run_dev_set_training(task_of, "race", _WITHOUT_EFFECT)
 
 
 def run():

@@ -96,6 +96,7 @@ def main():
     if not (FLAGS.do_train or FLAGS.do_predict):
         raise UsageError("Give --do_train, --do_predict or both.")
     common_flags.check(_WITHOUT_EFFECT)
+    common_flags.apply_recipe(f"squad{FLAGS.squad_version}")
     albert_config = modeling.AlbertConfig.from_json_file(FLAGS.albert_config_file)
     task = task_of(albert_config)
     config = common_flags.finetune_config(albert_config, eval_batch_size=FLAGS.predict_batch_size)
