@@ -104,20 +104,12 @@ def _make(task, data_dir, work, config, path_to_mrpc):
     local = _local_mrpc(path_to_mrpc) if task == "mrpc" and path_to_mrpc else {}
     fetched = {url: downloads.fetch(url, work, config) for url in _URLS[task] if url not in local}
     sources = [local.get(url) or fetched[url] for url in _URLS[task]]
-    new = os.path.join(work, "new")
-    try:
+    new, folder = os.path.join(work, "new"), os.path.join(data_dir, _folder(task))
+    with downloads.using_up(new, *fetched.values()):
         made = _build(task, sources, new)
         for name in _file_names(task):
             _check_table(os.path.join(made, name), config.address(_URLS[task][0]))
-    except UsageError:
-        for path in fetched.values():  # or the next call would take them again
-            os.remove(path)
-        raise
-    folder = os.path.join(data_dir, _folder(task))
-    os.rename(made, folder)
-    shutil.rmtree(new, ignore_errors=True)
-    for path in fetched.values():
-        os.remove(path)
+        os.rename(made, folder)
     _log.info("%s is made.", folder)
 
 
@@ -178,7 +170,7 @@ def _rows(path, num_cells):
                     )
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not UTF-8 text: {error.reason}.") from error
-    if len(rows) < 2:
+    if not rows:
         raise UsageError(f"{path} holds no rows.")
     return rows
 

@@ -16,7 +16,7 @@ import tensorflow.compat.v1 as tf
 from albert import archives, download_flags, downloads, files, modeling, pretrained
 from albert.errors import UsageError
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("albert.download_models")  # its name as __main__ too
 
 _PROG = "download_pretrained_models.sh"
 _MODELS = "https://storage.googleapis.com/albert_models"
@@ -78,7 +78,7 @@ def check(folder, vocabulary):
         reader = tf.train.load_checkpoint(checkpoint)
         for name in reader.get_variable_to_shape_map():
             reader.get_tensor(name)
-    except (tf.errors.OpError, ValueError) as error:
+    except (tf.errors.OpError, ValueError, IndexError) as error:  # IndexError: cut short, in 2.15
         raise UsageError(f"{checkpoint} is damaged: {str(error).splitlines()[0]}") from error
 
 
@@ -130,18 +130,11 @@ def _make(folder, work, name, archive, config):
     source = archive or downloads.fetch(f"{_MODELS}/albert_{name}.tar.gz", work, config)
     new = os.path.join(work, "new")
     vocabulary = _vocabulary_of(name)
-    try:
+    with downloads.using_up(new, *([] if archive else [source])):
         archives.unpack(source, new)
         made = archives.folder_with([_CONFIG, f"{_CHECKPOINT}.index", *vocabulary], new, source)
         check(made, vocabulary)
-    except UsageError:
-        if not archive:
-            os.remove(source)  # or the next call would take it again
-        raise
-    os.rename(made, folder)
-    shutil.rmtree(new, ignore_errors=True)
-    if not archive:
-        os.remove(source)
+        os.rename(made, folder)
     _log.info("%s is made.", folder)
 
 

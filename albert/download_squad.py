@@ -4,9 +4,8 @@ import logging
 import os
 
 from albert import download_flags, downloads, squad_data
-from albert.errors import UsageError
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("albert.download_squad")  # its name as __main__ too
 
 _PROG = "download_squad.sh"
 _SQUAD = "https://rajpurkar.github.io/SQuAD-explorer/dataset"
@@ -30,19 +29,15 @@ def download(versions, data_dir, config):
                 continue
             with downloads.workplace(data_dir) as work:
                 if not os.path.exists(path):  # another process may have made it meanwhile
-                    url = f"{_SQUAD}/{name}"
-                    os.replace(_fetch_checked(url, work, config, _SHA256.get(name)), path)
+                    _fetch_checked(name, work, path, config)
                     _log.info("%s is made.", path)
 
 
-def _fetch_checked(url, work, config, sha256):
-    path = downloads.fetch(url, work, config, sha256)
-    try:
-        squad_data.read_squad(path)
-    except UsageError:
-        os.remove(path)  # or the next call would take it again
-        raise
-    return path
+def _fetch_checked(name, work, path, config):
+    fetched = downloads.fetch(f"{_SQUAD}/{name}", work, config, _SHA256.get(name))
+    with downloads.using_up(fetched):
+        squad_data.read_squad(fetched)
+        os.replace(fetched, path)
 
 
 def main():

@@ -8,6 +8,7 @@ import logging
 import os
 import posixpath
 import re
+import shutil
 import time
 from typing import Optional
 
@@ -98,6 +99,29 @@ def fetch(url, folder, config, sha256=None):
         raise UsageError(f"{url} has not the SHA-256 {sha256}: it is another file.") from error
 
 
+@contextlib.contextmanager
+def using_up(*paths):
+    """Removes files and folders when the block ends, well or with a UsageError.
+
+    What came down but was refused must not be taken again. Whatever else ends the block, such as
+    Ctrl-C, leaves it for the next call.
+    """
+    try:
+        yield
+    except UsageError:
+        _remove(paths)
+        raise
+    _remove(paths)
+
+
+def _remove(paths):
+    for path in paths:
+        if os.path.isdir(path):
+            shutil.rmtree(path)
+        elif os.path.exists(path):
+            os.remove(path)
+
+
 class _ResumingDownloader:
     """For pooch: its HTTPDownloader, tried again where that helps, going on where it stopped.
 
@@ -127,7 +151,7 @@ class _ResumingDownloader:
             failures = 1 if size > furthest else failures + 1
             furthest = max(size, furthest)
             if failures > self.config.retries:
-                raise UsageError(f"{url}: {reason}, also after {self.config.retries} retries.")
+                raise UsageError(f"{url}: {reason}, also after --retries={self.config.retries}.")
             seconds = self.config.wait * 2 ** (failures - 1)
             _log.warning("%s: %s; trying again in %g s.", url, reason, seconds)
             time.sleep(seconds)
@@ -188,8 +212,7 @@ class _ResumingDownloader:
             files.write_text(self.validator_file, version)
 
     def _forget_version(self):
-        if os.path.exists(self.validator_file):
-            os.remove(self.validator_file)
+        _remove([self.validator_file])
 
     def _reason(self, error):
         """Returns in a few words why a transfer failed."""

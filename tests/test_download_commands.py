@@ -1,5 +1,6 @@
 """Tests of what downloads GLUE, SQuAD and the pre-trained models, as commands and as scripts."""
 
+import hashlib
 import io
 import json
 import os
@@ -17,7 +18,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 import tiny
 
-from albert import download_glue, download_models, download_squad, downloads, files, modeling
+from albert import download_glue, download_models, download_squad, downloads, modeling
 from albert.errors import UsageError
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
@@ -40,7 +41,11 @@ def contents_of(folder):
     """Returns {path inside: bytes} of the files of a folder; hidden folders are left out."""
     folder = pathlib.Path(folder)
     paths = {path.relative_to(folder): path for path in folder.rglob("*") if path.is_file()}
-    return {str(name): path.read_bytes() for name, path in paths.items() if name.parts[0][0] != "."}
+    return {
+        str(name): path.read_bytes()
+        for name, path in paths.items()
+        if not any(part.startswith(".") for part in name.parts)
+    }
 
 
 def zip_of(contents):
@@ -241,14 +246,10 @@ def checkpoint(tmp_path_factory):
 
 
 @pytest.fixture
-def vocabulary(monkeypatch, tmp_path):
+def vocabulary(monkeypatch):
     """Returns {name: bytes} of a small vocabulary that counts as ALBERT's."""
     contents = {name: name.encode() for name in VOCABULARY}
-    (tmp_path / "hashed").write_bytes(b"")
-    hashes = {}
-    for name, content in contents.items():
-        (tmp_path / "hashed").write_bytes(content)
-        hashes[name] = files.sha256(str(tmp_path / "hashed"))
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     monkeypatch.setattr(download_models, "_VOCABULARY", hashes)
     return contents
 
@@ -382,8 +383,7 @@ def run(project, server, tmp_path):
             list(map(str, command)),
             cwd=str(tmp_path),
             env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             text=True,
             timeout=120,
         )
@@ -451,7 +451,7 @@ def test_run_scripts_fetch_what_is_not_there(
     home = tmp_path / "my data"
     assert f"--init_checkpoint={home}/pretrained_model/albert_large_v1" in finished.stdout
     assert f"--spm_model_file={project}/30k-clean.model" in finished.stdout
-    assert len(contents_of(home)) == 4 + 2 + 3
+    assert len(contents_of(home)) == len(checkpoint) + len(real) + 3
     assert (project / "30k-clean.model").read_bytes() == real["30k-clean.model"]
 
     server.files.update(

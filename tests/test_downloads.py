@@ -103,7 +103,7 @@ def test_server_without_ranges_sends_the_whole_file_again(fetch, server):
 def test_server_that_always_cuts_a_whole_file_short_ends_in_one_line(fetch, server, tmp_path):
     server.knows_ranges = False
     server.faults["file.bin"] = [("cut", 98304)] * 9
-    with pytest.raises(UsageError, match="98304 of 300000 bytes, also after 2 retries"):
+    with pytest.raises(UsageError, match="98304 of 300000 bytes, also after --retries=2"):
         fetch()
     assert len(server.requests) == 3
     assert "file.bin" not in names_in(tmp_path)
@@ -322,7 +322,7 @@ def test_interrupted_download_ends_with_130_and_goes_on_next_time(tmp_path):
         server.faults["RTE.zip"] = [("cut", 98304), ("late", 60)]
         command = [sys.executable, str(REPOSITORY / "download_glue_data.py"), "--tasks=RTE"]
         command += [f"--base_url={server.url}", "--wait=0"]
-        more = {"cwd": str(tmp_path), "stderr": subprocess.PIPE, "universal_newlines": True}
+        more = {"cwd": str(tmp_path), "stderr": subprocess.PIPE, "text": True}
         process = subprocess.Popen(command, **more)
         give_up = time.monotonic() + 60
         while len(server.requests) < 2 and time.monotonic() < give_up:
