@@ -20,7 +20,7 @@ LAYERS = {
     2: "devices token_layout modeling custom_optimization input_pipeline pretrained",
     3: "task",
     4: "predictor evaluation hooks training common_flags classifier_utils squad_heads squad_utils",
-    5: "run_multigpus_classifier run_multigpus_squad evaluate_squad doctor",
+    5: "run_multigpus_classifier run_multigpus_squad evaluate_squad doctor flag_reference",
 }
 LAYER_OF = {module: layer for layer, names in LAYERS.items() for module in names.split()}
 # The two halves of layer 4 never import each other; common_flags may import the engine.
