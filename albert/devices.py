@@ -4,8 +4,11 @@ What differs between TensorFlow 1.15 and 2.15 stands here and nowhere else.
 """
 
 import logging
+import re
 
 import tensorflow.compat.v1 as tf
+from tensorflow.python.client import device_lib
+from tensorflow.python.platform import build_info
 
 from albert.errors import UsageError
 
@@ -107,3 +110,36 @@ def session_config(devices):
     if "cpu" in devices[0]:
         config.device_count["CPU"] = len(devices)
     return config
+
+
+def built_with():
+    """Returns the versions of CUDA and of cuDNN that TensorFlow was built with; None without."""
+    if IS_TF2:
+        build = build_info.build_info
+        return build.get("cuda_version"), build.get("cudnn_version")
+    return tuple(
+        getattr(build_info, name, None) for name in ("cuda_version_number", "cudnn_version_number")
+    )
+
+
+def describe_gpus():
+    """Returns the GPUs that TensorFlow can use, as dicts for JSON.
+
+    Each has a name, its memory in bytes, as far as it is free, and its compute capability, such as
+    "7.0", or None where TensorFlow does not tell.
+    """
+    found = device_lib.list_local_devices(session_config(("/gpu:0",)))
+    return [
+        {
+            "name": _described(device, r"name: ([^,]+)") or device.name,
+            "memory": device.memory_limit,
+            "compute_capability": _described(device, r"compute capability: ([\d.]+)"),
+        }
+        for device in found
+        if device.device_type == "GPU"
+    ]
+
+
+def _described(device, pattern):
+    match = re.search(pattern, device.physical_device_desc)
+    return match and match.group(1)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import tensorflow.compat.v1 as tf
@@ -79,6 +80,28 @@ def test_sessions_on_cpus_have_as_many_as_there_are_devices():
 
 def test_gpu_memory_grows_with_need():
     assert devices.session_config(("/gpu:0",)).gpu_options.allow_growth
+
+
+def test_gpus_are_described_by_what_tensorflow_tells(monkeypatch):
+    volta = "device: 0, name: Tesla V100, pci bus id: 0000:00:1e.0, compute capability: 7.0"
+    found = [
+        SimpleNamespace(name=f"/device:{kind}:0", device_type=kind, memory_limit=8, **more)
+        for kind, more in (
+            ("CPU", {"physical_device_desc": ""}),
+            ("XLA_GPU", {"physical_device_desc": "device: XLA_GPU device"}),
+            ("GPU", {"physical_device_desc": volta}),
+            ("GPU", {"physical_device_desc": ""}),
+        )
+    ]
+    monkeypatch.setattr(devices.device_lib, "list_local_devices", lambda config: found)
+    assert devices.describe_gpus() == [
+        {"name": "Tesla V100", "memory": 8, "compute_capability": "7.0"},
+        {"name": "/device:GPU:0", "memory": 8, "compute_capability": None},
+    ]
+
+
+def test_tensorflow_was_built_with_the_cuda_of_its_runtime():
+    assert devices.built_with() in (("10", "7"), ("12.2", "8"))
 
 
 @pytest.mark.skipif(not devices.IS_TF2, reason="TensorFlow 1 makes CPU devices at any time")

@@ -23,7 +23,7 @@ LAYERS = {
     4: "predictor evaluation hooks training common_flags classifier_utils squad_heads squad_utils "
     "race_utils download_flags",
     5: "run_multigpus_classifier run_multigpus_squad run_multigpus_race evaluate_squad "
-    "download_glue download_squad download_models",
+    "download_glue download_squad download_models doctor flag_reference",
 }
 LAYER_OF = {module: layer for layer, names in LAYERS.items() for module in names.split()}
 # The two halves of layer 4 never import each other; common_flags may import the engine.
