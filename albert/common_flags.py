@@ -154,15 +154,15 @@ def apply_recipe(name):
     if not FLAGS.recipe:
         return
     recipe = recipes.find(name)
-    num_replicas = FLAGS.num_gpu_cores if FLAGS.strategy_type == "mirror" else 1
+    num_replicas = max(FLAGS.num_gpu_cores, 1) if FLAGS.strategy_type == "mirror" else 1
     given_batch = FLAGS.train_batch_size if FLAGS["train_batch_size"].present else None
-    for flag, value in recipes.settings_for(recipe, max(num_replicas, 1), given_batch).items():
+    for flag, value in recipes.settings_for(recipe, num_replicas, given_batch).items():
         if FLAGS[flag].present:
             _log.info("Recipe of %s: --%s=%s is yours.", name, flag, FLAGS[flag].value)
         else:
             FLAGS.set_default(flag, value)
             _log.info("Recipe of %s: --%s=%s.", name, flag, value)
-    batch_size = FLAGS.train_batch_size * max(num_replicas, 1)
+    batch_size = FLAGS.train_batch_size * num_replicas
     if batch_size != recipe.batch_size and "train_step" in recipe.settings:
         _log.info(
             "The published batch is %d, here it is %d: %d steps, %d of them warm-up, are scaled to "

@@ -29,6 +29,8 @@ PACKAGES = {
     "scikit-learn": "sklearn.metrics",
     "scipy": "scipy.stats",
     "tqdm": "tqdm",
+    "pooch": "pooch",
+    "requests": "requests",
 }
 TENSORFLOWS = ("tensorflow", "tensorflow-gpu")
 

@@ -25,25 +25,14 @@ fetch "$base/glue_data/$folder" "put the GLUE task into it (CURRENT_PWD chooses 
   "$python" "$ROOT/download_glue_data.py" --data_dir="$base/glue_data" --tasks="$TASK"
 
 exec "$python" -m albert.run_multigpus_classifier \
-  --do_train=True \
+  "${shared_flags[@]}" \
   --do_eval=True \
-  --do_predict=True \
-  --strategy_type=mirror \
-  --num_gpu_cores="$NUM_GPUS" \
   --data_dir="$base/glue_data" \
-  --cached_dir="$base/cached_albert_tfrecord" \
   --task_name="$TASK" \
   --output_dir="$base/albert_output/${TASK}_${ALBERT_DIR}_v${VERSION}" \
-  --max_seq_length="$MSL" \
   --train_step="$TSP" \
   --warmup_step="$WPSP" \
   --train_batch_size="$BS" \
   --eval_batch_size="$EBS" \
-  --predict_batch_size="$EBS" \
-  --learning_rate="$LR" \
   --albert_dropout_prob="$ALBERT_DP" \
-  --albert_config_file="$model/albert_config.json" \
-  --init_checkpoint="$model/model.ckpt-best" \
-  --vocab_file="$vocabulary/30k-clean.vocab" \
-  --spm_model_file="$vocabulary/30k-clean.model" \
   "$@"

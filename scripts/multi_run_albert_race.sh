@@ -24,25 +24,14 @@ source "$(dirname -- "${BASH_SOURCE[0]}")/pretrained.sh"
 : "${BS:=$((NUM_GPUS > 0 && NUM_GPUS < 32 ? 32 / NUM_GPUS : 1))}"
 
 exec "$python" -m albert.run_multigpus_race \
-  --do_train=True \
+  "${shared_flags[@]}" \
   --do_eval=True \
-  --do_predict=True \
-  --strategy_type=mirror \
-  --num_gpu_cores="$NUM_GPUS" \
   --data_dir="$base/race_data" \
-  --cached_dir="$base/cached_albert_tfrecord" \
   --output_dir="$base/albert_output/${TASK}_${ALBERT_DIR}_v${VERSION}" \
-  --max_seq_length="$MSL" \
   --max_qa_length="$MQL" \
   --train_step="$TSP" \
   --warmup_step="$WPSP" \
   --train_batch_size="$BS" \
   --eval_batch_size="$EBS" \
-  --predict_batch_size="$EBS" \
-  --learning_rate="$LR" \
   ${ALBERT_DP:+--albert_dropout_prob="$ALBERT_DP"} \
-  --albert_config_file="$model/albert_config.json" \
-  --init_checkpoint="$model/model.ckpt-best" \
-  --vocab_file="$vocabulary/30k-clean.vocab" \
-  --spm_model_file="$vocabulary/30k-clean.model" \
   "$@"

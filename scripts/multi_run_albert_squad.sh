@@ -22,22 +22,11 @@ for split in train dev; do
 done
 
 exec "$python" -m albert.run_multigpus_squad \
-  --do_train=True \
-  --do_predict=True \
-  --strategy_type=mirror \
-  --num_gpu_cores="$NUM_GPUS" \
+  "${shared_flags[@]}" \
   --squad_version="$SQUAD_VERSION" \
   --train_file="$base/squad_data/train-v$SQUAD_VERSION.json" \
   --predict_file="$base/squad_data/dev-v$SQUAD_VERSION.json" \
-  --cached_dir="$base/cached_albert_tfrecord" \
   --output_dir="$base/albert_output/${TASK}${SQUAD_VERSION}_${ALBERT_DIR}_v${VERSION}" \
-  --max_seq_length="$MSL" \
   --num_train_epochs="$EPOCH" \
   --train_batch_size="$BS" \
-  --predict_batch_size="$EBS" \
-  --learning_rate="$LR" \
-  --albert_config_file="$model/albert_config.json" \
-  --init_checkpoint="$model/model.ckpt-best" \
-  --vocab_file="$vocabulary/30k-clean.vocab" \
-  --spm_model_file="$vocabulary/30k-clean.model" \
   "$@"

@@ -1,7 +1,9 @@
 # What the scripts have in common that start from a pre-trained model; they source it. Fetches the
-# model where it is not there, from ALBERT_DOWNLOAD_URL if that is set, and sets
+# model where it is not there, from ALBERT_DOWNLOAD_URL if that is set, and out of their MSL, EBS and
+# LR sets
 #   base, model, vocabulary   folders, from CURRENT_PWD, ALBERT_DIR and VERSION
 #   python                    an interpreter that has TensorFlow
+#   shared_flags              what every runner is given
 # shellcheck shell=bash disable=SC2034
 
 # shellcheck source=scripts/environment.sh
@@ -22,3 +24,18 @@ fetch "$model" "put the pre-trained model into it (CURRENT_PWD, ALBERT_DIR and V
 # The vocabulary stands beside the project's README, or where the archive of the model puts it.
 vocabulary="$ROOT"
 if [[ ! -e $ROOT/30k-clean.model ]]; then vocabulary="$model"; fi
+
+shared_flags=(
+  --do_train=True
+  --do_predict=True
+  --strategy_type=mirror
+  --num_gpu_cores="$NUM_GPUS"
+  --cached_dir="$base/cached_albert_tfrecord"
+  --max_seq_length="$MSL"
+  --predict_batch_size="$EBS"
+  --learning_rate="$LR"
+  --albert_config_file="$model/albert_config.json"
+  --init_checkpoint="$model/model.ckpt-best"
+  --vocab_file="$vocabulary/30k-clean.vocab"
+  --spm_model_file="$vocabulary/30k-clean.model"
+)

@@ -307,3 +307,9 @@ def test_an_unknown_argument_is_an_error():
     done = run_doctor("--no_such_flag")
     assert done.returncode == 2
     assert "unrecognized arguments: --no_such_flag" in done.stderr
+
+
+def test_every_required_package_is_looked_at():
+    text = (REPOSITORY / "requirements.txt").read_text(encoding="utf-8")
+    required = set(re.findall(r"^[\w-]+", text, re.MULTILINE))
+    assert required - set(doctor.TENSORFLOWS) - {"six"} == set(doctor.PACKAGES)

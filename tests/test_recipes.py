@@ -1,18 +1,11 @@
 """Tests of the published settings and of --recipe."""
 
-import json
-import os
-import pathlib
-import subprocess
-import sys
-
 import pytest
+import runs
 
 from albert import recipes
 from albert.errors import UsageError
 from albert.glue import GLUE_ROWS
-
-REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
 
 
 def test_published_settings_of_mnli():
@@ -76,16 +69,7 @@ def stderr_of(runner, *arguments):
     """Returns what a runner logs before it finds that the configuration is not there."""
     commands = {"run": ["--do_train", "--recipe", "--output_dir=x", *arguments]}
     commands["run"].append("--albert_config_file=none.json")
-    finished = subprocess.run(
-        [sys.executable, str(REPOSITORY / "tests" / "run_in_process.py"), runner],
-        input=json.dumps(commands),
-        env=dict(os.environ, PYTHONPATH=str(REPOSITORY)),
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert finished.returncode == 0, finished.stderr
-    result = json.loads(finished.stdout)["run"]
+    result = runs.in_one_process(runner, commands)["run"]
     assert result["status"] == 1 and "none.json" in result["stderr"]
     return [line.split(" ", 1)[-1] for line in result["stderr"].splitlines()[:-1]]
 
