@@ -1,9 +1,8 @@
 # What the scripts have in common that start from a pre-trained model; they source it. Fetches the
-# model where it is not there, from ALBERT_DOWNLOAD_URL if that is set, and out of their MSL, EBS and
-# LR sets
+# model where it is not there, from ALBERT_DOWNLOAD_URL if that is set, and sets
 #   base, model, vocabulary   folders, from CURRENT_PWD, ALBERT_DIR and VERSION
 #   python                    an interpreter that has TensorFlow
-#   shared_flags              what every runner is given
+#   shared_flags              what every runner is given; EBS, and MSL and LR if they are set, are in it
 # shellcheck shell=bash disable=SC2034
 
 # shellcheck source=scripts/environment.sh
@@ -31,11 +30,11 @@ shared_flags=(
   --strategy_type=mirror
   --num_gpu_cores="$NUM_GPUS"
   --cached_dir="$base/cached_albert_tfrecord"
-  --max_seq_length="$MSL"
   --predict_batch_size="$EBS"
-  --learning_rate="$LR"
   --albert_config_file="$model/albert_config.json"
   --init_checkpoint="$model/model.ckpt-best"
   --vocab_file="$vocabulary/30k-clean.vocab"
   --spm_model_file="$vocabulary/30k-clean.model"
+  ${MSL:+--max_seq_length="$MSL"}
+  ${LR:+--learning_rate="$LR"}
 )
