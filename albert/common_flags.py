@@ -2,7 +2,9 @@
 
 import logging
 import os
+import shutil
 import sys
+import textwrap
 
 import tensorflow.compat.v1 as tf
 import tqdm
@@ -69,6 +71,12 @@ def define():
         "recipe", False, "Take the published settings of the task for flags that are not given."
     )
     flags.DEFINE_integer("seed", 42, "Decides initial weights, data order and dropout.")
+    # absl's own flag, which is told here what it does.
+    FLAGS.set_default("verbosity", 0)
+    FLAGS[
+        "verbosity"
+    ].help = "What to see: -1 warnings alone, 0 how the run goes, 1 TensorFlow's messages too."
+    flags.declare_key_flag("verbosity")
     flags.DEFINE_bool("use_tpu", False, "Refused: use google-research/albert on TPUs.")
     flags.DEFINE_integer("iterations_per_loop", 1000, "Without effect (TPU).")
     for name in _WITHOUT_EFFECT[:-1]:
@@ -134,12 +142,17 @@ def run_engine(task, config, is_scored):
     """Does what --do_train and --do_predict ask for, and scores every checkpoint if `is_scored`."""
     engine = training.Engine(task, config)
     evaluator = engine.evaluator() if is_scored else None
-    if FLAGS.do_train:
-        engine.train(evaluator)
+    try:
+        if FLAGS.do_train:
+            engine.train(evaluator)
+    except (training.Interrupted, tf.train.NanLossDuringTrainingError):
+        engine.summarize(evaluator)
+        raise
     if evaluator:
         engine.evaluate(evaluator)
     if FLAGS.do_predict:
         engine.predict()
+    engine.summarize(evaluator)
 
 
 def apply_recipe(name):
@@ -260,8 +273,7 @@ def _parse(arguments):
 
 
 def _report(main):
-    _log_to_stderr()
-    tf.logging.set_verbosity(tf.logging.ERROR)
+    _log_to_stderr(FLAGS.verbosity)
     try:
         main()
     except UsageError as error:
@@ -292,17 +304,29 @@ def _fail(message):
     sys.exit(1)
 
 
-class _AboveTheBar(logging.StreamHandler):
-    """Writes lines to stderr so that a progress bar stays below them, whole."""
+class _Lines(logging.StreamHandler):
+    """Writes to stderr: above a progress bar if there is one, and wrapped on a terminal."""
 
     def emit(self, record):
-        tqdm.tqdm.write(self.format(record), file=sys.stderr)
+        text = self.format(record)
+        if sys.stderr.isatty():
+            columns = shutil.get_terminal_size().columns
+            text = textwrap.fill(
+                text,
+                width=max(columns - 1, 40),
+                subsequent_indent=" " * len("00:00:00 "),
+                break_long_words=False,  # paths stay whole
+                break_on_hyphens=False,
+            )
+        tqdm.tqdm.write(text, file=sys.stderr)
 
 
-def _log_to_stderr():
+def _log_to_stderr(verbosity):
+    """Shows our lines, and TensorFlow's if `verbosity` is 1 or more."""
     logger = logging.getLogger("albert")
-    handler = _AboveTheBar()
+    handler = _Lines()
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
+    logger.setLevel(logging.WARNING if verbosity < 0 else logging.INFO)
     logger.propagate = False
+    tf.logging.set_verbosity(tf.logging.INFO if verbosity > 0 else tf.logging.ERROR)

@@ -12,6 +12,7 @@ import tensorflow.compat.v1 as tf
 from albert.errors import UsageError
 
 CLIP_NORM = 1.0  # of the mean gradient of the global batch, as in BERT's and ALBERT's pre-training
+LEARNING_RATE = "learning_rate"  # collection: the rate of each replica's update, all the same
 NOT_DECAYED = ("LayerNorm", "layer_norm", "bias")
 
 
@@ -43,8 +44,10 @@ def create_optimizer(
     if optimizer not in classes:
         raise UsageError(f"--optimizer={optimizer} must be one of {', '.join(sorted(classes))}.")
     global_step = tf.train.get_or_create_global_step()
+    learning_rate = learning_rate_schedule(global_step, init_lr, num_train_steps, num_warmup_steps)
+    tf.add_to_collection(LEARNING_RATE, learning_rate)
     rule = classes[optimizer](
-        learning_rate_schedule(global_step, init_lr, num_train_steps, num_warmup_steps),
+        learning_rate,
         weight_decay_rate=0.01,
         exclude_from_weight_decay=NOT_DECAYED,
         clip_norm=clip_norm,

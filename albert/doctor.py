@@ -29,6 +29,7 @@ PACKAGES = {
     "scikit-learn": "sklearn.metrics",
     "scipy": "scipy.stats",
     "tqdm": "tqdm",
+    "matplotlib": "matplotlib.figure",
     "pooch": "pooch",
     "requests": "requests",
 }

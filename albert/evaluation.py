@@ -67,8 +67,7 @@ class Evaluator:
                     _log.warning("Step %d: %s is %s: the model has diverged.", step, name, value)
             self.record.add(step, self._dataset, metrics)
             self._write_events(step, metrics)
-            shown = ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
-            _log.info("Step %d: %s.", step, shown)
+            _log.info("Step %d: %s.", step, in_words(shown_metrics(self._task, metrics)))
         best = self.record.best()
         if best and best["step"] == step and not self._is_kept(step):
             self._keep(step, path)
@@ -91,3 +90,13 @@ class Evaluator:
         writer = tf.summary.FileWriterCache.get(os.path.join(self._output_dir, "eval"))
         writer.add_summary(tf.Summary(value=values), step)
         writer.flush()
+
+
+def shown_metrics(task, metrics):
+    """Returns those of {metric: value} that the task wants to be shown."""
+    return {name: metrics[name] for name in task.shown_metrics or metrics if name in metrics}
+
+
+def in_words(metrics):
+    """Returns {metric: value} as a line."""
+    return ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())

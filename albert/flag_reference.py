@@ -49,7 +49,8 @@ def runners():
 def rows_of(runner):
     """Returns the Rows of a runner's flags, in the order of their definition.
 
-    The flags are taken back again: runners define the same names.
+    Those of absl that they declare as theirs come last. The flags are taken back again: runners
+    define the same names.
     """
     importlib.import_module(f"albert.{runner}").define_flags()
     defined = [
@@ -58,9 +59,14 @@ def rows_of(runner):
         if module.startswith("albert.")
         for flag in of_module
     ]
+    declared = [
+        flag
+        for flag in flags.FLAGS.key_flags_by_module_dict()["albert.common_flags"]
+        if flag not in defined
+    ]
     for flag in defined:
         delattr(flags.FLAGS, flag.name)
-    return [_row(flag) for flag in defined]
+    return [_row(flag) for flag in (*defined, *declared)]
 
 
 def _row(flag):

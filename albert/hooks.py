@@ -9,84 +9,143 @@ import time
 import tensorflow.compat.v1 as tf
 import tqdm
 
+from albert.custom_optimization import LEARNING_RATE
+from albert.progress import Progress, duration, speed
+
 SECONDS_BETWEEN_LINES = 10.0
+POINTS_PER_CURVE = 1000  # at least, where there are as many steps
+NUM_TOKENS = "num_tokens"  # collection: real tokens of each replica's batch
 
 _log = logging.getLogger(__name__)
 
 
 class ProgressHook(tf.train.SessionRunHook):
-    """Shows step, loss and examples per second: a bar on a terminal, else a line now and then.
+    """Shows how training goes: a bar on a terminal, else a line now and then; and for TensorBoard.
+
+    The graph's collections LEARNING_RATE, NUM_TOKENS and LOSSES say what to show.
 
     Attributes:
-        seconds: wall time spent in training steps so far.
-        examples_per_second: over all steps but the first, which includes warming up; None before.
+        progress: Progress, the steps so far.
 
     Args:
         train_steps: int, the last step.
         examples_per_step: int, the global batch.
+        output_dir: folder of TensorBoard's events.
     """
 
-    def __init__(self, train_steps, examples_per_step):
-        self._train_steps = train_steps
+    def __init__(self, train_steps, examples_per_step, output_dir):
+        self.progress = Progress(train_steps, examples_per_step)
         self._examples_per_step = examples_per_step
+        self._output_dir = output_dir
+        self._steps_per_point = max(1, train_steps // POINTS_PER_CURVE)
         self._bar = None
-        self.seconds = 0.0
-        self.examples_per_second = None
 
     def begin(self):
-        # What Estimator reports: the mean over the replicas.
-        self._loss = tf.get_collection(tf.GraphKeys.LOSSES)[-1]
+        self._fetches = {
+            # What Estimator reports: the mean over the replicas.
+            "loss": tf.get_collection(tf.GraphKeys.LOSSES)[-1],
+            "learning_rate": tf.get_collection(LEARNING_RATE)[0],
+            "num_tokens": tf.add_n(tf.get_collection(NUM_TOKENS)),
+        }
         self._global_step = tf.train.get_global_step()
 
     def after_create_session(self, session, coord):
         del coord
-        self._num_timed = 0
-        self._timed_seconds = 0.0
         self._last_line = time.monotonic()
         # Counted here: fetched beside the update, global_step may be the one before or after it.
-        self._step = int(session.run(self._global_step))
-        if sys.stderr.isatty():
+        step = int(session.run(self._global_step))
+        self.progress.step = step
+        self._point = _Point()
+        self._writer = tf.summary.FileWriterCache.get(self._output_dir)
+        # Readers then leave out what a run that was killed wrote after its last checkpoint.
+        self._writer.add_session_log(tf.SessionLog(status=tf.SessionLog.START), step + 1)
+        if sys.stderr.isatty() and _log.isEnabledFor(logging.INFO):
             self._bar = tqdm.tqdm(
-                total=self._train_steps, initial=self._step, unit="step", dynamic_ncols=True
+                total=self.progress.last_step,
+                initial=step,
+                dynamic_ncols=True,
+                bar_format="{n_fmt}/{total_fmt} {bar} {desc}",
             )
 
     def before_run(self, run_context):
         del run_context
         self._started = time.monotonic()
-        return tf.train.SessionRunArgs(self._loss)
+        return tf.train.SessionRunArgs(self._fetches)
 
     def after_run(self, run_context, run_values):
         del run_context
-        self._step += 1
+        values = run_values.results
         seconds = time.monotonic() - self._started
-        self.seconds += seconds
-        if self._num_timed:
-            self._timed_seconds += seconds
-            self.examples_per_second = (
-                self._num_timed * self._examples_per_step / max(self._timed_seconds, 1e-9)
-            )
-        self._num_timed += 1
-        self._show(run_values.results)
-
-    def end(self, session):
-        del session
+        self.progress.add(seconds, values["num_tokens"])
+        self._point.add(seconds, values)
+        step, last_step = self.progress.step, self.progress.last_step
+        if step % self._steps_per_point == 0 or step == last_step:
+            self._write_point()
         if self._bar:
-            self._bar.close()
-
-    def _show(self, loss):
-        speed = self.examples_per_second or 0.0
-        if self._bar:
-            self._bar.set_postfix_str(f"loss {loss:.4f}, {speed:.1f} examples/s", refresh=False)
+            self._bar.set_description_str(bar_text(values, self.progress), refresh=False)
             self._bar.update(1)
         elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
             self._last_line = time.monotonic()
-            _log.info(
-                "Step %d of %d: loss %.4f, %.1f examples/s.",
-                self._step,
-                self._train_steps,
-                loss,
-                speed,
-            )
+            _log.info("Step %d of %d: %s.", step, last_step, line_text(values, self.progress))
+
+    def end(self, session):
+        del session
+        self.close()
+
+    def close(self):
+        """Ends the bar, if that has not been done."""
+        if self._bar:
+            self._bar.close()
+
+    def _write_point(self):
+        scalars = self._point.scalars(self._examples_per_step)
+        self._point = _Point()
+        values = [tf.Summary.Value(tag=tag, simple_value=scalars[tag]) for tag in scalars]
+        self._writer.add_summary(tf.Summary(value=values), self.progress.step)
+        self._writer.flush()  # a killed run would take the points of its last two minutes along
+
+
+class _Point:
+    """What the steps of one point of the curves had: sums, and the last learning rate."""
+
+    def __init__(self):
+        self._num_steps = 0
+        self._seconds = 0.0
+        self._num_tokens = 0
+        self._loss = 0.0
+
+    def add(self, seconds, values):
+        self._num_steps += 1
+        self._seconds += seconds
+        self._num_tokens += values["num_tokens"]
+        self._loss += values["loss"]
+        self._learning_rate = values["learning_rate"]
+
+    def scalars(self, examples_per_step):
+        """Returns {tag: value}: means over the steps."""
+        seconds = max(self._seconds, 1e-9)
+        return {
+            "loss": self._loss / self._num_steps,
+            "learning_rate": self._learning_rate,
+            "examples_per_second": self._num_steps * examples_per_step / seconds,
+            "tokens_per_second": self._num_tokens / seconds,
+        }
+
+
+def line_text(values, progress):
+    """Returns the progress line for a file, without the step."""
+    parts = [f"loss {values['loss']:.4f}", f"learning rate {values['learning_rate']:.2e}"]
+    if progress.seconds_left is not None:
+        parts += [speed(progress), f"{duration(progress.seconds_left)} left"]
+    return ", ".join(parts)
+
+
+def bar_text(values, progress):
+    """Returns what stands behind the bar: short, to fit beside the steps in 80 columns."""
+    text = f"loss {values['loss']:.4f} lr {values['learning_rate']:.1e}"
+    if progress.seconds_left is not None:
+        text += f" {speed(progress)} {duration(progress.seconds_left)} left".replace(",", "")
+    return text
 
 
 class StopOnSignal(tf.train.SessionRunHook):

@@ -65,6 +65,10 @@ class EvaluationRecord:
         finite = [row for row in self._evaluations if self._score(row) is not None]
         return max(finite, key=lambda row: (self._score(row), -row["step"])) if finite else None
 
+    def metrics_by_step(self):
+        """Returns {step: metrics} of the evaluations that can be the best one, earliest first."""
+        return {row["step"]: row["metrics"] for row in self._evaluations if self._counts(row)}
+
     def find(self, step, dataset):
         """Returns the evaluation of a step on that data, or None.
 
@@ -111,8 +115,11 @@ class EvaluationRecord:
         files.write_text(self.path, json.dumps(stored, indent=2) + "\n")
         files.write_text(self._text_path, "\n".join(self._lines()) + "\n")
 
+    def _counts(self, row):
+        return self._dataset in (None, row["dataset"])
+
     def _score(self, row):
-        if self._dataset not in (None, row["dataset"]):
+        if not self._counts(row):
             return None
         score = row["metrics"].get(self._best_metric)
         return score if score is not None and math.isfinite(score) else None

@@ -47,6 +47,7 @@ class SquadTask(Task):
     """
 
     best_metric = "f1"
+    shown_metrics = ("f1", "exact_match", "exact", "HasAns_f1", "NoAns_f1")
     test_splits = ("predict",)
 
     def __init__(self, tokenizer, settings, train_file=None, predict_file=None):

@@ -32,6 +32,8 @@ class Task(abc.ABC):
         name: str, lower case, part of file names.
         model_name: str, name of the task whose models it can use; mostly its own.
         best_metric: str, the key of `evaluate` that decides which checkpoint is best (higher wins).
+        shown_metrics: tuple of str, the keys of `evaluate` to show on the screen and in curves;
+            none for all.
         train_split: str.
         dev_splits: tuple of str, all evaluated together.
         test_splits: tuple of str, all predicted together.
@@ -39,6 +41,7 @@ class Task(abc.ABC):
 
     name: str
     best_metric: str
+    shown_metrics = ()
     train_split = "train"
     dev_splits = ("dev",)
     test_splits = ("test",)

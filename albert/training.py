@@ -11,12 +11,22 @@ from typing import Optional
 
 import tensorflow.compat.v1 as tf
 
-from albert import checkpoints, custom_optimization, devices, modeling, pretrained, run_identity
+from albert import (
+    checkpoints,
+    custom_optimization,
+    devices,
+    learning_curve,
+    modeling,
+    pretrained,
+    run_identity,
+)
 from albert.errors import UsageError
-from albert.evaluation import Evaluator
-from albert.hooks import ProgressHook, StopOnSignal
-from albert.input_pipeline import cached_features, next_batch_of, train_dataset
+from albert.evaluation import Evaluator, in_words, shown_metrics
+from albert.hooks import NUM_TOKENS, ProgressHook, StopOnSignal
+from albert.input_pipeline import INPUT_MASK, cached_features, next_batch_of, train_dataset
 from albert.predictor import Predictor
+from albert.progress import summary
+from albert.results import EvaluationRecord
 from albert.task import build
 
 # Advances by one with every attempted update; data order and dropout follow it, so that a run
@@ -154,6 +164,7 @@ class Engine:
                 "--strategy_type=one uses one device; --num_gpu_cores=%d has no effect.",
                 config.num_devices,
             )
+        self._progress = None
         self._predictor = Predictor(task, config.albert_config, self._devices, config.packed_tokens)
         try:
             os.makedirs(config.output_dir, exist_ok=True)
@@ -178,19 +189,31 @@ class Engine:
             _log.info("%s has all %d steps: nothing to train.", start, config.train_steps)
             return
         self._announce_training(examples, start)
-        progress = ProgressHook(config.train_steps, config.global_batch_size)
         with StopOnSignal() as stop:
-            # Named here to stand behind the progress, whose times would else include saving and
-            # evaluating, and before the stop, which then sees a signal that came meanwhile.
-            saver = tf.train.CheckpointSaverHook(
-                config.output_dir,
-                save_steps=config.save_checkpoints_steps,
-                listeners=[_EvaluateAfterSave(evaluator, stop)] if evaluator else [],
+            self._train_on(examples, start, batches_consumed, evaluator, stop)
+        if stop.signal is not None:
+            saved = checkpoints.latest(config.output_dir)
+            raise Interrupted(
+                f"Stopped; saved as {saved}. The same command goes on from there.", stop.signal
             )
-            estimator = self._estimator(None if start else config.init_checkpoint)
-            # AutoGraph would convert model_fn (there is nothing to convert) and put its own
-            # paragraph in place of the message of a UsageError raised there.
-            tf.autograph.experimental.do_not_convert(estimator.train)(
+
+    def _train_on(self, examples, start, batches_consumed, evaluator, stop):
+        config = self._config
+        shown = ProgressHook(config.train_steps, config.global_batch_size, config.output_dir)
+        # Named here to stand behind the progress, whose times would else include saving and
+        # evaluating, and before the stop, which then sees a signal that came meanwhile.
+        saver = tf.train.CheckpointSaverHook(
+            config.output_dir,
+            save_steps=config.save_checkpoints_steps,
+            listeners=[_EvaluateAfterSave(evaluator, stop)] if evaluator else [],
+        )
+        estimator = self._estimator(None if start else config.init_checkpoint)
+        # AutoGraph would convert model_fn (there is nothing to convert) and put its own paragraph
+        # in place of the message of a UsageError raised there.
+        train = tf.autograph.experimental.do_not_convert(estimator.train)
+        self._progress = shown.progress
+        try:
+            train(
                 lambda: next_batch_of(
                     train_dataset(
                         examples,
@@ -200,18 +223,13 @@ class Engine:
                         num_consumed=batches_consumed * config.global_batch_size,
                     )
                 ),
-                hooks=[progress, saver, stop],
+                hooks=[shown, saver, stop],
                 max_steps=config.train_steps,
             )
+        finally:
+            shown.close()
         if evaluator:
-            self._record_speed(evaluator.record, progress)
-        if stop.signal is not None:
-            saved = checkpoints.latest(config.output_dir)
-            raise Interrupted(
-                f"Stopped; saved as {saved}. The same command goes on from there.", stop.signal
-            )
-        if progress.examples_per_second:
-            _log.info("Trained at %.1f examples/s.", progress.examples_per_second)
+            self._record_speed(evaluator.record)
 
     def evaluator(self):
         """Returns the Evaluator of the task's dev splits on the checkpoints in output_dir."""
@@ -243,15 +261,11 @@ class Engine:
             UsageError: there is none, and there never was.
         """
         evaluator.evaluate_all()
-        best = evaluator.record.best()
-        if best is None and not checkpoints.saved_steps(self._config.output_dir):
+        if not (evaluator.record.best() or checkpoints.saved_steps(self._config.output_dir)):
             raise UsageError(
                 f"--output_dir={self._config.output_dir} holds no checkpoint to evaluate: "
                 "train with --do_train first."
             )
-        if best:
-            metric = self._task.best_metric
-            _log.info("Best: step %d, %s %.4f.", best["step"], metric, best["metrics"][metric])
 
     def predict(self):
         """Writes the task's prediction files from the best checkpoint, or else the latest.
@@ -277,6 +291,37 @@ class Engine:
         }
         for path in self._task.write_predictions(predictions, config.output_dir):
             _log.info("Wrote %s.", path)
+
+    def summarize(self, evaluator=None):
+        """Logs what the run has come to, and draws its learning curve.
+
+        Args:
+            evaluator: the Evaluator of the run, or None.
+        """
+        if self._progress:
+            _log.info("%s", summary(self._progress))
+        best = self._record(evaluator).best()
+        if best:
+            metrics = shown_metrics(self._task, best["metrics"])
+            _log.info("Best step %d: %s.", best["step"], in_words(metrics))
+        curve = self._draw_curve(evaluator)
+        if curve:
+            _log.info("Wrote %s.", curve)
+
+    def _record(self, evaluator):
+        if evaluator:
+            return evaluator.record
+        return EvaluationRecord(self._config.output_dir, self._task.best_metric)
+
+    def _draw_curve(self, evaluator):
+        """Draws what output_dir knows of training and evaluations; returns the path or None."""
+        record = self._record(evaluator)
+        best = record.best()
+        shown = {
+            step: shown_metrics(self._task, metrics)
+            for step, metrics in record.metrics_by_step().items()
+        }
+        return learning_curve.draw(self._config.output_dir, shown, best and best["step"])
 
     def _cached(self, split):
         return feature_file(self._task, self._config, split)
@@ -324,10 +369,12 @@ class Engine:
                 "fine-tuning a pre-trained model."
             )
 
-    def _record_speed(self, record, progress):
+    def _record_speed(self, record):
+        progress = self._progress
         seconds = record.setting("Total time", 0.0) + progress.seconds
-        speed = progress.examples_per_second or record.setting("Speed")
-        record.add_settings({"Total time": seconds, "Speed": speed})
+        speeds = {"Speed": progress.examples_per_second, "Tokens per s": progress.tokens_per_second}
+        known = {name: speed for name, speed in speeds.items() if speed is not None}
+        record.add_settings({"Total time": seconds, **known})
 
     def _estimator(self, init_checkpoint):
         config = self._config
@@ -336,6 +383,7 @@ class Engine:
             tf_random_seed=config.seed,
             session_config=devices.session_config(self._devices),
             save_checkpoints_secs=None,  # `train` brings its own hook for that
+            save_summary_steps=0,  # ProgressHook does that
             keep_checkpoint_max=config.keep_checkpoint_max,
             log_step_count_steps=None,  # ProgressHook does that
             train_distribute=devices.make_strategy(self._devices, config.all_reduce),
@@ -403,6 +451,7 @@ def _model_fn(task, config, init_checkpoint, features, mode):
     )
     with tf.control_dependencies([train_op]):
         train_op = tf.group(batches_consumed.assign_add(1))
+    tf.add_to_collection(NUM_TOKENS, tf.reduce_sum(features[INPUT_MASK]))
     # Estimator shows the sum over the replicas: make that the mean of the global batch.
     shown_loss = output.loss / config.num_replicas
     return tf.estimator.EstimatorSpec(mode, loss=shown_loss, train_op=train_op)

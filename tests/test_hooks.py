@@ -1,5 +1,6 @@
 """Tests of albert.hooks."""
 
+import io
 import logging
 import os
 import signal
@@ -9,7 +10,7 @@ import types
 import pytest
 import tensorflow.compat.v1 as tf
 
-from albert import hooks
+from albert import hooks, progress
 from albert.hooks import ProgressHook, StopOnSignal
 
 
@@ -27,61 +28,80 @@ class Clock:
 def clock(monkeypatch):
     clock = Clock()
     monkeypatch.setattr(hooks, "time", clock)
-    monkeypatch.setattr(hooks, "sys", types.SimpleNamespace(stderr=open(os.devnull, "w")))
+    monkeypatch.setattr(progress, "time", clock)
     yield clock
-    hooks.sys.stderr.close()
+
+
+def on_a_terminal(monkeypatch, is_one):
+    stderr = io.StringIO()
+    stderr.isatty = lambda: is_one
+    monkeypatch.setattr(hooks, "sys", types.SimpleNamespace(stderr=stderr))
+    monkeypatch.setattr("sys.stderr", stderr)
+    return stderr
 
 
 @pytest.fixture
-def graph():
-    """Yields a graph with a global step and a loss, as Estimator makes it."""
+def graph(monkeypatch):
+    """Yields a graph with what the hook shows, of two replicas."""
+    on_a_terminal(monkeypatch, False)
     with tf.Graph().as_default() as graph:
         tf.train.get_or_create_global_step()
-        tf.add_to_collection(tf.GraphKeys.LOSSES, tf.constant(0.5))
+        tf.add_to_collection(tf.GraphKeys.LOSSES, tf.constant(7.0))  # the replica's own
+        tf.add_to_collection(tf.GraphKeys.LOSSES, tf.constant(0.5))  # Estimator's, added last
+        for num_tokens in (60, 40):
+            tf.add_to_collection("num_tokens", tf.constant(num_tokens))
+            tf.add_to_collection("learning_rate", tf.constant(2e-5))
         yield graph
 
 
-def started_hook(train_steps, examples_per_step):
-    hook = ProgressHook(train_steps, examples_per_step)
+def started_hook(folder, train_steps, examples_per_step, step=0):
+    hook = ProgressHook(train_steps, examples_per_step, str(folder))
     hook.begin()
     with tf.Session() as session:
         session.run(tf.global_variables_initializer())
+        session.run(tf.train.get_global_step().assign(step))
         hook.after_create_session(session, None)
     return hook
 
 
-def run_steps(hook, clock, seconds):
-    """Runs one step for each duration, with a loss of 0.5."""
-    for duration in seconds:
+def run_steps(hook, clock, seconds, losses=None):
+    """Runs one step of 100 tokens for each duration, with a loss of 0.5 unless given."""
+    for duration, loss in zip(seconds, losses or [0.5] * len(seconds)):
         hook.before_run(None)
         clock.now += duration
-        hook.after_run(None, tf.train.SessionRunValues(0.5, None, None))
+        values = {"loss": loss, "learning_rate": 2e-5, "num_tokens": 100}
+        hook.after_run(None, tf.train.SessionRunValues(values, None, None))
 
 
-def test_speed_is_unknown_until_the_second_step(graph, clock):
-    hook = started_hook(100, 32)
-    assert hook.examples_per_second is None
-    run_steps(hook, clock, [30.0])
-    assert hook.examples_per_second is None
+def events_of(folder):
+    """Yields the events of a folder's only file."""
+    tf.summary.FileWriterCache.clear()
+    (path,) = folder.glob("events*")
+    return list(tf.train.summary_iterator(str(path)))
 
 
-def test_speed_leaves_out_the_first_step(graph, clock):
-    hook = started_hook(100, 32)
-    run_steps(hook, clock, [30.0, 2.0, 4.0])
-    assert hook.examples_per_second == pytest.approx(2 * 32 / 6.0)
+def scalars_of(folder):
+    """Returns {(step, tag): value}."""
+    return {
+        (event.step, value.tag): value.simple_value
+        for event in events_of(folder)
+        for value in event.summary.value
+    }
 
 
-def test_seconds_count_every_step_and_nothing_between_them(graph, clock):
-    hook = started_hook(100, 32)
+def test_progress_counts_steps_and_nothing_between_them(tmp_path, graph, clock):
+    hook = started_hook(tmp_path, 100, 32, step=40)
     run_steps(hook, clock, [30.0, 2.0])
     clock.now += 500.0  # an evaluation
     run_steps(hook, clock, [4.0])
-    assert hook.seconds == pytest.approx(36.0)
-    assert hook.examples_per_second == pytest.approx(2 * 32 / 6.0)
+    assert hook.progress.step == 43
+    assert hook.progress.seconds == pytest.approx(36.0)
+    assert hook.progress.examples_per_second == pytest.approx(2 * 32 / 6.0)
+    assert hook.progress.tokens_per_second == pytest.approx(2 * 100 / 6.0)
 
 
-def test_a_line_is_printed_at_most_every_ten_seconds(graph, clock, caplog):
-    hook = started_hook(100, 32)
+def test_a_line_is_printed_at_most_every_ten_seconds(tmp_path, graph, clock, caplog):
+    hook = started_hook(tmp_path, 100, 32)
     with caplog.at_level(logging.INFO):
         run_steps(hook, clock, [4.0] * 10)  # 40 s: steps 3, 6 and 9 see 12 s since the last line
     lines = [record.getMessage() for record in caplog.records]
@@ -90,21 +110,83 @@ def test_a_line_is_printed_at_most_every_ten_seconds(graph, clock, caplog):
         "Step 6 of 100",
         "Step 9 of 100",
     ]
-    assert lines[0] == "Step 3 of 100: loss 0.5000, 8.0 examples/s."
+    assert lines[0] == (
+        "Step 3 of 100: loss 0.5000, learning rate 2.00e-05, 8.00 examples/s, 25.0 tokens/s, "
+        "06:28 left."
+    )
 
 
-def test_the_hook_works_in_a_session(caplog):
-    with tf.Graph().as_default():
-        step = tf.train.get_or_create_global_step()
-        tf.add_to_collection(tf.GraphKeys.LOSSES, tf.constant(7.0))  # the replica's own
-        tf.add_to_collection(tf.GraphKeys.LOSSES, tf.constant(0.5))  # Estimator's, added last
-        train_op = tf.assign_add(step, 1)
-        hook = ProgressHook(3, 2)
-        with tf.train.MonitoredSession(hooks=[hook]) as session:
-            for _ in range(3):
-                session.run(train_op)
-    assert hook.examples_per_second > 0
-    assert hook.seconds > 0
+def test_a_first_step_of_minutes_is_told_without_a_speed(tmp_path, graph, clock, caplog):
+    hook = started_hook(tmp_path, 100, 32)
+    with caplog.at_level(logging.INFO):
+        run_steps(hook, clock, [90.0])
+    (record,) = caplog.records
+    assert record.getMessage() == "Step 1 of 100: loss 0.5000, learning rate 2.00e-05."
+
+
+def test_a_terminal_has_one_line_whose_text_leaves_room_for_the_bar_in_80_columns(
+    tmp_path, graph, clock, caplog, monkeypatch
+):
+    stderr = on_a_terminal(monkeypatch, True)
+    with caplog.at_level(logging.INFO):
+        hook = started_hook(tmp_path, 33112, 32, step=30000)
+        run_steps(hook, clock, [90.0] + [2.0] * 9, losses=[10.5] * 10)
+    hook.close()
+    assert caplog.records == []
+    assert stderr.getvalue().count("\n") == 1
+    shown = [text.strip() for text in stderr.getvalue().split("\r")]
+    assert shown[-1].startswith("30010/33112 ")
+    assert shown[-1].endswith(" loss 10.5000 lr 2.0e-05 16.0 examples/s 50.0 tokens/s 1:43:24 left")
+    text = shown[-1][shown[-1].index("loss") :]
+    assert len("33112/33112 # ") + len(text) <= 80
+
+
+def test_a_terminal_has_no_bar_where_only_warnings_are_wanted(tmp_path, graph, clock, monkeypatch):
+    stderr = on_a_terminal(monkeypatch, True)
+    monkeypatch.setattr(logging.getLogger("albert.hooks"), "level", logging.WARNING)
+    run_steps(started_hook(tmp_path, 100, 32), clock, [4.0])
+    assert stderr.getvalue() == ""
+
+
+def test_tensorboard_has_every_step_of_a_short_run(tmp_path, graph, clock):
+    hook = started_hook(tmp_path, 3, 32)
+    run_steps(hook, clock, [4.0, 2.0, 0.5], losses=[3.0, 2.0, 1.0])
+    scalars = scalars_of(tmp_path)
+    assert [scalars[step, "loss"] for step in (1, 2, 3)] == [3.0, 2.0, 1.0]
+    assert [scalars[step, "examples_per_second"] for step in (1, 2, 3)] == [8.0, 16.0, 64.0]
+    assert [scalars[step, "tokens_per_second"] for step in (1, 2, 3)] == [25.0, 50.0, 200.0]
+    assert scalars[3, "learning_rate"] == pytest.approx(2e-5)
+    assert len(scalars) == 12
+
+
+def test_tensorboard_has_means_of_a_long_run_and_its_last_step(tmp_path, graph, clock):
+    hook = started_hook(tmp_path, 3001, 32, step=2994)  # a point every 3 steps
+    run_steps(hook, clock, [1.0, 1.0, 4.0] * 2 + [2.0], losses=[1.0, 2.0, 6.0] * 2 + [4.0])
+    scalars = scalars_of(tmp_path)
+    losses = {step: value for (step, tag), value in scalars.items() if tag == "loss"}
+    assert losses == {2997: 3.0, 3000: 3.0, 3001: 4.0}
+    assert scalars[2997, "examples_per_second"] == 16.0
+
+
+def test_tensorboard_learns_where_a_run_goes_on(tmp_path, graph, clock):
+    started_hook(tmp_path, 100, 32, step=40).close()
+    logs = [(event.step, event.session_log.status) for event in events_of(tmp_path)]
+    assert (41, tf.SessionLog.START) in logs
+
+
+def test_the_hook_works_in_a_session(tmp_path, graph):
+    train_op = tf.assign_add(tf.train.get_global_step(), 1)
+    hook = ProgressHook(3, 2, str(tmp_path))
+    with tf.train.MonitoredSession(hooks=[hook]) as session:
+        for _ in range(3):
+            session.run(train_op)
+    assert hook.progress.examples_per_second > 0
+    scalars = scalars_of(tmp_path)
+    assert [scalars[step, "loss"] for step in (1, 2, 3)] == [0.5] * 3
+    # The sum over the replicas, and examples of all of them.
+    for step in (1, 2, 3):
+        ratio = scalars[step, "tokens_per_second"] / scalars[step, "examples_per_second"]
+        assert ratio == pytest.approx(50)
 
 
 def run_context():

@@ -20,7 +20,15 @@ import pytest
 import tensorflow.compat.v1 as tf
 import tiny
 
-from albert import classifier_utils, hooks, modeling, results, tokenization, training
+from albert import (
+    classifier_utils,
+    hooks,
+    learning_curve,
+    modeling,
+    results,
+    tokenization,
+    training,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -222,7 +230,7 @@ def test_full_run_leaves_the_files_of_the_design_and_nothing_half_written(output
             names.remove(f"model.ckpt-{step}.{ending}")
         names.remove(f"model.ckpt-{step}.meta")
     names -= {"run.json", "checkpoint", "graph.pbtxt", "eval"}
-    names -= {"eval_results.txt", "eval_results.json"}
+    names -= {"eval_results.txt", "eval_results.json", "learning_curve.png"}
     names -= {"test_results.tsv", "submit_results.tsv", "SST-2.tsv"}
     rest = sorted(re.sub(r"_[0-9a-f]{16}\.", "_HASH.", name) for name in names)
     assert rest[0].startswith("events.out.tfevents.")
@@ -272,6 +280,47 @@ def test_evaluation_metrics_are_tensorboard_events(output):
     }
     expected = {"eval/accuracy", "eval/loss"}
     assert logged == {(step, tag) for step in (5, 10, 12) for tag in expected}
+
+
+def training_scalars(output):
+    """Returns {tag: {step: value}} of a run's events."""
+    (events,) = output.glob("events*")
+    logged = {}
+    for event in tf.train.summary_iterator(str(events)):
+        for value in event.summary.value:
+            logged.setdefault(value.tag, {})[event.step] = value.simple_value
+    return logged
+
+
+def test_training_is_tensorboard_events_at_every_step(output):
+    logged = training_scalars(output)
+    assert sorted(logged) == ["examples_per_second", "learning_rate", "loss", "tokens_per_second"]
+    for values in logged.values():
+        assert list(values) == list(range(1, 13))
+    # The first update has the full rate, the last one a twelfth of it: no warm-up.
+    expected = [0.001 * (1 - update / 12) for update in range(12)]
+    np.testing.assert_allclose(list(logged["learning_rate"].values()), expected, rtol=1e-5)
+
+
+def test_real_tokens_are_counted_over_both_replicas(output):
+    logged = training_scalars(output)
+    for step, speed in logged["tokens_per_second"].items():
+        num_tokens = 8 * speed / logged["examples_per_second"][step]
+        assert abs(num_tokens - round(num_tokens)) < 1e-3
+        assert 8 * (3 + 2) <= num_tokens <= 8 * (12 + 2)  # 3 to 12 words, [CLS] and [SEP]
+
+
+def test_run_ends_with_a_summary(output, full_run):
+    trained, best, curve = [line[9:] for line in full_run.stderr.splitlines()[-3:]]
+    assert re.match(
+        r"Trained 12 steps in \d\d:\d\d, \d\d:\d\d of it in the steps: "
+        r"[\d.]+k? examples/s, [\d.]+k? tokens/s\.$",
+        trained,
+    )
+    stored = json.loads((output / "eval_results.json").read_text(encoding="utf-8"))["best"]
+    metrics = "accuracy {accuracy:.4f}, loss {loss:.4f}".format(**stored["metrics"])
+    assert best == f"Best step {stored['step']}: {metrics}."
+    assert curve == f"Wrote {output}/learning_curve.png."
 
 
 def test_test_predictions_are_complete_and_agree(output):
@@ -559,6 +608,15 @@ def test_mistake_looks_the_same_in_a_process_of_its_own(root, short_runs, name):
     assert process.returncode == 1
     assert process.stdout == ""
     assert foreign_lines(process.stderr) == foreign_lines(short_runs[name]["stderr"])
+
+
+def test_stopped_run_draws_its_curve_and_its_successor_goes_on_with_it(root, stopped_runs):
+    assert f"Wrote {root / 'stopped'}/learning_curve.png." in stopped_runs[signal.SIGINT].stderr
+    # 8 was reached and killed, from 5 on all was done again.
+    drawn = learning_curve._read_scalars(str(root / "stopped"))["loss"]
+    assert drawn[:, 0].tolist() == list(range(1, 13))
+    once = learning_curve._read_scalars(str(root / "output"))["loss"]
+    np.testing.assert_array_equal(drawn, once)
 
 
 def test_predicting_needs_neither_train_nor_dev_data(root, output, short_runs):
