@@ -11,6 +11,7 @@ SHOWN = (
     "loss",
 )
 FILES = {
+    "learning_curve.png": "loss, learning rate and metrics against steps",
     "eval_results.txt": "settings and every evaluation",
     "model.ckpt-best.index": "the checkpoint with the best result",
     "test_results.tsv": "probabilities of each class for the test set",
@@ -39,7 +40,7 @@ def main():
     for name, meaning in FILES.items():
         if (output_dir / name).exists():
             print(f"  {name:24}{meaning}")
-    print("TensorBoard shows the curves: tensorboard --logdir " + os.path.relpath(str(output_dir)))
+    print("TensorBoard shows more: tensorboard --logdir " + os.path.relpath(str(output_dir)))
 
 
 if __name__ == "__main__":
