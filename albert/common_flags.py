@@ -322,11 +322,12 @@ class _Lines(logging.StreamHandler):
 
 
 def _log_to_stderr(verbosity):
-    """Shows our lines, and TensorFlow's if `verbosity` is 1 or more."""
+    """Shows our lines, and TensorFlow's too if `verbosity` is 1 or more."""
     logger = logging.getLogger("albert")
     handler = _Lines()
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
     logger.addHandler(handler)
     logger.setLevel(logging.WARNING if verbosity < 0 else logging.INFO)
     logger.propagate = False
-    tf.logging.set_verbosity(tf.logging.INFO if verbosity > 0 else tf.logging.ERROR)
+    # Its errors come as exceptions too, which end the run in our words.
+    tf.logging.set_verbosity(tf.logging.INFO if verbosity > 0 else tf.logging.FATAL)

@@ -602,7 +602,9 @@ def test_positional_argument_is_refused(short_runs):
     )
 
 
-@pytest.mark.parametrize("name", ["misspelt flag", "init checkpoint of another program"])
+@pytest.mark.parametrize(
+    "name", ["misspelt flag", "init checkpoint of another program", "divergence"]
+)
 def test_mistake_looks_the_same_in_a_process_of_its_own(root, short_runs, name):
     process = start(RUNNER, mistaken_command(root, name))
     assert process.returncode == 1
