@@ -1,6 +1,7 @@
 """Session hooks of a training run: what the user sees, and how a run is stopped."""
 
 import logging
+import os
 import signal
 import sys
 import threading
@@ -13,6 +14,7 @@ from albert.custom_optimization import LEARNING_RATE
 from albert.progress import Progress, duration, speed
 
 SECONDS_BETWEEN_LINES = 10.0
+SECONDS_OF_ONE_SIGNAL = 1.0
 POINTS_PER_CURVE = 1000  # at least, where there are as many steps
 NUM_TOKENS = "num_tokens"  # collection: real tokens of each replica's batch
 
@@ -151,7 +153,8 @@ def bar_text(values, progress):
 class StopOnSignal(tf.train.SessionRunHook):
     """Ends training after the current step at the first Ctrl-C or SIGTERM, so that it is saved.
 
-    A second signal acts as it would have without the hook.
+    A second signal acts as it would have without the hook. One that follows within a second is
+    taken for the first one again: `timeout`, schedulers and scripts signal a process and its group.
 
     Attributes:
         signal: number of the signal that came, or None.
@@ -174,10 +177,17 @@ class StopOnSignal(tf.train.SessionRunHook):
         self._restore()
 
     def _receive(self, number, frame):
-        del frame
-        self.signal = number
-        self._restore()
-        _log.warning("Stopping after this step; once more stops at once.")
+        if self.signal is None:
+            self.signal = number
+            self._received = time.monotonic()
+            _log.warning("Stopping after this step; once more stops at once.")
+        elif time.monotonic() - self._received > SECONDS_OF_ONE_SIGNAL:
+            previous = self._previous[number]
+            self._restore()
+            if callable(previous):
+                previous(number, frame)
+            else:
+                os.kill(os.getpid(), number)
 
     def _restore(self):
         for number, handler in self._previous.items():

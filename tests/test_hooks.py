@@ -4,10 +4,13 @@ import io
 import logging
 import os
 import signal
+import subprocess
+import sys
 import threading
 import types
 
 import pytest
+import runs
 import tensorflow.compat.v1 as tf
 
 from albert import hooks, progress
@@ -221,11 +224,43 @@ def test_a_signal_asks_for_a_stop_after_the_step(own_handlers, number):
     assert own_handlers.received == []
 
 
-def test_a_second_signal_reaches_the_handler_from_before(own_handlers):
+def test_a_second_signal_reaches_the_handler_from_before(own_handlers, clock):
     with StopOnSignal():
         os.kill(os.getpid(), signal.SIGINT)
+        clock.now += 1.1
         os.kill(os.getpid(), signal.SIGTERM)
-    assert own_handlers.received == [signal.SIGTERM]
+        os.kill(os.getpid(), signal.SIGINT)
+    assert own_handlers.received == [signal.SIGTERM, signal.SIGINT]
+
+
+def test_a_second_signal_ends_a_process_without_handlers():
+    code = """
+import os, signal, time
+from albert import hooks
+hooks.SECONDS_OF_ONE_SIGNAL = 0.0
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+with hooks.StopOnSignal():
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGTERM)
+    print("still here")
+"""
+    environment = dict(os.environ, PYTHONPATH=str(runs.REPOSITORY))
+    finished = subprocess.run(
+        [sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, timeout=60
+    )
+    assert (finished.returncode, finished.stdout) == (-signal.SIGTERM, b"")
+
+
+def test_a_signal_that_comes_twice_at_once_counts_once(own_handlers, clock):
+    context = run_context()
+    with StopOnSignal() as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        clock.now += 0.5
+        os.kill(os.getpid(), signal.SIGTERM)
+        stop.after_run(context, None)
+    assert context.stop_requested
+    assert own_handlers.received == []
 
 
 @pytest.mark.parametrize("sent", [[], [signal.SIGTERM]])
