@@ -287,6 +287,20 @@ def test_glue_script_names_what_is_not_there_and_cannot_be_fetched(
     assert last.startswith(f"multi_run_albert_glue.sh: {path} could not be fetched: put the ")
 
 
+def test_script_refuses_to_run_another_package_albert_of_the_working_directory(script, tmp_path):
+    (tmp_path / "albert").symlink_to(REPOSITORY / "albert")
+    assert script("multi_run_albert_glue.sh").returncode == 0
+    (tmp_path / "albert").unlink()
+    (tmp_path / "albert").mkdir()
+    assert script("multi_run_albert_glue.sh").returncode == 0  # a folder of that name, no package
+    (tmp_path / "albert" / "__init__.py").touch()
+    for name in ("multi_run_albert_glue.sh", "download_squad.sh"):
+        refused = script(name)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        (line,) = refused.stderr.splitlines()
+        assert line.startswith(f"{name}: the package {tmp_path}/albert hides the project's own:")
+
+
 @pytest.mark.parametrize("task", glue.GLUE_ROWS)
 def test_glue_script_knows_the_folder_of_a_task_in_any_case(glue_script, tmp_path, task):
     any_split, *_ = glue.GLUE_ROWS[task].splits.values()
