@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shlex
 import sys
 
 SHOWN = (
@@ -40,7 +41,8 @@ def main():
     for name, meaning in FILES.items():
         if (output_dir / name).exists():
             print(f"  {name:24}{meaning}")
-    print("TensorBoard shows more: tensorboard --logdir " + os.path.relpath(str(output_dir)))
+    shown = shlex.quote(os.path.relpath(str(output_dir)))
+    print(f"TensorBoard shows more: tensorboard --logdir {shown}")
 
 
 if __name__ == "__main__":

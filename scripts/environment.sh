@@ -39,5 +39,10 @@ fetch() { # path, what to do instead, command...
   [[ $status == 0 ]] || die "$1 could not be fetched: $2"
 }
 
+# `python -m` looks into the working directory first: another ALBERT's checkout may be there.
+if [[ -e albert/__init__.py && ! albert -ef $ROOT/albert ]]; then
+  die "the package $PWD/albert hides the project's own: call the script from another folder."
+fi
+
 base="$(absolute "$CURRENT_PWD")"
 export PYTHONPATH="$ROOT${PYTHONPATH:+:$PYTHONPATH}"

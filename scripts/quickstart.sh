@@ -40,8 +40,8 @@ say "Making the example data"
 
 [[ ! -e $output_dir/SQuAD/predictions.json ]] || rm -rf -- "$output_dir" # the last run came to its end
 if has_two_gpus; then device_type=gpu; else device_type=cpu; fi
-cd -- "$ROOT"
-finetune() { # runner, job, flags...
+finetune() ( # runner, job, flags...
+  cd -- "$ROOT" # the results below are told as seen from where the user is
   "$python" -m "albert.$1" \
     --output_dir="$output_dir/$2" \
     --albert_config_file="$EXAMPLES/albert_config.json" \
@@ -55,7 +55,7 @@ finetune() { # runner, job, flags...
     --predict_batch_size=100 \
     --learning_rate=5e-4 \
     --do_train --do_predict "${@:3}"
-}
+)
 
 say "Classifying sentences (CoLA), on two replicas ($device_type)"
 finetune run_multigpus_classifier CoLA \

@@ -118,11 +118,12 @@ choose_interpreter() { # sets version and interpreter
 }
 
 # A stamp is written when an install is whole, and says what it was made from. It holds the
-# environment's path too, because the scripts in a moved environment call the old place.
+# environment's path too, because the scripts in a moved environment call the old place; without
+# links, so that a checkout reached in two ways has one environment.
 stamp_of() { # run | dev
   local files=("$ROOT/requirements.txt")
   [[ $1 == run ]] || files+=("$ROOT/requirements-dev.txt")
-  printf '%s %s %s' "$version" "$(cat -- "${files[@]}" | cksum)" "$venv"
+  printf '%s %s %s' "$version" "$(cat -- "${files[@]}" | cksum)" "$(CDPATH='' cd -- "$venv" && pwd -P)"
 }
 is_whole() { # run | dev
   [[ -f $venv/stamp-$1 && "$(<"$venv/stamp-$1")" == "$(stamp_of "$1")" ]] &&

@@ -3,12 +3,14 @@
 import pathlib
 import string
 
+import file_server
+import packed
 import pytest
 import sentencepiece  # noqa: F401 - after TensorFlow 1.15, its sampling crashes the process
 import tensorflow.compat.v1 as tf
 import tiny
 
-from albert import devices, tokenization
+from albert import devices, downloads, tokenization
 
 SHARED_DATA = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data"
 MAX_CPU_REPLICAS = 4
@@ -65,3 +67,24 @@ def official_sentencepiece():
 def tokenizer(request):
     """Returns a tokenizer of each kind."""
     return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def server():
+    """Returns a FileServer that serves nothing yet, to be a mirror of all downloads."""
+    with file_server.serving({}) as served:
+        yield served
+
+
+@pytest.fixture
+def download_config(server):
+    """Returns the DownloadConfig of that mirror, which tries nothing twice."""
+    return downloads.DownloadConfig(server.url, retries=0, wait=0)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory):
+    """Returns {name: bytes} of the tiny model's configuration and checkpoint."""
+    folder = tmp_path_factory.mktemp("tiny model")
+    tiny.write_model(folder)
+    return packed.contents_of(folder)

@@ -1,9 +1,10 @@
-"""What the end-to-end tests of the runners share."""
+"""What the end-to-end tests of the runners and of the scripts share."""
 
 import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 
@@ -36,3 +37,22 @@ def in_one_process(runner, commands):
 def foreign_lines(stderr):
     """Returns the lines that are not of our log."""
     return [line for line in stderr.splitlines() if not _OUR_LINE.match(line)]
+
+
+def copy_project(folder):
+    """Copies what a user runs, scripts and package, into a new folder, which they may write into.
+
+    The vocabulary that a user's own checkout may hold is not among it.
+    """
+    without_caches = shutil.ignore_patterns("__pycache__")
+    for name in ("albert", "examples", "scripts"):
+        shutil.copytree(str(REPOSITORY / name), str(folder / name), ignore=without_caches)
+    for name in ("download_glue_data.py", "requirements.txt", "requirements-dev.txt"):
+        shutil.copy(str(REPOSITORY / name), str(folder / name))
+
+
+def environment(**settings):
+    """Returns this process's environment as a user's, with settings of the scripts added."""
+    # Set for the tests themselves, it would hide what TensorFlow prints.
+    rest = {name: text for name, text in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    return {**rest, "PYTHON": sys.executable, **settings}

@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from albert import squad_data, tokenization
+from albert import glue, squad_data, tokenization
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
 EXAMPLES = REPOSITORY / "examples"
@@ -285,6 +285,34 @@ def test_glue_script_names_what_is_not_there_and_cannot_be_fetched(
     path = f"{tmp_path}/{missing}"
     assert first == f"multi_run_albert_glue.sh: {path} is not there: fetching it."
     assert last.startswith(f"multi_run_albert_glue.sh: {path} could not be fetched: put the ")
+
+
+def test_script_refuses_to_run_another_package_albert_of_the_working_directory(script, tmp_path):
+    (tmp_path / "albert").symlink_to(REPOSITORY / "albert")
+    assert script("multi_run_albert_glue.sh").returncode == 0
+    (tmp_path / "albert").unlink()
+    (tmp_path / "albert").mkdir()
+    assert script("multi_run_albert_glue.sh").returncode == 0  # a folder of that name, no package
+    (tmp_path / "albert" / "__init__.py").touch()
+    for name in ("multi_run_albert_glue.sh", "download_squad.sh"):
+        refused = script(name)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        (line,) = refused.stderr.splitlines()
+        assert line.startswith(f"{name}: the package {tmp_path}/albert hides the project's own:")
+
+
+@pytest.mark.parametrize("task", glue.GLUE_ROWS)
+def test_glue_script_knows_the_folder_of_a_task_in_any_case(glue_script, tmp_path, task):
+    any_split, *_ = glue.GLUE_ROWS[task].splits.values()
+    home = tmp_path / "without data"
+    (home / "pretrained_model" / "albert_base_v2").mkdir(parents=True)
+    folder = home / "glue_data" / any_split.path.split("/")[0]
+    for name in (task, task.upper()):
+        refused = glue_script(TASK=name, CURRENT_PWD=str(home))
+        assert f"{folder} is not there: fetching it." in refused.stderr
+    folder.mkdir(parents=True)
+    for name in (task, task.upper(), task.title()):
+        assert flags_of(glue_script(TASK=name, CURRENT_PWD=str(home)))["task_name"] == name
 
 
 def test_every_setting_of_the_squad_script_can_be_overridden(script, tmp_path):

@@ -1,16 +1,12 @@
-"""End-to-end tests of albert.run_multigpus_race and of the scripts that call it."""
+"""End-to-end tests of albert.run_multigpus_race."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import race_files
 import runs
-import sentencepiece
 import tiny
 
 pytestmark = pytest.mark.slow
@@ -49,20 +45,8 @@ def root(tmp_path_factory):
         content = json.loads(path.read_text(encoding="utf-8"))
         del content["answers"]
         path.write_text(json.dumps(content), encoding="utf-8")
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(race_files.WORDS * 3),
-        model_prefix=str(folder / "30k-clean"),
-        vocab_size=60,
-        hard_vocab_limit=False,
-        pad_id=0,
-        unk_id=1,
-        bos_id=-1,
-        eos_id=-1,
-        control_symbols=["[CLS]", "[SEP]", "[MASK]"],
-        minloglevel=2,
-    )
-    vocabulary = (folder / "30k-clean.vocab").read_text(encoding="utf-8").splitlines()
-    config = tiny.config(vocab_size=len(vocabulary), initializer_range=0.2)
+    vocab_size = tiny.write_vocabulary(folder, race_files.WORDS)
+    config = tiny.config(vocab_size=vocab_size, initializer_range=0.2)
     (folder / "albert_config.json").write_text(config.to_json_string(), encoding="utf-8")
     return folder
 
@@ -248,55 +232,3 @@ def test_mistake_ends_in_one_line_and_status_1(later_runs, name):
 
 def test_nothing_to_do_is_a_mistake(later_runs):
     assert "Give at least one of --do_train," in later_runs["nothing to do"]["stderr"]
-
-
-# --- The scripts
-
-
-@pytest.fixture(scope="module")
-def home(root, trained):
-    """Returns a folder as CURRENT_PWD names it: the data and a model to start from."""
-    model = root / "home" / "pretrained_model" / "albert_base_v2"
-    model.mkdir(parents=True)
-    for path in (*root.glob("30k-clean.*"), *root.glob("output/model.ckpt-best.*")):
-        shutil.copy(str(path), str(model))
-    shutil.copy(str(root / "albert_config.json"), str(model))
-    shutil.copytree(str(root / "data"), str(root / "home" / "race_data"))
-    return root / "home"
-
-
-def run_script(root, name, *arguments, **settings):
-    values = {"PYTHON": sys.executable, "CURRENT_PWD": "home", "MSL": "64", "MQL": "24"}
-    return subprocess.run(
-        ["bash", str(runs.REPOSITORY / "scripts" / name), *arguments],
-        cwd=str(root),
-        env=dict(os.environ, **dict(values, **settings)),
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-
-
-@pytest.mark.parametrize(
-    "name, settings, batches",
-    [
-        ("multi_run_albert_race.sh", {"BS": "3"}, "batch 3 on each of 2 replica(s), 6 in all."),
-        ("run_albert_race.sh", {"TASK": "one"}, "batch 32 on each of 1 replica(s), 32 in all."),
-    ],
-)
-def test_script_trains_evaluates_and_predicts_from_any_folder(root, home, name, settings, batches):
-    settings = dict(settings, TSP="2", WPSP="1", ALBERT_DP="0.1")
-    finished = run_script(root, name, "--device_type=cpu", **settings)
-    assert finished.returncode == 0, finished.stderr
-    assert runs.foreign_lines(finished.stderr) == []
-    assert f"200 examples, {batches}" in finished.stderr
-    output = home / "albert_output" / f"{settings.get('TASK', 'RACE')}_base_v2"
-    assert results_of(output)["best"]["step"] == 2
-    assert (output / "test_metrics.json").exists()
-
-
-def test_script_names_the_archive_where_the_data_is_not_there(root, home, tmp_path):
-    shutil.copytree(str(home / "pretrained_model"), str(tmp_path / "pretrained_model"))
-    finished = run_script(root, "run_albert_race.sh", CURRENT_PWD=str(tmp_path))
-    assert finished.returncode == 1
-    assert f"{tmp_path}/race_data/RACE is not there: unpack http" in finished.stderr

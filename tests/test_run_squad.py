@@ -1,25 +1,18 @@
 """End-to-end tests of albert.run_multigpus_squad."""
 
 import json
-import random
 import shutil
 
 import numpy as np
 import pytest
 import runs
+import squad_files
 import tiny
 
 from albert import squad_data, squad_metrics
 
 pytestmark = pytest.mark.slow
 
-NAMES = ("ann", "bob", "eve", "max", "kim")
-SONGS = ("hymn", "waltz", "blues", "polka", "march")
-VOCABULARY = (
-    *("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "what", "does", "sing", "sings", "a", ".", "?"),
-    *NAMES,
-    *SONGS,
-)
 VERSIONS = ("1.1", "2.0")
 MISTAKES = {  # flags, and what the message must say
     "no predict_file": ({"predict_file": None}, "--predict_file is required by --do_predict."),
@@ -30,32 +23,6 @@ MISTAKES = {  # flags, and what the message must say
     "stride of 0": ({"doc_stride": 0}, "--doc_stride=0 must be 1 or more."),
     "version unknown": ({"squad_version": "3.0"}, "--squad_version=3.0"),
 }
-
-
-def write_squad(path, num_paragraphs, seed, version, has_answers=True):
-    """Writes paragraphs of three facts, each with a question on every one, in 2.0 one on none."""
-    generator = random.Random(seed)
-    paragraphs = []
-    for number in range(num_paragraphs):
-        *singers, absent = generator.sample(NAMES, 4)
-        songs = generator.sample(SONGS, 3)
-        context = " ".join(f"{who.title()} sings a {song}." for who, song in zip(singers, songs))
-        rows = []
-        for who, song in zip(singers, songs):
-            answer = {"text": song, "answer_start": context.index(song)}
-            rows.append((who, [answer] if has_answers else [], False))
-        if version == "2.0":
-            rows.append((absent, [], True))
-        questions = []
-        for who, answers, is_impossible in rows:
-            question = {"id": f"{number}-{who}", "question": f"What does {who.title()} sing?"}
-            question["answers"] = answers
-            if version == "2.0":
-                question["is_impossible"] = is_impossible
-            questions.append(question)
-        paragraphs.append({"context": context, "qas": questions})
-    data = {"version": version, "data": [{"title": "songs", "paragraphs": paragraphs}]}
-    path.write_text(json.dumps(data), encoding="utf-8")
 
 
 def command(root, *switches, **changes):
@@ -85,13 +52,13 @@ def root(tmp_path_factory):
     """Returns a folder with data, vocabulary and configuration."""
     folder = tmp_path_factory.mktemp("squad runs")
     for version in ("1.1", "2.0"):
-        write_squad(folder / f"train-{version}.json", 20, "train", version)
-        write_squad(folder / f"dev-{version}.json", 9, "dev", version)
-    write_squad(folder / "test.json", 9, "dev", "1.1", has_answers=False)
+        squad_files.write_squad(folder / f"train-{version}.json", 20, "train", version)
+        squad_files.write_squad(folder / f"dev-{version}.json", 9, "dev", version)
+    squad_files.write_squad(folder / "test.json", 9, "dev", "1.1", has_answers=False)
     text = (folder / "dev-1.1.json").read_text(encoding="utf-8")
     (folder / "cut.json").write_text(text[:200], encoding="utf-8")
-    (folder / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n", encoding="utf-8")
-    config = tiny.config(vocab_size=len(VOCABULARY), initializer_range=0.2)
+    (folder / "vocab.txt").write_text("\n".join(squad_files.VOCABULARY) + "\n", encoding="utf-8")
+    config = tiny.config(vocab_size=len(squad_files.VOCABULARY), initializer_range=0.2)
     (folder / "albert_config.json").write_text(config.to_json_string(), encoding="utf-8")
     return folder
 
