@@ -17,7 +17,7 @@ PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "albert"
 LAYERS = {
     1: "errors files quiet tokenization metrics checkpoints results run_identity glue parallel "
     "alignment json_files squad_data squad_decoding squad_features squad_metrics race_data "
-    "downloads archives recipes",
+    "downloads archives recipes glue_report",
     2: "devices token_layout modeling custom_optimization input_pipeline pretrained",
     3: "task",
     4: "predictor evaluation hooks training common_flags classifier_utils squad_heads squad_utils "
@@ -285,6 +285,8 @@ def test_importing_every_module_changes_nothing(tmp_path):
 
 
 def test_plain_modules_are_imported_without_tensorflow(tmp_path):
-    names = "errors files quiet results archives downloads download_glue download_squad"
+    names = (
+        "errors files quiet results archives downloads download_glue download_squad"
+    )
     imports = "import sys, " + ", ".join(f"albert.{name}" for name in names.split())
     assert run_python(f"{imports}\nprint('tensorflow' in sys.modules)", tmp_path) == "False"
