@@ -19,7 +19,7 @@ from albert.errors import UsageError
 from albert.glue import GLUE_ROWS, folder_of
 from albert.glue_report import Run
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("albert.run_all_glue")  # __name__ is another one under `python -m`
 
 _PROG = "run_all_glue.sh"
 _RUNNER = (sys.executable, "-m", "albert.run_multigpus_classifier")
