@@ -205,8 +205,8 @@ def _check_end(run, status, received):
     if status:
         how = f"status {status}" if status > 0 else signal.Signals(-status).name
         raise UsageError(
-            f"{run} failed ({how}). What has finished is kept, and the same command goes on; "
-            "TASKS and SEEDS leave runs out."
+            f"{run} failed ({how}), see above. What has finished is kept, and the command goes on "
+            "when that is mended; TASKS and SEEDS leave runs out."
         )
 
 

@@ -1,6 +1,7 @@
 """Tests of the table over all GLUE runs and of the zip file to hand in."""
 
 import json
+import os
 import zipfile
 
 import numpy as np
@@ -171,13 +172,11 @@ def test_zip_file_always_has_the_same_bytes_and_is_compressed(cola_runs, tmp_pat
     path = tmp_path / "submission.zip"
     first = path.read_bytes()
     source = tmp_path / "seed2" / "CoLA" / "CoLA.tsv"
-    content = source.read_bytes()
-    source.unlink()
-    source.write_bytes(content)
+    os.utime(str(source), (1e9, 1e9))
     (tmp_path / "seed1" / "CoLA" / "CoLA.tsv").write_text("", encoding="utf-8")
     glue_report.write(cola_runs, "base_v2")
     assert path.read_bytes() == first
-    assert len(first) < len(content)
+    assert len(first) < source.stat().st_size
 
 
 def test_wrong_number_of_predictions_is_told(tmp_path):

@@ -239,8 +239,8 @@ def test_run_that_fails_ends_it_and_the_same_command_goes_on(run, tmp_path, fake
     finished = run("CoLA RTE WNLI", "1 2", fake=f"RTE={fake}")
     assert (finished.status, finished.stdout) == (1, "")
     assert finished.errors[-1] == (
-        f"run_all_glue.sh: RTE, seed 1 failed ({how}). What has finished is kept, and the same "
-        "command goes on; TASKS and SEEDS leave runs out."
+        f"run_all_glue.sh: RTE, seed 1 failed ({how}), see above. What has finished is kept, and "
+        "the command goes on when that is mended; TASKS and SEEDS leave runs out."
     )
     assert list(new_runs(tmp_path)) == ["CoLA 1", "RTE 1"]
     assert run("CoLA RTE WNLI", "1 2").status == 0
