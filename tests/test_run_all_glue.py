@@ -95,17 +95,18 @@ def make_data(folder, tasks):
 
 @pytest.fixture
 def start(tmp_path):
-    """Returns a function that starts the program and returns the process.
+    """Yields a function that starts the program and returns the process.
 
     Its arguments are tasks, seeds and flags for every run; what the fake runner does, and which
     signals are ignored.
     """
     make_data(tmp_path / "data", GLUE_ROWS)
+    processes = []
 
     def started(tasks, seeds, *flags, fake="", ignored=""):
         own = [f"--tasks={tasks}", f"--seeds={seeds}", "--data_dir=data", "--output_dir=out"]
         own += ["--model=base_v2", "--base_url=http://127.0.0.1:9", "--retries=0"]  # no server
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-W", "ignore", "-c", PROGRAM, *own, *flags],
             cwd=str(tmp_path),
             env=dict(os.environ, PYTHONPATH=str(REPOSITORY), FAKE=fake, IGNORED=ignored),
@@ -114,8 +115,12 @@ def start(tmp_path):
             universal_newlines=True,
             start_new_session=True,
         )
+        processes.append(process)
+        return process
 
-    return started
+    yield started
+    for process in processes:  # where the test has failed
+        process.kill()
 
 
 class Finished:
