@@ -7,7 +7,7 @@ import shutil
 
 from albert import archives, download_flags, downloads, files
 from albert.errors import UsageError
-from albert.glue import GLUE_ROWS
+from albert.glue import GLUE_ROWS, folder_of
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ def tasks_of(names):
         if task == "snli":
             raise UsageError(f"--tasks={names}: SNLI is no longer part of GLUE's download.")
         if task not in _URLS:
-            allowed = ", ".join(["all", *map(_folder, _URLS)])
+            allowed = ", ".join(["all", *map(folder_of, _URLS)])
             raise UsageError(f"--tasks={names}: {name.strip()!r} is no task; allowed: {allowed}.")
         tasks.append(task)
     return tasks
@@ -66,18 +66,14 @@ def download(tasks, data_dir, config, path_to_mrpc=None):
         UsageError: a folder is there but not whole, or a file cannot be had or is not what it
             should be. Folders that are made by then stay.
     """
-    missing = [task for task in dict.fromkeys(tasks) if not _is_there(task, data_dir)]
+    missing = [task for task in dict.fromkeys(tasks) if not is_there(task, data_dir)]
     for task in dict.fromkeys(tasks):
         if task not in missing:
-            _log.info("%s is there: skipped.", os.path.join(data_dir, _folder(task)))
+            _log.info("%s is there: skipped.", os.path.join(data_dir, folder_of(task)))
     for task in missing:
         with downloads.workplace(data_dir) as work:
-            if not _is_there(task, data_dir):  # another process may have made it meanwhile
+            if not is_there(task, data_dir):  # another process may have made it meanwhile
                 _make(task, data_dir, work, config, path_to_mrpc)
-
-
-def _folder(task):
-    return next(iter(GLUE_ROWS[task].splits.values())).path.split("/")[0]
 
 
 def _file_names(task):
@@ -86,8 +82,9 @@ def _file_names(task):
     return [os.path.basename(split.path) for split in splits if not split.is_optional]
 
 
-def _is_there(task, data_dir):
-    folder = os.path.join(data_dir, _folder(task))
+def is_there(task, data_dir):
+    """Whether a task's folder is there; raises UsageError where it is there but not whole."""
+    folder = os.path.join(data_dir, folder_of(task))
     if not os.path.isdir(folder) or not os.listdir(folder):
         return False
     lacking = {*_file_names(task)} - {*os.listdir(folder)}
@@ -104,7 +101,7 @@ def _make(task, data_dir, work, config, path_to_mrpc):
     local = _local_mrpc(path_to_mrpc) if task == "mrpc" and path_to_mrpc else {}
     fetched = {url: downloads.fetch(url, work, config) for url in _URLS[task] if url not in local}
     sources = [local.get(url) or fetched[url] for url in _URLS[task]]
-    new, folder = os.path.join(work, "new"), os.path.join(data_dir, _folder(task))
+    new, folder = os.path.join(work, "new"), os.path.join(data_dir, folder_of(task))
     with downloads.using_up(new, *fetched.values()):
         made = _build(task, sources, new)
         for name in _file_names(task):
@@ -190,7 +187,7 @@ def main():
     parser.add_argument(
         "--tasks",
         default="all",
-        help=f"comma-separated: {', '.join(map(_folder, _URLS))} (default: %(default)s)",
+        help=f"comma-separated: {', '.join(map(folder_of, _URLS))} (default: %(default)s)",
     )
     parser.add_argument(
         "--path_to_mrpc",

@@ -144,6 +144,26 @@ GLUE_ROWS = {
     "ax": GlueRow(labels=_NLI, splits={"diagnostic": _DIAGNOSTIC}, model_of="mnli"),
 }
 
+# The files of a submission to the benchmark, and how many test examples it has for each.
+SUBMISSION_SIZES = {
+    "CoLA.tsv": 1063,
+    "SST-2.tsv": 1821,
+    "MRPC.tsv": 1725,
+    "STS-B.tsv": 1379,
+    "QQP.tsv": 390965,
+    "MNLI-m.tsv": 9796,
+    "MNLI-mm.tsv": 9847,
+    "QNLI.tsv": 5463,
+    "RTE.tsv": 3000,
+    "WNLI.tsv": 146,
+    "AX.tsv": 1104,
+}
+
+
+def folder_of(task):
+    """Returns the folder of a task in the data directory, which is also how people write it."""
+    return next(iter(GLUE_ROWS[task].splits.values())).path.split("/")[0]
+
 
 def read_tsv(path, has_header):
     """Yields (line number from 1, list of cells) for each row of a GLUE file.

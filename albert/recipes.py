@@ -1,6 +1,7 @@
-"""The published fine-tuning settings, as data.
+"""The published fine-tuning settings and what they reached, as data.
 
-Source: table 14 of the ALBERT paper (arXiv 1909.11942), whose numbers are for version 1.
+Sources: table 14 of the ALBERT paper (arXiv 1909.11942), whose numbers are for version 1; for the
+results, the README of google-research/albert.
 """
 
 from typing import Any, Dict, NamedTuple
@@ -59,6 +60,30 @@ RECIPES = {
     # Rate and dropout are those of version 2; version 1 took 2e-5 and 0.1.
     "race": _steps(1e-5, 32, 0.0, 12000, 1000),
 }
+
+# {model: {task: score}} in percent, of single models on the dev sets: Matthews correlation for
+# CoLA, Pearson correlation for STS-B, else accuracy, which for MNLI is that of the matched set.
+PUBLISHED_RESULTS = {
+    "base_v1": {"mnli": 81.6, "sst-2": 90.3},
+    "large_v1": {"mnli": 83.5, "sst-2": 91.7},
+    "xlarge_v1": {"mnli": 86.4, "sst-2": 92.4},
+    # Pre-trained for 1.5 million steps.
+    "xxlarge_v1": {
+        "mnli": 90.8,
+        "qnli": 95.3,
+        "qqp": 92.2,
+        "rte": 89.2,
+        "sst-2": 96.9,
+        "mrpc": 90.9,
+        "cola": 71.4,
+        "sts-b": 93.0,
+    },
+    "base_v2": {"mnli": 84.6, "sst-2": 92.9},
+    "large_v2": {"mnli": 86.5, "sst-2": 94.9},
+    "xlarge_v2": {"mnli": 87.9, "sst-2": 95.4},
+    "xxlarge_v2": {"mnli": 90.6, "sst-2": 96.8},
+}
+
 _COUNTS_OF_STEPS = ("train_step", "warmup_step")
 
 

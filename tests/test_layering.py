@@ -17,13 +17,13 @@ PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "albert"
 LAYERS = {
     1: "errors files quiet tokenization metrics checkpoints results run_identity glue parallel "
     "alignment json_files squad_data squad_decoding squad_features squad_metrics race_data "
-    "downloads archives recipes progress learning_curve",
+    "downloads archives recipes progress learning_curve glue_report",
     2: "devices token_layout modeling custom_optimization input_pipeline pretrained",
     3: "task",
     4: "predictor evaluation hooks training common_flags classifier_utils squad_heads squad_utils "
     "race_utils download_flags",
     5: "run_multigpus_classifier run_multigpus_squad run_multigpus_race evaluate_squad "
-    "download_glue download_squad download_models doctor flag_reference",
+    "download_glue download_squad download_models run_all_glue doctor flag_reference",
 }
 LAYER_OF = {module: layer for layer, names in LAYERS.items() for module in names.split()}
 # The two halves of layer 4 never import each other; common_flags may import the engine.
@@ -285,6 +285,8 @@ def test_importing_every_module_changes_nothing(tmp_path):
 
 
 def test_plain_modules_are_imported_without_tensorflow(tmp_path):
-    names = "errors files quiet results archives downloads download_glue download_squad"
+    names = (
+        "errors files quiet results archives downloads download_glue download_squad run_all_glue"
+    )
     imports = "import sys, " + ", ".join(f"albert.{name}" for name in names.split())
     assert run_python(f"{imports}\nprint('tensorflow' in sys.modules)", tmp_path) == "False"
