@@ -71,11 +71,9 @@ def define():
         "recipe", False, "Take the published settings of the task for flags that are not given."
     )
     flags.DEFINE_integer("seed", 42, "Decides initial weights, data order and dropout.")
-    # absl's own flag, which is told here what it does.
-    FLAGS.set_default("verbosity", 0)
-    FLAGS[
-        "verbosity"
-    ].help = "What to see: -1 warnings alone, 0 how the run goes, 1 TensorFlow's messages too."
+    FLAGS.set_default("verbosity", 0)  # absl's own flag
+    verbosity = FLAGS["verbosity"]
+    verbosity.help = "-1 shows warnings alone, 0 how the run goes, 1 TensorFlow's messages too."
     flags.declare_key_flag("verbosity")
     flags.DEFINE_bool("use_tpu", False, "Refused: use google-research/albert on TPUs.")
     flags.DEFINE_integer("iterations_per_loop", 1000, "Without effect (TPU).")
@@ -152,7 +150,8 @@ def run_engine(task, config, is_scored):
         engine.evaluate(evaluator)
     if FLAGS.do_predict:
         engine.predict()
-    engine.summarize(evaluator)
+    if FLAGS.do_train or evaluator:
+        engine.summarize(evaluator)
 
 
 def apply_recipe(name):

@@ -298,30 +298,24 @@ class Engine:
         Args:
             evaluator: the Evaluator of the run, or None.
         """
-        if self._progress:
-            _log.info("%s", summary(self._progress))
-        best = self._record(evaluator).best()
-        if best:
-            metrics = shown_metrics(self._task, best["metrics"])
-            _log.info("Best step %d: %s.", best["step"], in_words(metrics))
-        curve = self._draw_curve(evaluator)
-        if curve:
-            _log.info("Wrote %s.", curve)
-
-    def _record(self, evaluator):
-        if evaluator:
-            return evaluator.record
-        return EvaluationRecord(self._config.output_dir, self._task.best_metric)
-
-    def _draw_curve(self, evaluator):
-        """Draws what output_dir knows of training and evaluations; returns the path or None."""
-        record = self._record(evaluator)
-        best = record.best()
+        record = (
+            evaluator.record
+            if evaluator
+            else EvaluationRecord(self._config.output_dir, self._task.best_metric)
+        )
         shown = {
             step: shown_metrics(self._task, metrics)
             for step, metrics in record.metrics_by_step().items()
         }
-        return learning_curve.draw(self._config.output_dir, shown, best and best["step"])
+        best = record.best()
+        best_step = best and best["step"]
+        if self._progress:
+            _log.info("%s", summary(self._progress))
+        if best:
+            _log.info("Best step %d: %s.", best_step, in_words(shown[best_step]))
+        curve = learning_curve.draw(self._config.output_dir, shown, best_step)
+        if curve:
+            _log.info("Wrote %s.", curve)
 
     def _cached(self, split):
         return feature_file(self._task, self._config, split)
@@ -372,7 +366,10 @@ class Engine:
     def _record_speed(self, record):
         progress = self._progress
         seconds = record.setting("Total time", 0.0) + progress.seconds
-        speeds = {"Speed": progress.examples_per_second, "Tokens per s": progress.tokens_per_second}
+        speeds = {
+            "Speed": progress.examples_per_second,
+            "Tokens per second": progress.tokens_per_second,
+        }
         known = {name: speed for name, speed in speeds.items() if speed is not None}
         record.add_settings({"Total time": seconds, **known})
 

@@ -10,7 +10,7 @@ import sentencepiece  # noqa: F401 - after TensorFlow 1.15, its sampling crashes
 import tensorflow.compat.v1 as tf
 import tiny
 
-from albert import devices, downloads, tokenization
+from albert import devices, downloads, hooks, progress, tokenization
 
 SHARED_DATA = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data"
 MAX_CPU_REPLICAS = 4
@@ -88,3 +88,22 @@ def tiny_model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tiny model")
     tiny.write_model(folder)
     return packed.contents_of(folder)
+
+
+class Clock:
+    """Stands in for the time module; advanced by hand."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def monotonic(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Returns the clock that hooks and progress go by: `clock.now += 2.0`."""
+    clock = Clock()
+    for module in (hooks, progress):
+        monkeypatch.setattr(module, "time", clock)
+    return clock

@@ -13,26 +13,8 @@ import pytest
 import runs
 import tensorflow.compat.v1 as tf
 
-from albert import hooks, progress
+from albert import hooks
 from albert.hooks import ProgressHook, StopOnSignal
-
-
-class Clock:
-    """Stands in for the time module; advanced by hand."""
-
-    def __init__(self):
-        self.now = 1000.0
-
-    def monotonic(self):
-        return self.now
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    clock = Clock()
-    monkeypatch.setattr(hooks, "time", clock)
-    monkeypatch.setattr(progress, "time", clock)
-    yield clock
 
 
 def on_a_terminal(monkeypatch, is_one):

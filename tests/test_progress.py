@@ -2,25 +2,7 @@
 
 import pytest
 
-from albert import progress as progress_lib
 from albert.progress import Progress, count, duration, speed, summary
-
-
-class Clock:
-    """Stands in for the time module; advanced by hand."""
-
-    def __init__(self):
-        self.now = 1000.0
-
-    def monotonic(self):
-        return self.now
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    clock = Clock()
-    monkeypatch.setattr(progress_lib, "time", clock)
-    return clock
 
 
 def add(progress, clock, *steps):
