@@ -3,17 +3,24 @@
 # VERSION, CURRENT_PWD and NUM_GPUS (see pretrained.sh), can be overridden from outside, and further
 # flags are passed on:
 #
-#   NUM_GPUS=8 LR=2e-5 bash scripts/multi_run_albert_race.sh --high_only
+#   VERSION=1 NUM_GPUS=8 bash scripts/multi_run_albert_race.sh --high_only
 set -euo pipefail
 
 : "${TASK:=RACE}"    # part of the name of the output folder
 : "${EBS:=8}"        # questions in a batch of evaluation and prediction
 : "${MSL:=512}"      # longest sequence: article, question and one option
 : "${MQL:=128}"      # longest question with option
-: "${LR:=1e-05}"     # learning rate; for models of version 1 the published one is 2e-05
-: "${ALBERT_DP:=}"   # dropout inside ALBERT; without it that of the model's configuration
 : "${WPSP:=1000}"    # warm-up steps
 : "${TSP:=12000}"    # training steps
+
+# The published learning rate and dropout inside ALBERT differ with the version of the model.
+if [[ ${VERSION:-2} == 1 ]]; then
+  : "${LR:=2e-05}"
+  : "${ALBERT_DP:=0.1}"
+else
+  : "${LR:=1e-05}"
+  : "${ALBERT_DP:=0}"
+fi
 
 # shellcheck source=scripts/pretrained.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/pretrained.sh"
@@ -33,5 +40,5 @@ exec "$python" -m albert.run_multigpus_race \
   --warmup_step="$WPSP" \
   --train_batch_size="$BS" \
   --eval_batch_size="$EBS" \
-  ${ALBERT_DP:+--albert_dropout_prob="$ALBERT_DP"} \
+  --albert_dropout_prob="$ALBERT_DP" \
   "$@"

@@ -343,14 +343,24 @@ def test_race_script_has_the_published_settings(script, tmp_path, num_gpus, batc
         "output_dir": f"{tmp_path}/home/albert_output/RACE_base_v2",
         "num_gpu_cores": num_gpus,
         "train_batch_size": batch,
-        "learning_rate": "1e-05",
         "train_step": "12000",
         "warmup_step": "1000",
         "max_seq_length": "512",
         "max_qa_length": "128",
     }
     assert {name: given[name] for name in expected} == expected
-    assert "albert_dropout_prob" not in given
+
+
+@pytest.mark.parametrize(
+    "settings, published",
+    [
+        ({}, ("1e-05", "0")),
+        ({"VERSION": "1", "ALBERT_DIR": "large"}, ("2e-05", "0.1")),
+    ],
+)
+def test_race_script_has_the_published_settings_of_either_version(script, settings, published):
+    given = flags_of(script("multi_run_albert_race.sh", **settings), "run_multigpus_race")
+    assert (given["learning_rate"], given["albert_dropout_prob"]) == published
 
 
 def test_every_setting_of_the_race_script_can_be_overridden(script):
