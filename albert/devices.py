@@ -71,20 +71,24 @@ def make_strategy(devices, all_reduce):
         all_reduce: "nccl", "hierarchical_copy", or "auto": NCCL on GPUs.
 
     Raises:
-        UsageError: NCCL is asked for without GPUs.
+        UsageError: see `check_all_reduce`.
     """
-    on_gpu = "gpu" in devices[0]
-    if all_reduce == "nccl" and not on_gpu:
-        raise UsageError("--all_reduce=nccl needs GPUs; use auto or hierarchical_copy.")
+    check_all_reduce(devices, all_reduce)
     if len(devices) == 1:
         return tf.distribute.OneDeviceStrategy(devices[0])
     if all_reduce == "hierarchical_copy":
         reduction = tf.distribute.HierarchicalCopyAllReduce(num_packs=1)
-    elif on_gpu:
+    elif "gpu" in devices[0]:
         reduction = tf.distribute.NcclAllReduce(num_packs=1)  # gradients come as one tensor
     else:
         reduction = tf.distribute.ReductionToOneDevice()
     return tf.distribute.MirroredStrategy(list(devices), cross_device_ops=reduction)
+
+
+def check_all_reduce(devices, all_reduce):
+    """Raises UsageError if NCCL is asked for without GPUs."""
+    if all_reduce == "nccl" and "gpu" not in devices[0]:
+        raise UsageError("--all_reduce=nccl needs GPUs; use auto or hierarchical_copy.")
 
 
 def without_autotuning(dataset):

@@ -30,7 +30,7 @@ def load(init_checkpoint, discard_classifier_weights=False):
         UsageError: the checkpoint is of another layout, holds none of the encoder's variables, or
             one of another shape.
     """
-    stored = _stored_shapes(init_checkpoint)
+    stored = stored_shapes(init_checkpoint)
     variables = {modeling.name_of(variable): variable for variable in tf.trainable_variables()}
     wanted = [
         name for name in variables if name.startswith(_ENCODER) or not discard_classifier_weights
@@ -50,7 +50,12 @@ def load(init_checkpoint, discard_classifier_weights=False):
     return [name for name in variables if name not in found]
 
 
-def _stored_shapes(init_checkpoint):
+def stored_shapes(init_checkpoint):
+    """Returns {variable: shape} of a checkpoint.
+
+    Raises:
+        UsageError: it cannot be read, or is another program's.
+    """
     try:
         stored = dict(tf.train.list_variables(init_checkpoint))
     except (tf.errors.OpError, ValueError) as error:

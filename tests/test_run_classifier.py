@@ -593,6 +593,11 @@ def test_mistake_ends_in_one_line_and_status_1(root, short_runs, name):
     assert MISTAKES[name][2].format(root=root) in message
 
 
+@pytest.mark.parametrize("name", ["NCCL without GPUs", "init checkpoint of brightmart"])
+def test_mistake_is_told_before_any_features_are_made(short_runs, name):
+    assert "features" not in short_runs[name]["stderr"]
+
+
 def test_positional_argument_is_refused(short_runs):
     run = short_runs["positional argument"]
     assert run["status"] == 1
