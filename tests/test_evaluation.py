@@ -145,10 +145,12 @@ def test_a_later_run_replaces_the_best_only_by_a_better_one(tmp_path):
     assert kept_step(tmp_path) == 3
 
 
-def test_a_checkpoint_whose_metric_is_nan_is_not_kept(tmp_path):
+def test_a_checkpoint_whose_metric_is_nan_is_not_kept_and_warned_of(tmp_path, caplog):
     write_checkpoint(tmp_path, 1, score=math.nan)
     evaluate_all(tmp_path)
     assert kept_step(tmp_path) is None
+    (warning,) = [row.getMessage() for row in caplog.records if row.levelname == "WARNING"]
+    assert warning == "Step 1: score is nan: the model has diverged."
 
 
 def test_the_best_checkpoint_is_not_copied_again(tmp_path):
