@@ -331,3 +331,6 @@ def _log_to_stderr(verbosity):
     logger.propagate = False
     # Its errors come as exceptions too, which end the run in our words.
     tf.logging.set_verbosity(tf.logging.INFO if verbosity > 0 else tf.logging.FATAL)
+    tensorflow = logging.getLogger("tensorflow")
+    if tensorflow.handlers:  # absl has one for the root logger, which would show each line again
+        tensorflow.propagate = False
