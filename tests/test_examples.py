@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
 
@@ -164,6 +165,9 @@ def test_files_that_are_there_are_explained(tmp_path):
     assert shown.splitlines()[0].split() == ["step", "exact", "f1"]
     assert "  predictions.json" in shown
     assert "  test_results.tsv" not in shown
+    command = shlex.split(shown.splitlines()[-1].split(": ", 1)[1])
+    assert command[1:] == ["--logdir", os.path.relpath(str(tmp_path))]
+    assert pathlib.Path(command[0]).samefile(pathlib.Path(sys.executable).parent / "tensorboard")
 
 
 def test_results_that_are_not_there_are_named(tmp_path):
