@@ -267,6 +267,17 @@ def test_every_setting_of_the_glue_script_can_be_overridden(glue_script):
     assert given["albert_config_file"].endswith("albert_large_v1/albert_config.json")
 
 
+def test_glue_script_runs_on_no_other_python_than_the_one_asked_for(glue_script, tmp_path):
+    activated = tmp_path / "bin"
+    activated.mkdir()
+    (activated / "python").symlink_to(tmp_path / "fake python")
+    path = f"{activated}:{os.environ['PATH']}"
+    assert glue_script(PATH=path, PYTHON="").returncode == 0
+    finished = glue_script(PATH=path, PYTHON="none")
+    assert (finished.returncode, finished.stdout) == (1, "")
+    assert "PYTHON=none is no command and no file" in finished.stderr
+
+
 def test_further_flags_of_the_glue_script_are_passed_on(glue_script):
     assert flags_of(glue_script("--device_type=cpu"))["device_type"] == "cpu"
 
