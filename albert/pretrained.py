@@ -27,8 +27,8 @@ def load(init_checkpoint, discard_classifier_weights=False):
         The names of the variables that it does not hold, which begin anew.
 
     Raises:
-        UsageError: the checkpoint is of another layout, holds none of the encoder's variables, or
-            one of another shape.
+        UsageError: the checkpoint is damaged, of another layout, holds none of the encoder's
+            variables, or one of another shape.
     """
     stored = _stored_shapes(init_checkpoint)
     variables = {modeling.name_of(variable): variable for variable in tf.trainable_variables()}
@@ -43,11 +43,26 @@ def load(init_checkpoint, discard_classifier_weights=False):
         )
     for name in found:
         _check_shape(init_checkpoint, name, stored[name], variables[name].shape.as_list())
+    check_values(init_checkpoint, found)
     assignment_map, _ = modeling.get_assignment_map_from_checkpoint(
         [variables[name] for name in found], init_checkpoint
     )
     tf.train.init_from_checkpoint(init_checkpoint, assignment_map)
     return [name for name in variables if name not in found]
+
+
+def check_values(checkpoint, names=None):
+    """Raises UsageError unless the values of those variables, or of all, can be read.
+
+    Names and shapes are in another file than they, which may be cut short or missing.
+    """
+    try:
+        reader = tf.train.load_checkpoint(checkpoint)
+        for name in reader.get_variable_to_shape_map() if names is None else names:
+            reader.get_tensor(name)
+    except (tf.errors.OpError, ValueError, IndexError) as error:  # IndexError: cut short, in 2.15
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"The checkpoint {checkpoint} is damaged: {reason}") from error
 
 
 def _stored_shapes(init_checkpoint):
