@@ -10,7 +10,7 @@ import tensorflow.compat.v1 as tf
 import tqdm
 from absl import app, flags
 
-from albert import checkpoints, modeling, recipes, tokenization, training
+from albert import checkpoints, modeling, quiet, recipes, tokenization, training
 from albert.errors import UsageError
 
 FLAGS = flags.FLAGS
@@ -272,8 +272,9 @@ def _parse(arguments):
 
 
 def _report(main):
-    _log_to_stderr(FLAGS.verbosity)
     try:
+        quiet.has_started()
+        _log_to_stderr(FLAGS.verbosity)
         main()
     except UsageError as error:
         _fail(str(error))
@@ -330,3 +331,6 @@ def _log_to_stderr(verbosity):
     logger.propagate = False
     # Its errors come as exceptions too, which end the run in our words.
     tf.logging.set_verbosity(tf.logging.INFO if verbosity > 0 else tf.logging.FATAL)
+    tensorflow = logging.getLogger("tensorflow")
+    if tensorflow.handlers:  # absl has one for the root logger, which would show each line again
+        tensorflow.propagate = False

@@ -30,7 +30,7 @@ def load(init_checkpoint, discard_classifier_weights=False):
         UsageError: the checkpoint is of another layout, holds none of the encoder's variables, or
             one of another shape.
     """
-    stored = stored_shapes(init_checkpoint)
+    stored = _stored_shapes(init_checkpoint)
     variables = {modeling.name_of(variable): variable for variable in tf.trainable_variables()}
     wanted = [
         name for name in variables if name.startswith(_ENCODER) or not discard_classifier_weights
@@ -50,12 +50,22 @@ def load(init_checkpoint, discard_classifier_weights=False):
     return [name for name in variables if name not in found]
 
 
-def stored_shapes(init_checkpoint):
-    """Returns {variable: shape} of a checkpoint.
+def check(init_checkpoint):
+    """Raises UsageError unless a checkpoint can be read, all of it, and is not another program's.
 
-    Raises:
-        UsageError: it cannot be read, or is another program's.
+    Names and shapes are in one file, the values in others, which may be missing or cut short.
     """
+    names = _stored_shapes(init_checkpoint)
+    try:
+        reader = tf.train.load_checkpoint(init_checkpoint)
+        for name in names:
+            reader.get_tensor(name)
+    except (tf.errors.OpError, ValueError, IndexError) as error:  # IndexError: cut short, in 2.15
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"The checkpoint {init_checkpoint} is damaged: {reason}") from error
+
+
+def _stored_shapes(init_checkpoint):
     try:
         stored = dict(tf.train.list_variables(init_checkpoint))
     except (tf.errors.OpError, ValueError) as error:

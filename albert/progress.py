@@ -80,7 +80,8 @@ def speed(progress):
 
 def summary(progress):
     """Returns what to say when training has ended."""
-    took = f"{progress.num_steps} steps in {duration(progress.wall_seconds)}"
+    steps = "1 step" if progress.num_steps == 1 else f"{progress.num_steps} steps"
+    took = f"{steps} in {duration(progress.wall_seconds)}"
     inside = f"{duration(progress.seconds)} of it in the steps"
     return f"Trained {took}, {inside}: {speed(progress) or 'too few for a speed'}."
 

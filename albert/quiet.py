@@ -1,9 +1,34 @@
-"""Keeps TensorFlow's chatter off the user's screen; to be called before TensorFlow is imported."""
+"""Keeps the start of a program quiet; to be called before TensorFlow is imported."""
 
 import os
 import re
+import signal
 import sys
 import warnings
+
+
+def quiet_start():
+    """Silences what a runner's start may say: TensorFlow's messages, and a traceback of Ctrl-C.
+
+    TensorFlow takes seconds to import, and nothing is begun meanwhile: Ctrl-C ends in one line and
+    status 130, until `has_started` is called. Where SIGINT is ignored, as under nohup, it stays so.
+    """
+    quiet_tensorflow()
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _end)
+
+
+def has_started():
+    """Lets Ctrl-C raise KeyboardInterrupt again."""
+    if signal.getsignal(signal.SIGINT) is _end:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _end(number, frame):
+    del number, frame
+    line = f"{os.path.basename(sys.argv[0])}: interrupted before anything was begun.\n"
+    os.write(2, line.encode())  # print might be what was interrupted
+    os._exit(130)  # an exception may be lost in imports that C code does
 
 
 def quiet_tensorflow():

@@ -3,7 +3,7 @@
 from albert import quiet
 
 if __name__ == "__main__":
-    quiet.quiet_tensorflow()
+    quiet.quiet_start()
 
 from absl import flags
 

@@ -3,7 +3,7 @@
 from albert import quiet
 
 if __name__ == "__main__":
-    quiet.quiet_tensorflow()
+    quiet.quiet_start()
 
 import dataclasses
 import logging
@@ -82,7 +82,7 @@ def with_steps(config, task):
     steps = math.ceil(num_features * FLAGS.num_train_epochs / config.global_batch_size)
     warmup_steps = int(steps * FLAGS.warmup_proportion)
     _log.info(
-        "%g epochs of %d windows are %d updates, %d of them warm-up.",
+        "%g epoch(s) of %d windows are %d updates, %d of them warm-up.",
         FLAGS.num_train_epochs,
         num_features,
         steps,

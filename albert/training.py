@@ -151,8 +151,8 @@ class Engine:
         config: FinetuneConfig.
 
     Raises:
-        UsageError: the devices asked for are not there, the checkpoint to begin with is another
-            program's, or output_dir cannot be made.
+        UsageError: the devices asked for are not there, the checkpoint to begin with is damaged
+            or another program's, or output_dir cannot be made.
     """
 
     def __init__(self, task, config):
@@ -163,7 +163,7 @@ class Engine:
         # These would else show only when all features are made.
         devices.check_all_reduce(self._devices, config.all_reduce)
         if config.init_checkpoint:
-            pretrained.stored_shapes(config.init_checkpoint)
+            pretrained.check(config.init_checkpoint)
         if config.num_replicas < config.num_devices:
             _log.info(
                 "--strategy_type=one uses one device; --num_gpu_cores=%d has no effect.",

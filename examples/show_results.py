@@ -42,7 +42,13 @@ def main():
         if (output_dir / name).exists():
             print(f"  {name:24}{meaning}")
     shown = shlex.quote(os.path.relpath(str(output_dir)))
-    print(f"TensorBoard shows more: tensorboard --logdir {shown}")
+    print(f"TensorBoard shows more: {tensorboard()} --logdir {shown}")
+
+
+def tensorboard():
+    """Returns the command; that of this Python's environment needs no activation."""
+    beside = pathlib.Path(sys.executable).parent / "tensorboard"
+    return shlex.quote(os.path.relpath(str(beside))) if beside.exists() else beside.name
 
 
 if __name__ == "__main__":

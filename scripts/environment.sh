@@ -15,17 +15,16 @@ absolute() {
   if [[ $1 == /* ]]; then printf '%s\n' "$1"; else printf '%s\n' "$PWD/$1"; fi
 }
 
-# The interpreter the user has activated, if TensorFlow is there, or else the project's own.
+# The interpreter asked for, or else the one the user has activated, if TensorFlow is there; if not,
+# that of an environment of the project's own.
 usable_python() {
-  local name
-  for name in "${PYTHON:-}" python; do
-    if [[ -n $name ]] && command -v "$name" >/dev/null &&
-      "$name" -c 'from importlib.util import find_spec as f; raise SystemExit(not (f("tensorflow") and f("sentencepiece")))' 2>/dev/null; then
-      command -v "$name"
-      return
-    fi
-  done
-  bash "$ROOT/scripts/setup_env.sh"
+  local name="${PYTHON:-python}"
+  if command -v "$name" >/dev/null &&
+    "$name" -c 'from importlib.util import find_spec as f; raise SystemExit(not (f("tensorflow") and f("sentencepiece")))' 2>/dev/null; then
+    command -v "$name"
+  else
+    bash "$ROOT/scripts/setup_env.sh"
+  fi
 }
 
 # Runs a command that makes `path` where that is not there; if it fails, the last line says what to

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import subprocess
 import sys
 
@@ -164,6 +165,9 @@ def test_files_that_are_there_are_explained(tmp_path):
     assert shown.splitlines()[0].split() == ["step", "exact", "f1"]
     assert "  predictions.json" in shown
     assert "  test_results.tsv" not in shown
+    command = shlex.split(shown.splitlines()[-1].split(": ", 1)[1])
+    assert command[1:] == ["--logdir", os.path.relpath(str(tmp_path))]
+    assert pathlib.Path(command[0]).samefile(pathlib.Path(sys.executable).parent / "tensorboard")
 
 
 def test_results_that_are_not_there_are_named(tmp_path):
@@ -261,6 +265,17 @@ def test_every_setting_of_the_glue_script_can_be_overridden(glue_script):
     for value, flag in settings.values():
         assert given[flag] == value
     assert given["albert_config_file"].endswith("albert_large_v1/albert_config.json")
+
+
+def test_glue_script_runs_on_no_other_python_than_the_one_asked_for(glue_script, tmp_path):
+    activated = tmp_path / "bin"
+    activated.mkdir()
+    (activated / "python").symlink_to(tmp_path / "fake python")
+    path = f"{activated}:{os.environ['PATH']}"
+    assert glue_script(PATH=path, PYTHON="").returncode == 0
+    finished = glue_script(PATH=path, PYTHON="none")
+    assert (finished.returncode, finished.stdout) == (1, "")
+    assert "PYTHON=none is no command and no file" in finished.stderr
 
 
 def test_further_flags_of_the_glue_script_are_passed_on(glue_script):

@@ -1,5 +1,7 @@
 """Tests of pretrained: which checkpoints begin a run, and what is said of those that do not."""
 
+import pathlib
+
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
@@ -62,7 +64,7 @@ def test_discarding_takes_the_encoder_and_leaves_the_head(tiny_config, finetuned
 def test_encoder_of_another_size_is_refused_with_the_config(tiny_config, finetuned):
     tiny_config.intermediate_size = 64
     with pytest.raises(UsageError, match="Does --albert_config_file belong to it?"):
-        load(tiny_config, finetuned, num_labels=3)
+        pretrained.check(finetuned)
 
 
 def test_checkpoint_without_any_variable_of_the_encoder_is_refused(tiny_config, tmp_path):
@@ -91,3 +93,14 @@ def test_damaged_checkpoint_is_refused(tiny_config, tmp_path):
     (tmp_path / "broken.index").write_bytes(b"no checkpoint")
     with pytest.raises(UsageError, match="cannot be read"):
         load(tiny_config, str(tmp_path / "broken"))
+
+
+@pytest.mark.parametrize("size", [None, 0, 1000])
+def test_checkpoint_whose_values_are_missing_or_cut_short_is_refused(tiny_config, finetuned, size):
+    values = pathlib.Path(f"{finetuned}.data-00000-of-00001")
+    content = values.read_bytes()
+    values.unlink()
+    if size is not None:
+        values.write_bytes(content[:size])
+    with pytest.raises(UsageError, match="model.ckpt is damaged: "):
+        pretrained.check(finetuned)

@@ -61,7 +61,7 @@ def test_speed_and_summary_in_words(clock):
     progress = Progress(4, 32)
     add(progress, clock, (30.0, 500))
     assert summary(progress) == (
-        "Trained 1 steps in 00:30, 00:30 of it in the steps: too few for a speed."
+        "Trained 1 step in 00:30, 00:30 of it in the steps: too few for a speed."
     )
     add(progress, clock, (2.0, 40960))
     clock.now += 3600.0

@@ -137,5 +137,33 @@ def test_verbosity(root, terminal):
     assert "No --init_checkpoint" in warning
     assert "Training on /cpu:0" in shown["1"]
     assert "tensorflow/" in shown["1"] or "tensorflow:" in shown["1"]
-    assert "Saving checkpoints for 2 into" in shown["1"]
+    assert shown["1"].count("Saving checkpoints for 2 into") == 1
     assert "matplotlib" not in shown["1"]
+
+
+INTERRUPTED = """
+import os, signal, time
+from albert import quiet
+quiet.quiet_start()
+from albert import common_flags
+
+def main():
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(30)
+
+common_flags.define()
+common_flags.run(main)
+"""
+
+
+def test_ctrl_c_outside_training_says_how_to_go_on():
+    finished = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert finished.returncode == 130
+    (line,) = finished.stderr.splitlines()
+    assert line.endswith(" Interrupted. The same command goes on from the last checkpoint.")
