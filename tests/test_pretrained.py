@@ -64,7 +64,7 @@ def test_discarding_takes_the_encoder_and_leaves_the_head(tiny_config, finetuned
 def test_encoder_of_another_size_is_refused_with_the_config(tiny_config, finetuned):
     tiny_config.intermediate_size = 64
     with pytest.raises(UsageError, match="Does --albert_config_file belong to it?"):
-        pretrained.check(finetuned)
+        load(tiny_config, finetuned, num_labels=3)
 
 
 def test_checkpoint_without_any_variable_of_the_encoder_is_refused(tiny_config, tmp_path):
