@@ -258,6 +258,8 @@ def finetune_config(albert_config, **more):
 
 def run(main):
     """Parses the flags, calls `main()` and exits; the user's mistakes end in one line, status 1."""
+    if sys.stderr is None:  # closed, as by 2>&-
+        sys.stderr = open(os.devnull, "w")
     app.run(lambda _: _report(main), flags_parser=_parse)
 
 
@@ -317,7 +319,13 @@ class _Lines(logging.StreamHandler):
                 break_long_words=False,  # paths stay whole
                 break_on_hyphens=False,
             )
-        tqdm.tqdm.write(text, file=sys.stderr)
+        try:
+            tqdm.tqdm.write(text, file=sys.stderr)
+            sys.stderr.flush()  # Python 3.7 would keep what goes to a file or a pipe
+        except BrokenPipeError:  # as where Ctrl-C has ended `tee` too
+            sys.stderr = open(os.devnull, "w")
+        except (OSError, RuntimeError):
+            pass  # a terminal that has gone, or a signal amid a line: no reason to end training
 
 
 def _log_to_stderr(verbosity):
