@@ -105,7 +105,9 @@ def _read_scalars(output_dir):
     from tensorboard.backend.event_processing import event_accumulator
 
     _hush("tensorboard")  # reports each restart of a run as a warning
-    events = event_accumulator.EventAccumulator(output_dir, size_guidance={"scalars": 0})
+    # With a slash at its end: a folder with "tfevents" in its name would be read as a file.
+    folder = os.path.join(output_dir, "")
+    events = event_accumulator.EventAccumulator(folder, size_guidance={"scalars": 0})
     events.Reload()
     found = events.Tags()["scalars"]
     return {

@@ -313,9 +313,13 @@ class Engine:
             _log.info("%s", summary(self._progress))
         if best:
             _log.info("Best step %d: %s.", best_step, in_words(shown[best_step]))
-        curve = learning_curve.draw(self._config.output_dir, shown, best_step)
-        if curve:
-            _log.info("Wrote %s.", curve)
+        try:
+            curve = learning_curve.draw(self._config.output_dir, shown, best_step)
+        except (OSError, tf.errors.OpError) as error:  # a picture is not worth a run's failure
+            _log.warning("%s could not be drawn: %s", learning_curve.FILE_NAME, error)
+        else:
+            if curve:
+                _log.info("Wrote %s.", curve)
 
     def _cached(self, split):
         return feature_file(self._task, self._config, split)

@@ -71,6 +71,12 @@ def test_losses_learning_rate_and_metrics_are_drawn_against_steps(tmp_path):
     assert drawn["best: step 3"][0][0] == 3
 
 
+def test_folder_may_be_called_like_a_file_of_events(tmp_path):
+    folder = tmp_path / "on tfevents"
+    write_events(folder, 1, [3.0, 2.0])
+    assert len(learning_curve._read_scalars(str(folder))["loss"]) == 2
+
+
 def test_evaluations_alone_are_drawn(tmp_path):
     assert learning_curve.draw(str(tmp_path), {2: {"accuracy": 0.5}})
 

@@ -551,6 +551,8 @@ def short_runs(root, output):
         shutil.copytree(str(output), str(root / name))
     without(root / "predicted", "*_train_*", "*_dev_*", "*.tsv", "eval_results.*")
     without(root / "evaluated", "eval_results.*", "model.ckpt-best.*")
+    (root / "evaluated" / "learning_curve.png").unlink()
+    (root / "evaluated" / "learning_curve.png").mkdir()
     (root / "test_data" / "SST-2").mkdir(parents=True)
     (root / "dev_data" / "SST-2").mkdir(parents=True)
     for split in ("test", "dev"):
@@ -643,6 +645,11 @@ def test_evaluating_alone_gives_what_evaluation_in_training_gave(root, output, s
     for was, now in zip(first["evaluations"], second["evaluations"]):
         assert now["metrics"] == pytest.approx(was["metrics"], abs=1e-5)
     assert (root / "evaluated" / "model.ckpt-best.index").exists()
+
+
+def test_curve_that_cannot_be_written_is_told_and_no_failure(root, short_runs):
+    last = short_runs["evaluate"]["stderr"].splitlines()[-1]
+    assert " learning_curve.png could not be drawn: [Errno 21] Is a directory: " in last
 
 
 def test_repeating_a_finished_run_trains_nothing_and_says_so(root, output, short_runs):
