@@ -2,7 +2,6 @@
 
 import logging
 import os
-import shutil
 import sys
 import textwrap
 
@@ -12,6 +11,7 @@ from absl import app, flags
 
 from albert import checkpoints, modeling, recipes, tokenization, training
 from albert.errors import UsageError
+from albert.hooks import terminal_columns
 
 FLAGS = flags.FLAGS
 
@@ -310,8 +310,8 @@ class _Lines(logging.StreamHandler):
 
     def emit(self, record):
         text = self.format(record)
-        if sys.stderr.isatty():
-            columns = shutil.get_terminal_size().columns
+        columns = terminal_columns()
+        if columns:
             text = textwrap.fill(
                 text,
                 width=max(columns - 1, 40),

@@ -19,8 +19,7 @@ from albert.hooks import ProgressHook, StopOnSignal
 
 def on_a_terminal(monkeypatch, is_one):
     stderr = io.StringIO()
-    stderr.isatty = lambda: is_one
-    monkeypatch.setattr(hooks, "sys", types.SimpleNamespace(stderr=stderr))
+    monkeypatch.setattr(hooks, "terminal_columns", lambda: 80 if is_one else 0)
     monkeypatch.setattr("sys.stderr", stderr)
     return stderr
 
