@@ -500,6 +500,11 @@ MISTAKES = {
     ),
     "nothing to evaluate": ({}, ["do_eval"], "holds no checkpoint to evaluate"),
     "nothing to predict with": ({}, ["do_predict"], "holds no checkpoint to predict with"),
+    "output_dir with a bracket": (
+        {"output_dir": "{root}/run[1]"},
+        ["do_train"],
+        "--output_dir={root}/run[1]: TensorFlow cannot read from a path with [ or \\.",
+    ),
     "output_dir is a file": (
         {"output_dir": "{root}/vocab.txt"},
         ["do_train"],
