@@ -600,6 +600,11 @@ def test_mistake_ends_in_one_line_and_status_1(root, short_runs, name):
     assert MISTAKES[name][2].format(root=root) in message
 
 
+def test_diverged_run_draws_its_curve(root, short_runs):
+    path = root / "mistakes" / "divergence" / "learning_curve.png"
+    assert f"Wrote {path}." in short_runs["divergence"]["stderr"]
+
+
 def test_positional_argument_is_refused(short_runs):
     run = short_runs["positional argument"]
     assert run["status"] == 1
