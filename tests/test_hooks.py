@@ -152,6 +152,13 @@ def test_tensorboard_has_means_of_a_long_run_and_its_last_step(tmp_path, graph, 
     assert scalars[2997, "examples_per_second"] == 16.0
 
 
+def test_points_are_on_the_disk_at_once(tmp_path, graph, clock):
+    run_steps(started_hook(tmp_path, 3, 32), clock, [4.0])
+    (path,) = tmp_path.glob("events*")  # read while the writer is open
+    steps = [event.step for event in tf.train.summary_iterator(str(path)) if event.summary.value]
+    assert steps == [1]
+
+
 def test_tensorboard_learns_where_a_run_goes_on(tmp_path, graph, clock):
     started_hook(tmp_path, 100, 32, step=40).close()
     logs = [(event.step, event.session_log.status) for event in events_of(tmp_path)]
