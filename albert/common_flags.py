@@ -2,7 +2,6 @@
 
 import logging
 import os
-import shutil
 import sys
 import textwrap
 
@@ -12,6 +11,7 @@ from absl import app, flags
 
 from albert import checkpoints, modeling, quiet, recipes, tokenization, training
 from albert.errors import UsageError
+from albert.hooks import terminal_columns
 
 FLAGS = flags.FLAGS
 
@@ -258,6 +258,8 @@ def finetune_config(albert_config, **more):
 
 def run(main):
     """Parses the flags, calls `main()` and exits; the user's mistakes end in one line, status 1."""
+    if sys.stderr is None:  # closed, as by 2>&-
+        sys.stderr = open(os.devnull, "w")
     app.run(lambda _: _report(main), flags_parser=_parse)
 
 
@@ -309,8 +311,8 @@ class _Lines(logging.StreamHandler):
 
     def emit(self, record):
         text = self.format(record)
-        if sys.stderr.isatty():
-            columns = shutil.get_terminal_size().columns
+        columns = terminal_columns()
+        if columns:
             text = textwrap.fill(
                 text,
                 width=max(columns - 1, 40),
@@ -318,7 +320,13 @@ class _Lines(logging.StreamHandler):
                 break_long_words=False,  # paths stay whole
                 break_on_hyphens=False,
             )
-        tqdm.tqdm.write(text, file=sys.stderr)
+        try:
+            tqdm.tqdm.write(text, file=sys.stderr)
+            sys.stderr.flush()  # Python 3.7 would keep what goes to a file or a pipe
+        except BrokenPipeError:  # as where Ctrl-C has ended `tee` too
+            sys.stderr = open(os.devnull, "w")
+        except (OSError, RuntimeError):
+            pass  # a terminal that has gone, or a signal amid a line: no reason to end training
 
 
 def _log_to_stderr(verbosity):

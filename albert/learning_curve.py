@@ -1,6 +1,5 @@
 """Draws learning_curve.png: losses, learning rate and dev metrics against steps."""
 
-import glob
 import logging
 import math
 import os
@@ -100,12 +99,14 @@ def _read_scalars(output_dir):
     Those that a killed run wrote after the checkpoint its successor began with are left out.
     """
     tags = ("loss", "learning_rate")
-    if not glob.glob(os.path.join(glob.escape(output_dir), "*tfevents*")):
+    if not any("tfevents" in name for name in os.listdir(output_dir)):
         return {tag: _array([]) for tag in tags}  # TensorBoard 1.15 fails on a folder without any
     from tensorboard.backend.event_processing import event_accumulator
 
     _hush("tensorboard")  # reports each restart of a run as a warning
-    events = event_accumulator.EventAccumulator(output_dir, size_guidance={"scalars": 0})
+    # With a slash at its end: a folder with "tfevents" in its name would be read as a file.
+    folder = os.path.join(output_dir, "")
+    events = event_accumulator.EventAccumulator(folder, size_guidance={"scalars": 0})
     events.Reload()
     found = events.Tags()["scalars"]
     return {

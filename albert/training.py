@@ -111,6 +111,10 @@ class FinetuneConfig:
             raise UsageError(f"--learning_rate={self.learning_rate} must be above 0.")
         if not 0 <= self.seed < 2**31:
             raise UsageError(f"--seed={self.seed} must be from 0 to {2**31 - 1}.")
+        paths = {"--output_dir": self.output_dir, "--init_checkpoint": self.init_checkpoint}
+        for flag, path in paths.items():
+            if path and set(path) & set("[\\"):  # it takes them for patterns
+                raise UsageError(f"{flag}={path}: TensorFlow cannot read from a path with [ or \\.")
         if self.init_checkpoint and not checkpoints.exists(self.init_checkpoint):
             raise UsageError(
                 f"--init_checkpoint={self.init_checkpoint}: there is no such checkpoint "
@@ -318,9 +322,13 @@ class Engine:
             _log.info("%s", summary(self._progress))
         if best:
             _log.info("Best step %d: %s.", best_step, in_words(shown[best_step]))
-        curve = learning_curve.draw(self._config.output_dir, shown, best_step)
-        if curve:
-            _log.info("Wrote %s.", curve)
+        try:
+            curve = learning_curve.draw(self._config.output_dir, shown, best_step)
+        except (OSError, tf.errors.OpError) as error:  # a picture is not worth a run's failure
+            _log.warning("%s could not be drawn: %s", learning_curve.FILE_NAME, error)
+        else:
+            if curve:
+                _log.info("Wrote %s.", curve)
 
     def _cached(self, split):
         return feature_file(self._task, self._config, split)

@@ -19,8 +19,7 @@ from albert.hooks import ProgressHook, StopOnSignal
 
 def on_a_terminal(monkeypatch, is_one):
     stderr = io.StringIO()
-    stderr.isatty = lambda: is_one
-    monkeypatch.setattr(hooks, "sys", types.SimpleNamespace(stderr=stderr))
+    monkeypatch.setattr(hooks, "terminal_columns", lambda: 80 if is_one else 0)
     monkeypatch.setattr("sys.stderr", stderr)
     return stderr
 
@@ -151,6 +150,13 @@ def test_tensorboard_has_means_of_a_long_run_and_its_last_step(tmp_path, graph, 
     losses = {step: value for (step, tag), value in scalars.items() if tag == "loss"}
     assert losses == {2997: 3.0, 3000: 3.0, 3001: 4.0}
     assert scalars[2997, "examples_per_second"] == 16.0
+
+
+def test_points_are_on_the_disk_at_once(tmp_path, graph, clock):
+    run_steps(started_hook(tmp_path, 3, 32), clock, [4.0])
+    (path,) = tmp_path.glob("events*")  # read while the writer is open
+    steps = [event.step for event in tf.train.summary_iterator(str(path)) if event.summary.value]
+    assert steps == [1]
 
 
 def test_tensorboard_learns_where_a_run_goes_on(tmp_path, graph, clock):

@@ -500,6 +500,11 @@ MISTAKES = {
     ),
     "nothing to evaluate": ({}, ["do_eval"], "holds no checkpoint to evaluate"),
     "nothing to predict with": ({}, ["do_predict"], "holds no checkpoint to predict with"),
+    "output_dir with a bracket": (
+        {"output_dir": "{root}/run[1]"},
+        ["do_train"],
+        "--output_dir={root}/run[1]: TensorFlow cannot read from a path with [ or \\.",
+    ),
     "output_dir is a file": (
         {"output_dir": "{root}/vocab.txt"},
         ["do_train"],
@@ -551,6 +556,8 @@ def short_runs(root, output):
         shutil.copytree(str(output), str(root / name))
     without(root / "predicted", "*_train_*", "*_dev_*", "*.tsv", "eval_results.*")
     without(root / "evaluated", "eval_results.*", "model.ckpt-best.*")
+    (root / "evaluated" / "learning_curve.png").unlink()
+    (root / "evaluated" / "learning_curve.png").mkdir()
     (root / "test_data" / "SST-2").mkdir(parents=True)
     (root / "dev_data" / "SST-2").mkdir(parents=True)
     for split in ("test", "dev"):
@@ -596,6 +603,11 @@ def test_mistake_ends_in_one_line_and_status_1(root, short_runs, name):
 @pytest.mark.parametrize("name", ["NCCL without GPUs", "init checkpoint of brightmart"])
 def test_mistake_is_told_before_any_features_are_made(short_runs, name):
     assert "features" not in short_runs[name]["stderr"]
+
+
+def test_diverged_run_draws_its_curve(root, short_runs):
+    path = root / "mistakes" / "divergence" / "learning_curve.png"
+    assert f"Wrote {path}." in short_runs["divergence"]["stderr"]
 
 
 def test_positional_argument_is_refused(short_runs):
@@ -648,6 +660,11 @@ def test_evaluating_alone_gives_what_evaluation_in_training_gave(root, output, s
     for was, now in zip(first["evaluations"], second["evaluations"]):
         assert now["metrics"] == pytest.approx(was["metrics"], abs=1e-5)
     assert (root / "evaluated" / "model.ckpt-best.index").exists()
+
+
+def test_curve_that_cannot_be_written_is_told_and_no_failure(root, short_runs):
+    last = short_runs["evaluate"]["stderr"].splitlines()[-1]
+    assert " learning_curve.png could not be drawn: [Errno 21] Is a directory: " in last
 
 
 def test_repeating_a_finished_run_trains_nothing_and_says_so(root, output, short_runs):

@@ -115,6 +115,16 @@ def test_long_lines_are_wrapped_with_an_indent(terminal):
     assert terminal[first + 1] == " " * 9 + "than fine-tuning a pre-trained model."
 
 
+def test_terminal_that_does_not_tell_its_size_has_whole_lines_and_no_bar(root):
+    status, shown = on_a_terminal(
+        arguments(root, "do_train", output_dir="unsized", train_step=2), root, rows=0, columns=0
+    )
+    assert status == 0, shown
+    (line,) = [text for text in shown.splitlines() if "No --init_checkpoint" in text]
+    assert line.endswith("which is far worse than fine-tuning a pre-trained model.")
+    assert "2/2" not in shown
+
+
 def test_verbosity(root, terminal):
     """One run shows warnings alone, another all that TensorFlow has to say."""
     shown = {}
