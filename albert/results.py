@@ -119,10 +119,13 @@ class EvaluationRecord:
         return self._dataset in (None, row["dataset"])
 
     def _score(self, row):
-        if not self._counts(row):
-            return None
+        """Returns the best_metric of an evaluation; None where it is not to be the best one."""
         score = row["metrics"].get(self._best_metric)
-        return score if score is not None and math.isfinite(score) else None
+        if not self._counts(row) or score is None:
+            return None
+        # A model whose loss is NaN has no decisions either: its accuracy is that of one class.
+        is_finite = math.isfinite(score) and math.isfinite(row["metrics"].get("loss", 0.0))
+        return score if is_finite else None
 
     def _lines(self):
         yield "===== Hyperparameters ====="

@@ -143,6 +143,13 @@ def test_negative_scores_can_be_best(tmp_path):
     assert record.best()["step"] == 2
 
 
+def test_a_diverged_model_is_never_the_best_whatever_its_accuracy(tmp_path):
+    record = EvaluationRecord(str(tmp_path), "accuracy")
+    record.add(1, "dev", {"accuracy": 0.5, "loss": 0.7})
+    record.add(2, "dev", {"accuracy": 0.9, "loss": math.nan})
+    assert record.best()["step"] == 1
+
+
 @pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])
 def test_a_score_that_is_not_finite_is_never_best(tmp_path, score):
     record = make_record(tmp_path)
