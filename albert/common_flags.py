@@ -3,15 +3,12 @@
 import logging
 import os
 import sys
-import textwrap
 
 import tensorflow.compat.v1 as tf
-import tqdm
 from absl import app, flags
 
-from albert import checkpoints, modeling, quiet, recipes, tokenization, training
+from albert import checkpoints, console, modeling, quiet, recipes, tokenization, training
 from albert.errors import UsageError
-from albert.hooks import terminal_columns
 
 FLAGS = flags.FLAGS
 
@@ -276,7 +273,7 @@ def _parse(arguments):
 def _report(main):
     try:
         quiet.has_started()
-        _log_to_stderr(FLAGS.verbosity)
+        _set_verbosity(FLAGS.verbosity)
         main()
     except UsageError as error:
         _fail(str(error))
@@ -306,38 +303,10 @@ def _fail(message):
     sys.exit(1)
 
 
-class _Lines(logging.StreamHandler):
-    """Writes to stderr: above a progress bar if there is one, and wrapped on a terminal."""
-
-    def emit(self, record):
-        text = self.format(record)
-        columns = terminal_columns()
-        if columns:
-            text = textwrap.fill(
-                text,
-                width=max(columns - 1, 40),
-                subsequent_indent=" " * len("00:00:00 "),
-                break_long_words=False,  # paths stay whole
-                break_on_hyphens=False,
-            )
-        try:
-            tqdm.tqdm.write(text, file=sys.stderr)
-            sys.stderr.flush()  # Python 3.7 would keep what goes to a file or a pipe
-        except BrokenPipeError:  # as where Ctrl-C has ended `tee` too
-            sys.stderr = open(os.devnull, "w")
-        except (OSError, RuntimeError):
-            pass  # a terminal that has gone, or a signal amid a line: no reason to end training
-
-
-def _log_to_stderr(verbosity):
-    """Shows our lines, and TensorFlow's too if `verbosity` is 1 or more."""
-    logger = logging.getLogger("albert")
-    handler = _Lines()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-    logger.addHandler(handler)
-    logger.setLevel(logging.WARNING if verbosity < 0 else logging.INFO)
-    logger.propagate = False
-    # Its errors come as exceptions too, which end the run in our words.
+def _set_verbosity(verbosity):
+    """Shows our log, and TensorFlow's too if `verbosity` is 1 or more."""
+    console.show_log(logging.WARNING if verbosity < 0 else logging.INFO)
+    # TensorFlow's errors come as exceptions too, which end the run in our words.
     tf.logging.set_verbosity(tf.logging.INFO if verbosity > 0 else tf.logging.FATAL)
     tensorflow = logging.getLogger("tensorflow")
     if tensorflow.handlers:  # absl has one for the root logger, which would show each line again

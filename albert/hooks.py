@@ -3,13 +3,13 @@
 import logging
 import os
 import signal
-import sys
 import threading
 import time
 
 import tensorflow.compat.v1 as tf
 import tqdm
 
+from albert import console
 from albert.custom_optimization import LEARNING_RATE
 from albert.progress import Progress, duration, speed
 
@@ -61,7 +61,7 @@ class ProgressHook(tf.train.SessionRunHook):
         self._writer = tf.summary.FileWriterCache.get(self._output_dir)
         # Readers then leave out what a run that was killed wrote after its last checkpoint.
         self._writer.add_session_log(tf.SessionLog(status=tf.SessionLog.START), step + 1)
-        if terminal_columns() and _log.isEnabledFor(logging.INFO):
+        if console.columns() and _log.isEnabledFor(logging.INFO):
             self._bar = tqdm.tqdm(
                 total=self.progress.last_step,
                 initial=step,
@@ -132,11 +132,6 @@ class _Point:
             "examples_per_second": self._num_steps * examples_per_step / seconds,
             "tokens_per_second": self._num_tokens / seconds,
         }
-
-
-def terminal_columns():
-    """Returns the width of the terminal that stderr is; 0 where it is none, or does not tell."""
-    return os.get_terminal_size(sys.stderr.fileno()).columns if sys.stderr.isatty() else 0
 
 
 def line_text(values, progress):

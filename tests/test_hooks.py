@@ -13,13 +13,13 @@ import pytest
 import runs
 import tensorflow.compat.v1 as tf
 
-from albert import hooks
+from albert import console
 from albert.hooks import ProgressHook, StopOnSignal
 
 
 def on_a_terminal(monkeypatch, is_one):
     stderr = io.StringIO()
-    monkeypatch.setattr(hooks, "terminal_columns", lambda: 80 if is_one else 0)
+    monkeypatch.setattr(console, "columns", lambda: 80 if is_one else 0)
     monkeypatch.setattr("sys.stderr", stderr)
     return stderr
 
@@ -224,7 +224,7 @@ def test_a_second_signal_reaches_the_handler_from_before(own_handlers, clock):
 def test_a_second_signal_ends_a_process_without_handlers():
     code = """
 import os, signal, time
-from albert import hooks
+from albert import console, hooks
 hooks.SECONDS_OF_ONE_SIGNAL = 0.0
 signal.signal(signal.SIGTERM, signal.SIG_DFL)
 with hooks.StopOnSignal():

@@ -17,7 +17,7 @@ PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "albert"
 LAYERS = {
     1: "errors files quiet tokenization metrics checkpoints results run_identity glue parallel "
     "alignment json_files squad_data squad_decoding squad_features squad_metrics race_data "
-    "downloads archives recipes progress learning_curve glue_report",
+    "downloads archives recipes progress learning_curve glue_report console",
     2: "devices token_layout modeling custom_optimization input_pipeline pretrained",
     3: "task",
     4: "predictor evaluation hooks training common_flags classifier_utils squad_heads squad_utils "

@@ -1,4 +1,4 @@
-"""Tests of albert.common_flags: that what is shown of a run cannot end it."""
+"""Tests of albert.console: that what is shown of a run cannot end it."""
 
 import logging
 import os
@@ -8,14 +8,14 @@ import threading
 
 import pytest
 
-from albert import common_flags
+from albert import common_flags, console
 
 
 @pytest.fixture
 def log():
     """Returns a logger that writes as a runner does."""
     logger = logging.Logger("tested", logging.INFO)
-    logger.addHandler(common_flags._Lines())
+    logger.addHandler(console.Lines())
     return logger
 
 
