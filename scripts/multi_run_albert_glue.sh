@@ -17,12 +17,11 @@ set -euo pipefail
 
 # shellcheck source=scripts/pretrained.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/pretrained.sh"
-shopt -s nocasematch # a task is known in any case, its folder has only one
-case $TASK in
-  CoLA) folder=CoLA ;;
-  AX) folder=diagnostic ;;
-  *) folder="$(tr '[:lower:]' '[:upper:]' <<<"$TASK")" ;;
-esac
+shopt -s nocasematch # a task is known in any case, folders have only one
+TASK="$(tr '[:lower:]' '[:upper:]' <<<"$TASK")"
+[[ $TASK != CoLA ]] || TASK=CoLA
+folder="$TASK"
+[[ $TASK != AX ]] || folder=diagnostic
 fetch "$base/glue_data/$folder" "put the GLUE task into it (CURRENT_PWD chooses the folder above glue_data)." \
   "$python" "$ROOT/download_glue_data.py" --data_dir="$base/glue_data" --tasks="$TASK"
 

@@ -317,17 +317,18 @@ def test_script_refuses_to_run_another_package_albert_of_the_working_directory(s
 
 
 @pytest.mark.parametrize("task", glue.GLUE_ROWS)
-def test_glue_script_knows_the_folder_of_a_task_in_any_case(glue_script, tmp_path, task):
-    any_split, *_ = glue.GLUE_ROWS[task].splits.values()
+def test_glue_script_knows_a_task_and_its_folders_in_any_case(glue_script, tmp_path, task):
     home = tmp_path / "without data"
     (home / "pretrained_model" / "albert_base_v2").mkdir(parents=True)
-    folder = home / "glue_data" / any_split.path.split("/")[0]
+    folder = home / "glue_data" / glue.folder_of(task)
     for name in (task, task.upper()):
         refused = glue_script(TASK=name, CURRENT_PWD=str(home))
         assert f"{folder} is not there: fetching it." in refused.stderr
     folder.mkdir(parents=True)
     for name in (task, task.upper(), task.title()):
-        assert flags_of(glue_script(TASK=name, CURRENT_PWD=str(home)))["task_name"] == name
+        given = flags_of(glue_script(TASK=name, CURRENT_PWD=str(home)))
+        assert given["task_name"] == ("AX" if task == "ax" else glue.folder_of(task))
+        assert given["output_dir"] == f"{home}/albert_output/{given['task_name']}_base_v2"
 
 
 def test_every_setting_of_the_squad_script_can_be_overridden(script, tmp_path):

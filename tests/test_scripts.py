@@ -59,7 +59,7 @@ RUNS = {
         "multi_run_albert_glue.sh",
         {"TASK": "cola", "TSP": "60", "WPSP": "1", "BS": "2", "EBS": "3", "MSL": "32"},
         (CPU, "--save_checkpoints_steps=3"),
-        "cola_base_v2",
+        "CoLA_base_v2",
         "60 examples, batch 2 on each of 2 replica(s), 4 in all.",
         60,
     ),
@@ -271,7 +271,7 @@ def test_ctrl_c_ends_a_script_with_status_130_and_a_checkpoint(ran):
 def test_same_command_goes_on_where_ctrl_c_stopped_it(ran):
     (step,) = re.findall(r"Stopped; saved as .*model\.ckpt-(\d+)\. ", ran(STOPPED).stderr)
     assert 3 <= int(step) < 60
-    assert f"/cola_base_v2/model.ckpt-{step}, up to step 60." in ran("glue").stderr
+    assert f"/CoLA_base_v2/model.ckpt-{step}, up to step 60." in ran("glue").stderr
 
 
 @pytest.mark.parametrize("name", RUNS)
