@@ -164,27 +164,38 @@ def apply_recipe(name):
         return
     recipe = recipes.find(name)
     num_replicas = max(FLAGS.num_gpu_cores, 1) if FLAGS.strategy_type == "mirror" else 1
-    given_batch = FLAGS.train_batch_size if FLAGS["train_batch_size"].present else None
-    for flag, value in recipes.settings_for(recipe, num_replicas, given_batch).items():
+    given_batch, given_steps = (
+        FLAGS[flag].value if flag in FLAGS and FLAGS[flag].present else None
+        for flag in ("train_batch_size", "train_step")
+    )
+    settings = recipes.settings_for(recipe, num_replicas, given_batch, given_steps)
+    for flag, value in settings.items():
         if FLAGS[flag].present:
             _log.info("Recipe of %s: --%s=%s is yours.", name, flag, FLAGS[flag].value)
         else:
             FLAGS.set_default(flag, value)
             _log.info("Recipe of %s: --%s=%s.", name, flag, value)
-    batch_size = FLAGS.train_batch_size * num_replicas
-    if batch_size != recipe.batch_size and "train_step" in recipe.settings:
+    if "train_step" in recipe.settings:
+        _explain_steps(recipe, FLAGS.train_batch_size * num_replicas, given_steps)
+    if recipe.starts_from_mnli and not FLAGS.discard_classifier_weights:
+        _log.info(
+            "The published results start from a model of MNLI: "
+            "--init_checkpoint=<its output_dir>/model.ckpt-best --discard_classifier_weights."
+        )
+
+
+def _explain_steps(recipe, batch_size, given_steps):
+    """Logs why the counts of steps are not the published ones, if they are not."""
+    published = recipe.settings["train_step"], recipe.settings["warmup_step"]
+    if given_steps is not None:
+        _log.info("Of %d published steps %d are warm-up: that share of yours is.", *published)
+    elif batch_size != recipe.batch_size:
         _log.info(
             "The published batch is %d, here it is %d: %d steps, %d of them warm-up, are scaled to "
             "see as many examples.",
             recipe.batch_size,
             batch_size,
-            recipe.settings["train_step"],
-            recipe.settings["warmup_step"],
-        )
-    if recipe.starts_from_mnli and not FLAGS.discard_classifier_weights:
-        _log.info(
-            "The published results start from a model of MNLI: "
-            "--init_checkpoint=<its output_dir>/model.ckpt-best --discard_classifier_weights."
+            *published,
         )
 
 

@@ -96,18 +96,22 @@ def find(name):
     return RECIPES[name]
 
 
-def settings_for(recipe, num_replicas, train_batch_size=None):
+def settings_for(recipe, num_replicas, train_batch_size=None, train_steps=None):
     """Returns {flag: value} that make the published run on that many replicas.
 
-    Counts of steps are scaled so that as many examples are seen as in the published run.
+    Counts of steps are scaled so that as many examples are seen as in the published run, or the
+    warm-up to its share of the steps that are given.
 
     Args:
         num_replicas: int.
         train_batch_size: int, of one replica, if that is given.
+        train_steps: int, if that is given.
     """
     if train_batch_size is None:
         train_batch_size = -(-recipe.batch_size // num_replicas)  # up, to a whole number
     scale = recipe.batch_size / (train_batch_size * num_replicas)
+    if train_steps is not None and "train_step" in recipe.settings:
+        scale = train_steps / recipe.settings["train_step"]
     scaled = {
         name: max(round(recipe.settings[name] * scale), 1)
         for name in _COUNTS_OF_STEPS

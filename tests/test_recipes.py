@@ -46,6 +46,13 @@ def test_steps_are_scaled_to_see_as_many_examples(num_replicas, given, batch, st
     assert found == [batch, steps, warmup_steps]
 
 
+@pytest.mark.parametrize("steps, warmup_steps", [(5336, 320), (100, 6), (10, 1), (1, 1)])
+def test_warm_up_keeps_its_share_of_the_steps_that_are_given(steps, warmup_steps):
+    for batch in (None, 64):
+        flags = recipes.settings_for(recipes.find("cola"), 2, batch, steps)
+        assert (flags["train_step"], flags["warmup_step"]) == (steps, warmup_steps)
+
+
 def test_epochs_need_no_scaling():
     flags = recipes.settings_for(recipes.find("squad2.0"), 4, 2)
     assert flags["num_train_epochs"] == 3.0
@@ -91,6 +98,15 @@ def test_classifier_fills_in_what_is_not_given_and_says_so():
         "The published results start from a model of MNLI: "
         "--init_checkpoint=<its output_dir>/model.ckpt-best --discard_classifier_weights.",
     ]
+
+
+def test_fewer_steps_have_a_shorter_warm_up():
+    lines = stderr_of("run_multigpus_classifier", "--task_name=RTE", "--train_step=80")
+    assert lines[2:4] == [
+        "Recipe of rte: --train_step=80 is yours.",
+        "Recipe of rte: --warmup_step=20.",
+    ]
+    assert "Of 800 published steps 200 are warm-up: that share of yours is." in lines
 
 
 def test_squad_and_race_have_recipes_too():
