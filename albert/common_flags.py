@@ -9,6 +9,7 @@ from absl import app, flags
 
 from albert import checkpoints, console, modeling, quiet, recipes, tokenization, training
 from albert.errors import UsageError
+from albert.finetune_config import FinetuneConfig
 
 FLAGS = flags.FLAGS
 
@@ -240,7 +241,7 @@ def check_fit(albert_config, tokenizer, max_seq_length):
 
 def finetune_config(albert_config, **more):
     """Returns the FinetuneConfig of the shared flags, with `more` for what a runner adds."""
-    return training.FinetuneConfig(
+    return FinetuneConfig(
         albert_config=albert_config,
         output_dir=FLAGS.output_dir,
         cached_dir=FLAGS.cached_dir,

@@ -12,9 +12,10 @@ import tiny
 
 from albert import custom_optimization
 from albert.classifier_utils import classification_logits
+from albert.finetune_config import FinetuneConfig
 from albert.input_pipeline import INPUT_IDS, Feature, cached_features, next_batch_of, train_dataset
 from albert.task import ModelOutput, Task, build
-from albert.training import Engine, FinetuneConfig
+from albert.training import Engine
 
 GLOBAL_BATCH = 8
 NUM_UPDATES = 20

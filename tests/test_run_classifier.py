@@ -6,7 +6,6 @@ ones and the tests look at what they left.
 
 import json
 import os
-import pathlib
 import random
 import re
 import shutil
@@ -17,6 +16,7 @@ import time
 
 import numpy as np
 import pytest
+import runs
 import tensorflow.compat.v1 as tf
 import tiny
 
@@ -29,21 +29,19 @@ from albert import (
     tokenization,
     training,
 )
+from albert.finetune_config import FinetuneConfig
 
 pytestmark = pytest.mark.slow
 
-REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
-RUNNER = ("-m", "albert.run_multigpus_classifier")
-RUN_AND_SIGNAL = str(REPOSITORY / "tests" / "run_and_signal.py")
-RUN_IN_PROCESS = str(REPOSITORY / "tests" / "run_in_process.py")
+RUNNER = "run_multigpus_classifier"
+PROGRAM = ("-m", f"albert.{RUNNER}")
+RUN_AND_SIGNAL = str(runs.REPOSITORY / "tests" / "run_and_signal.py")
 
 GOOD = ("good", "great", "fine", "warm", "funny")
 BAD = ("bad", "dull", "weak", "cold", "slow")
 OTHER = ("the", "film", "story", "plot", "cast", "is", "was", "feels", "very", "and", "quite", "it")
 VOCABULARY = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *GOOD, *BAD, *OTHER)
 NUM_TRAIN, NUM_DEV, NUM_TEST = 200, 33, 41  # neither a multiple of a batch
-
-OUR_LINE = re.compile(r"\d\d:\d\d:\d\d ")
 
 
 def sentences(num_sentences, seed):
@@ -117,18 +115,15 @@ def command(root, *switches, **changes):
         "device_type": "cpu",
     }
     values.update(changes)
-    return [
-        *(f"--{name}={value}" for name, value in values.items() if value is not None),
-        *(f"--{switch}" for switch in switches),
-    ]
+    return runs.arguments(values, *switches)
 
 
-def start(program, arguments, cwd=REPOSITORY, **more):
+def start(program, arguments, cwd=runs.REPOSITORY, **more):
     """Returns the finished process of `python program arguments`."""
     environment = {
         name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"
     }
-    environment["PYTHONPATH"] = str(REPOSITORY)
+    environment["PYTHONPATH"] = str(runs.REPOSITORY)
     return subprocess.run(
         [sys.executable, *program, *arguments],
         cwd=str(cwd),
@@ -140,13 +135,6 @@ def start(program, arguments, cwd=REPOSITORY, **more):
     )
 
 
-def run_in_process(commands):
-    """Returns {name: {"status": ..., "stderr": ...}} of {name: arguments}, run in one process."""
-    finished = start([RUN_IN_PROCESS], [], input=json.dumps(commands))
-    assert finished.returncode == 0, finished.stderr
-    return json.loads(finished.stdout)
-
-
 def checkpoint_values(path):
     """Returns {name: array} of all variables in a checkpoint."""
     reader = tf.train.load_checkpoint(str(path))
@@ -155,11 +143,6 @@ def checkpoint_values(path):
 
 def lines_of(path):
     return path.read_text(encoding="utf-8").splitlines()
-
-
-def foreign_lines(stderr):
-    """Returns the lines that are not of our log."""
-    return [line for line in stderr.splitlines() if not OUR_LINE.match(line)]
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +166,7 @@ def full_run(root):
     """Returns the process that trained, evaluated and predicted from a folder of its own."""
     elsewhere = root / "elsewhere"
     elsewhere.mkdir()
-    return start(RUNNER, command(root, "do_train", "do_eval", "do_predict"), cwd=elsewhere)
+    return start(PROGRAM, command(root, "do_train", "do_eval", "do_predict"), cwd=elsewhere)
 
 
 @pytest.fixture(scope="module")
@@ -201,14 +184,14 @@ def stopped_runs(root):
     for step, number in ((8, signal.SIGKILL), (7, signal.SIGINT), (9, signal.SIGTERM)):
         runs[number] = start([RUN_AND_SIGNAL, str(step), str(int(number))], arguments)
         runs[number].checkpoints = {path.stem for path in (root / "stopped").glob("*.index")}
-    runs["finished"] = start(RUNNER, arguments)
+    runs["finished"] = start(PROGRAM, arguments)
     return runs
 
 
 def test_full_run_is_silent_but_for_our_log(full_run):
     assert full_run.returncode == 0, full_run.stderr
     assert full_run.stdout == ""
-    assert foreign_lines(full_run.stderr) == []
+    assert runs.foreign_lines(full_run.stderr) == []
 
 
 def test_full_run_logs_local_and_global_batch(full_run):
@@ -355,7 +338,7 @@ def test_stopped_run_saves_and_says_how_to_go_on(
     assert stopped.stderr.splitlines()[-1].endswith(
         f"Stopped; saved as {folder}/model.ckpt-{saved_step}. The same command goes on from there."
     )
-    assert foreign_lines(stopped.stderr) == []
+    assert runs.foreign_lines(stopped.stderr) == []
     assert f"model.ckpt-{saved_step}" in stopped.checkpoints
 
 
@@ -587,14 +570,14 @@ def short_runs(root, output):
             train_step=2,
             num_gpu_cores=1,
         )
-    return run_in_process(commands)
+    return runs.in_one_process(RUNNER, commands)
 
 
 @pytest.mark.parametrize("name", MISTAKES)
 def test_mistake_ends_in_one_line_and_status_1(root, short_runs, name):
     run = short_runs[name]
     assert run["status"] == 1, run["stderr"]
-    (message,) = foreign_lines(run["stderr"])
+    (message,) = runs.foreign_lines(run["stderr"])
     assert run["stderr"].endswith(message + "\n")
     assert message.startswith("run_multigpus_classifier.py: ")
     assert MISTAKES[name][2].format(root=root) in message
@@ -623,10 +606,10 @@ def test_positional_argument_is_refused(short_runs):
     "name", ["misspelt flag", "init checkpoint of another program", "divergence"]
 )
 def test_mistake_looks_the_same_in_a_process_of_its_own(root, short_runs, name):
-    process = start(RUNNER, mistaken_command(root, name))
+    process = start(PROGRAM, mistaken_command(root, name))
     assert process.returncode == 1
     assert process.stdout == ""
-    assert foreign_lines(process.stderr) == foreign_lines(short_runs[name]["stderr"])
+    assert runs.foreign_lines(process.stderr) == runs.foreign_lines(short_runs[name]["stderr"])
 
 
 def test_stopped_run_draws_its_curve_and_its_successor_goes_on_with_it(root, stopped_runs):
@@ -695,7 +678,7 @@ def test_training_time_leaves_out_saving_and_evaluating(root, monkeypatch):
 
     evaluator = SlowEvaluator()
     monkeypatch.setattr(hooks, "time", Clock())
-    config = training.FinetuneConfig(
+    config = FinetuneConfig(
         albert_config=modeling.AlbertConfig.from_json_file(str(root / "albert_config.json")),
         output_dir=str(root / "timed"),
         train_batch_size=4,
@@ -714,7 +697,7 @@ def test_training_time_leaves_out_saving_and_evaluating(root, monkeypatch):
 def test_other_tasks_run_through(root, short_runs, task, file):
     run = short_runs[task]
     assert run["status"] == 0, run["stderr"]
-    assert foreign_lines(run["stderr"]) == []
+    assert runs.foreign_lines(run["stderr"]) == []
     assert len(lines_of(root / task / "test_results.tsv")) == NUM_TEST
     assert len(lines_of(root / task / file)) == NUM_TEST + 1
 
@@ -746,11 +729,11 @@ def test_real_data_through_sentencepiece(root, shared_data):
         )
         for task in sizes
     }
-    runs = run_in_process(commands)
+    finished = runs.in_one_process(RUNNER, commands)
     for task, (folder, num_dev, num_test) in sizes.items():
-        run, written = runs[task], root / f"real_{task}"
+        run, written = finished[task], root / f"real_{task}"
         assert run["status"] == 0, run["stderr"]
-        assert foreign_lines(run["stderr"]) == []
+        assert runs.foreign_lines(run["stderr"]) == []
         assert f"Made {num_dev} features." in run["stderr"]
         assert len(lines_of(written / "test_results.tsv")) == num_test
         submission = lines_of(written / f"{folder}.tsv")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+import tiny
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -78,23 +79,10 @@ def oracle(shared_data):
 
 def train_spm(path, **special_symbols):
     """Writes a SentencePiece model of about 50 pieces."""
-    import sentencepiece
-
     sentences = ["hello world, it was 2015, or 12, or 1,000,"] * 20
     sentences += ["the quick brown fox jumps over the lazy dog"] * 20
     model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(sentences),
-        model_writer=model,
-        vocab_size=60,
-        hard_vocab_limit=False,
-        pad_id=0,
-        unk_id=1,
-        bos_id=-1,
-        eos_id=-1,
-        minloglevel=2,
-        **special_symbols,
-    )
+    tiny.train_sentencepiece(sentences, model_writer=model, **special_symbols)
     path.write_bytes(model.getvalue())
     return str(path)
 

@@ -43,19 +43,27 @@ def write_model(folder, left_out=None, **changes):
         )
 
 
-def write_vocabulary(folder, words):
-    """Writes a SentencePiece model of words as 30k-clean.model and .vocab; returns its size."""
+def train_sentencepiece(sentences, **more):
+    """Trains a SentencePiece model of some 50 pieces; `more` says where to, and symbols."""
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter([*words] * 3),
-        model_prefix=str(folder / "30k-clean"),
+        sentence_iterator=iter(sentences),
         vocab_size=60,
         hard_vocab_limit=False,
         pad_id=0,
         unk_id=1,
         bos_id=-1,
         eos_id=-1,
-        control_symbols=["[CLS]", "[SEP]", "[MASK]"],
         num_threads=1,
         minloglevel=2,
+        **more,
+    )
+
+
+def write_vocabulary(folder, words):
+    """Writes a SentencePiece model of words as 30k-clean.model and .vocab; returns its size."""
+    train_sentencepiece(
+        [*words] * 3,
+        model_prefix=str(folder / "30k-clean"),
+        control_symbols=["[CLS]", "[SEP]", "[MASK]"],
     )
     return len((folder / "30k-clean.vocab").read_text(encoding="utf-8").splitlines())
