@@ -7,6 +7,7 @@ import os
 import tensorflow.compat.v1 as tf
 
 from albert import checkpoints
+from albert.metrics import in_words
 from albert.results import EvaluationRecord
 
 _log = logging.getLogger(__name__)
@@ -95,8 +96,3 @@ class Evaluator:
 def shown_metrics(task, metrics):
     """Returns those of {metric: value} that the task wants to be shown."""
     return {name: metrics[name] for name in task.shown_metrics or metrics if name in metrics}
-
-
-def in_words(metrics):
-    """Returns {metric: value} as a line."""
-    return ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())

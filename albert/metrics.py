@@ -1,6 +1,6 @@
 """Metrics of the GLUE benchmark: pure functions of labels and predictions (arXiv 1804.07461).
 
-Each takes two sequences of equal length, labels first, and returns {name: float}.
+A metric takes two sequences of equal length, labels first, and returns {name: float}.
 """
 
 import logging
@@ -38,3 +38,8 @@ def correlations(labels, predictions):
         "pearson": float(stats.pearsonr(labels, predictions)[0]),
         "spearman": float(stats.spearmanr(labels, predictions)[0]),
     }
+
+
+def in_words(metrics):
+    """Returns {name: value} as a line."""
+    return ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())

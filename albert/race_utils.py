@@ -148,8 +148,7 @@ class RaceTask(Task):
             files.write_tsv(paths[-1], table)
         if all(question.label is not None for question in questions):
             values = self.evaluate(predictions)
-            shown = ", ".join(f"{name} {value:.4f}" for name, value in values.items())
-            _log.info("Test set: %s.", shown)
+            _log.info("Test set: %s.", metrics.in_words(values))
             paths.append(os.path.join(output_dir, "test_metrics.json"))
             files.write_text(paths[-1], json.dumps(values, indent=2) + "\n")
         return paths

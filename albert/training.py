@@ -18,9 +18,10 @@ from albert import (
     run_identity,
 )
 from albert.errors import UsageError
-from albert.evaluation import Evaluator, in_words, shown_metrics
+from albert.evaluation import Evaluator, shown_metrics
 from albert.hooks import NUM_TOKENS, ProgressHook, StopOnSignal
 from albert.input_pipeline import INPUT_MASK, cached_features, next_batch_of, train_dataset
+from albert.metrics import in_words
 from albert.predictor import Predictor
 from albert.progress import summary
 from albert.results import EvaluationRecord
