@@ -6,7 +6,7 @@
 `--help` describes the flags. What is broken off goes on with the same command.
 """
 
-from albert import download_glue
+from albert.cli import downloads
 
 if __name__ == "__main__":
-    download_glue.main()
+    downloads.glue()

@@ -2,7 +2,7 @@
 
 import pathlib
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 ROOT = pathlib.Path(__file__).resolve().parent
 
@@ -33,7 +33,7 @@ setup(
     long_description=read_text("README.md"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    packages=["albert"],
+    packages=find_packages(include=["albert", "albert.*"]),
     python_requires=">=3.7,!=3.8.*,<3.12",
     install_requires=read_requirements("requirements.txt"),
     extras_require={"dev": read_requirements("requirements-dev.txt")},

@@ -11,11 +11,12 @@ from typing import Optional, Tuple
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from albert import files, metrics, modeling, tokenization
-from albert.errors import UsageError
-from albert.glue import GLUE_ROWS, cannot_read, read_tsv
-from albert.input_pipeline import INPUT_IDS, Feature
-from albert.task import ModelOutput, Task
+from albert import modeling, tokenization
+from albert.common import files
+from albert.common.errors import UsageError
+from albert.engine.task import INPUT_IDS, Feature, ModelOutput, Task
+from albert.glue import metrics
+from albert.glue.table import GLUE_ROWS, cannot_read, read_tsv
 
 # Texts that are handed to the tokenizer at once: enough to be fast, few enough to be cheap.
 _TEXTS_AT_ONCE = 1024

@@ -9,7 +9,7 @@ import re
 
 import tensorflow.compat.v1 as tf
 
-from albert.errors import UsageError
+from albert.common.errors import UsageError
 
 CLIP_NORM = 1.0  # of the mean gradient of the global batch, as in BERT's and ALBERT's pre-training
 LEARNING_RATE = "learning_rate"  # collection: the rate of each replica's update, all the same

@@ -199,7 +199,7 @@ def ask_tensorflow():
 
 def print_tensorflow():
     """Prints fields of TensorFlow as JSON, line by line: GPUs may end the process."""
-    from albert import devices
+    from albert.engine import devices
 
     cuda, cudnn = devices.built_with()
     said = {"version": devices.tf.__version__, "cuda": cuda, "cudnn": cudnn}

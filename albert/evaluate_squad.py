@@ -10,8 +10,10 @@ import argparse
 import json
 import sys
 
-from albert import json_files, squad_data, squad_metrics
-from albert.errors import UsageError
+from albert.common import json_files
+from albert.common.errors import UsageError
+from albert.squad import files as squad_files
+from albert.squad import metrics as squad_metrics
 
 
 def evaluate(data_file, predictions_file, na_prob_file=None, na_prob_thresh=1.0):
@@ -21,7 +23,7 @@ def evaluate(data_file, predictions_file, na_prob_file=None, na_prob_thresh=1.0)
         UsageError: a file cannot be read, is not JSON or not in the layout, no question has a
             prediction, or null odds are given for version 1.1, or are missing for a question.
     """
-    data = squad_data.read_squad(data_file)
+    data = squad_files.read_squad(data_file)
     predictions = _read(predictions_file, str)
     if not any(question.id in predictions for question in data.questions()):
         raise UsageError(f"{predictions_file} answers no question of {data_file}.")
@@ -66,7 +68,7 @@ def main():
     try:
         scores = evaluate(**vars(parser.parse_args()))
     except UsageError as error:
-        sys.exit(f"evaluate_squad.py: {error}")
+        sys.exit(f"evaluate_squad.py: {error.text('--{}'.format)}")
     print(json.dumps(scores, indent=2))
 
 

@@ -12,8 +12,8 @@ import re
 
 import tensorflow.compat.v1 as tf
 
-from albert.errors import UsageError
-from albert.token_layout import PackedTokens, PaddedTokens
+from albert.common.errors import UsageError
+from albert.nn.token_layout import PackedTokens, PaddedTokens
 
 LAYER_NORM_EPSILON = 1e-12
 MASKED_SCORE = -10000.0

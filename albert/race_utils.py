@@ -9,12 +9,13 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from albert import files, metrics, tokenization
+from albert import tokenization
 from albert.classifier_utils import classification_logits, softmax_output
-from albert.errors import UsageError
-from albert.input_pipeline import INPUT_IDS, Feature
-from albert.race_data import LETTERS, LEVELS, read_race
-from albert.task import Task
+from albert.common import console, files
+from albert.common.errors import UsageError
+from albert.engine.task import INPUT_IDS, Feature, Task
+from albert.glue import metrics
+from albert.race.files import LETTERS, LEVELS, read_race
 
 _NUM_OPTIONS = len(LETTERS)
 _NUM_SPECIALS = 3  # [CLS] and two [SEP]
@@ -148,7 +149,7 @@ class RaceTask(Task):
             files.write_tsv(paths[-1], table)
         if all(question.label is not None for question in questions):
             values = self.evaluate(predictions)
-            _log.info("Test set: %s.", metrics.in_words(values))
+            _log.info("Test set: %s.", console.in_words(values))
             paths.append(os.path.join(output_dir, "test_metrics.json"))
             files.write_text(paths[-1], json.dumps(values, indent=2) + "\n")
         return paths

@@ -11,10 +11,13 @@ import signal
 import subprocess
 import sys
 
-from albert import download_flags, download_glue, glue_report, json_files, recipes
-from albert.errors import UsageError
-from albert.glue import GLUE_ROWS, folder_of
-from albert.glue_report import Run
+from albert.cli import downloads, recipes
+from albert.common import json_files
+from albert.common.errors import UsageError
+from albert.downloads import glue as download_glue
+from albert.glue import report as glue_report
+from albert.glue.report import Run
+from albert.glue.table import GLUE_ROWS, folder_of
 
 _log = logging.getLogger("albert.run_all_glue")  # __name__ is another one under `python -m`
 
@@ -209,7 +212,7 @@ def _run(command):
 
 
 def _parser():
-    parser = download_flags.parser(_PROG, (__doc__ or "").split(":")[0] + ".")
+    parser = downloads.parser(_PROG, (__doc__ or "").split(":")[0] + ".")
     parser.add_argument("--tasks", default=_names(TASKS), help="default: %(default)s")
     parser.add_argument("--seeds", default="42", help="one or several (default: %(default)s)")
     parser.add_argument("--data_dir", required=True, help="folder of the tasks")
@@ -223,7 +226,7 @@ def _main(arguments, passed_on):
     check_passed_on(passed_on)
     runs = [Run(task, seed, arguments.output_dir) for seed in seeds for task in tasks]
     unfinished = [run for run in runs if not has_finished(run, arguments.data_dir)]
-    fetch(unfinished, arguments.data_dir, download_flags.config(arguments))
+    fetch(unfinished, arguments.data_dir, downloads.config(arguments))
     run_all(runs, arguments.data_dir, passed_on)
     report = glue_report.write(sorted(runs, key=lambda run: TASKS.index(run.task)), arguments.model)
     _log.info("==> Results, also in %s", os.path.join(arguments.output_dir, "glue_results.txt"))
@@ -232,7 +235,7 @@ def _main(arguments, passed_on):
 
 def main():
     arguments, passed_on = _parser().parse_known_args()
-    download_flags.run(_PROG, lambda: _main(arguments, passed_on))
+    downloads.run(_PROG, lambda: _main(arguments, passed_on))
 
 
 if __name__ == "__main__":

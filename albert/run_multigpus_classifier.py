@@ -1,15 +1,15 @@
 """Fine-tunes ALBERT on a GLUE task, on one or many GPUs: flags -> task -> engine."""
 
-from albert import quiet
+from albert.cli import quiet
 
 if __name__ == "__main__":
     quiet.quiet_start()
 
 from absl import flags
 
-from albert import common_flags
 from albert.classifier_utils import make_task
-from albert.errors import UsageError
+from albert.cli import common_flags
+from albert.common.errors import UsageError
 
 FLAGS = flags.FLAGS
 

@@ -1,14 +1,14 @@
 """Fine-tunes ALBERT on RACE, on one or many GPUs: flags -> task -> engine."""
 
-from albert import quiet
+from albert.cli import quiet
 
 if __name__ == "__main__":
     quiet.quiet_start()
 
 from absl import flags
 
-from albert import common_flags
-from albert.errors import UsageError
+from albert.cli import common_flags
+from albert.common.errors import UsageError
 from albert.race_utils import RaceSettings, RaceTask
 
 FLAGS = flags.FLAGS

@@ -1,6 +1,6 @@
 """Fine-tunes ALBERT on SQuAD 1.1 or 2.0, on one or many GPUs: flags -> task -> engine."""
 
-from albert import quiet
+from albert.cli import quiet
 
 if __name__ == "__main__":
     quiet.quiet_start()
@@ -11,8 +11,10 @@ import math
 
 from absl import flags
 
-from albert import common_flags, modeling, training
-from albert.errors import UsageError
+from albert import modeling
+from albert.cli import common_flags
+from albert.common.errors import UsageError
+from albert.engine import training
 from albert.squad_utils import VERSIONS, SquadSettings, SquadTask
 
 FLAGS = flags.FLAGS

@@ -7,12 +7,14 @@ from typing import NamedTuple
 
 import tensorflow.compat.v1 as tf
 
-from albert import files, parallel, squad_decoding, squad_features, squad_heads, squad_metrics
-from albert.alignment import encode_aligned
-from albert.errors import UsageError
-from albert.input_pipeline import INPUT_IDS, Feature
-from albert.squad_data import read_squad
-from albert.task import Task
+from albert.common import files, parallel
+from albert.common.errors import UsageError
+from albert.engine.task import INPUT_IDS, Feature, Task
+from albert.squad import decoding, heads
+from albert.squad import features as squad_features
+from albert.squad import metrics as squad_metrics
+from albert.squad.files import read_squad
+from albert.text.alignment import encode_aligned
 
 VERSIONS = ("1.1", "2.0")
 
@@ -146,9 +148,9 @@ class SquadTask(Task):
     def head(self, model, features, is_training):
         """Returns the ModelOutput of the version's head."""
         if not self._is_version_2:
-            return squad_heads.head_of_version_1(model, features, is_training)
+            return heads.head_of_version_1(model, features, is_training)
         settings = self._settings
-        return squad_heads.head_of_version_2(
+        return heads.head_of_version_2(
             model,
             features,
             is_training,
@@ -242,11 +244,11 @@ class SquadTask(Task):
                 found = next(row)
                 spans += self._spans(window, found)
                 null_logits.append(float(found.get("null_logits", 0.0)))
-            answers = squad_decoding.best_answers(
+            answers = decoding.best_answers(
                 context, aligned, spans, self._settings.n_best_size
-            ) or [squad_decoding.Answer("" if self._is_version_2 else "empty", 0.0)]
+            ) or [decoding.Answer("" if self._is_version_2 else "empty", 0.0)]
             best[question.id] = answers[0].text
-            n_best[question.id] = squad_decoding.with_probabilities(answers)
+            n_best[question.id] = decoding.with_probabilities(answers)
             null_odds[question.id] = min(null_logits)
         questions = list(self._read("predict").questions())
         if not self._is_version_2:
@@ -271,8 +273,8 @@ class SquadTask(Task):
     def _spans(self, window, row):
         settings = self._settings
         if self._is_version_2:
-            return squad_decoding.spans_of_beams(window, row, settings.max_answer_length)
-        return squad_decoding.spans_of_logits(
+            return decoding.spans_of_beams(window, row, settings.max_answer_length)
+        return decoding.spans_of_logits(
             window,
             row["start_logits"],
             row["end_logits"],
@@ -284,7 +286,7 @@ class SquadTask(Task):
 def _shown(windows):
     best = squad_features.best_windows(windows)
     return [
-        squad_decoding.ShownWindow(
+        decoding.ShownWindow(
             window.offset,
             window.begin,
             window.num_pieces,

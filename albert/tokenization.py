@@ -8,8 +8,8 @@ import collections
 import unicodedata
 from typing import List, NamedTuple, Optional
 
-from albert import files
-from albert.errors import UsageError
+from albert.common import files
+from albert.common.errors import UsageError
 
 SPIECE_UNDERLINE = "\u2581"  # SentencePiece's mark of the beginning of a word
 

@@ -18,22 +18,19 @@ import time
 
 import numpy as np
 
-from albert.quiet import quiet_tensorflow
+from albert.cli.quiet import quiet_tensorflow
 
 quiet_tensorflow()
 
 import tensorflow.compat.v1 as tf  # noqa: E402
 
-from albert import custom_optimization, devices, tokenization  # noqa: E402
+from albert import custom_optimization, tokenization  # noqa: E402
 from albert.classifier_utils import make_task  # noqa: E402
-from albert.input_pipeline import (  # noqa: E402
-    INPUT_IDS,
-    INPUT_MASK,
-    cached_features,
-    train_dataset,
-)
+from albert.engine import devices  # noqa: E402
+from albert.engine.input_pipeline import cached_features, train_dataset  # noqa: E402
+from albert.engine.model_fn import build  # noqa: E402
+from albert.engine.task import INPUT_IDS, INPUT_MASK  # noqa: E402
 from albert.modeling import AlbertConfig  # noqa: E402
-from albert.task import build  # noqa: E402
 
 SIZES = {  # of the published models, version 2
     "base": {"hidden_size": 768, "num_attention_heads": 12, "intermediate_size": 3072},

@@ -25,7 +25,7 @@ if [[ $VERSION == zh ]]; then name="${ALBERT_DIR}_zh"; else name="${ALBERT_DIR}_
 [[ -n $is_named ]] || set -- "$name" "$@"
 
 python="$(usable_python)"
-exec "$python" -m albert.download_models \
+exec "$python" -m albert.cli.downloads models \
   --output_dir="$base/pretrained_model" \
   --vocabulary_dir="$ROOT" \
   "$@"

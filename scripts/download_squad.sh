@@ -12,4 +12,4 @@ set -euo pipefail
 source "$(dirname -- "${BASH_SOURCE[0]}")/environment.sh"
 
 python="$(usable_python)"
-exec "$python" -m albert.download_squad --data_dir="$base/squad_data" "$@"
+exec "$python" -m albert.cli.downloads squad --data_dir="$base/squad_data" "$@"

@@ -10,7 +10,9 @@ import sentencepiece  # noqa: F401 - after TensorFlow 1.15, its sampling crashes
 import tensorflow.compat.v1 as tf
 import tiny
 
-from albert import devices, downloads, hooks, progress, tokenization
+from albert import tokenization
+from albert.downloads import transfer
+from albert.engine import devices, hooks, progress
 
 SHARED_DATA = pathlib.Path(__file__).resolve().parents[2] / "shared" / "data"
 MAX_CPU_REPLICAS = 4
@@ -79,7 +81,7 @@ def server():
 @pytest.fixture
 def download_config(server):
     """Returns the DownloadConfig of that mirror, which tries nothing twice."""
-    return downloads.DownloadConfig(server.url, retries=0, wait=0)
+    return transfer.DownloadConfig(server.url, retries=0, wait=0)
 
 
 @pytest.fixture(scope="session")

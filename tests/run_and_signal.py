@@ -8,14 +8,14 @@ import os
 import runpy
 import sys
 
-from albert import quiet
+from albert.cli import quiet
 
 if __name__ == "__main__":
     quiet.quiet_tensorflow()
 
 import tensorflow.compat.v1 as tf
 
-from albert import hooks
+from albert.engine import hooks
 
 STEP, SIGNAL_NUMBER = int(sys.argv[1]), int(sys.argv[2])
 after_run_without_signal = hooks.ProgressHook.after_run

@@ -13,14 +13,15 @@ import logging
 import sys
 import traceback
 
-from albert import quiet
+from albert.cli import quiet
 
 if __name__ == "__main__":
     quiet.quiet_tensorflow()
 
 from absl import flags
 
-from albert import common_flags, devices
+from albert.cli import common_flags
+from albert.engine import devices
 
 
 def run(runner, arguments):

@@ -6,7 +6,7 @@ import pytest
 import tiny
 
 from albert import modeling
-from albert.errors import UsageError
+from albert.common.errors import UsageError
 
 
 def write_json(path, text):

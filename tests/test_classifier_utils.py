@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from albert import classifier_utils, modeling, tokenization
 from albert.classifier_utils import GlueTask
-from albert.errors import UsageError
-from albert.glue import read_tsv
+from albert.common.errors import UsageError
+from albert.glue.table import read_tsv
 
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]  # 0 to 4
 VOCABULARY += ["the", "cat", "sat", "a", "mat", "##s", "."]  # 5 to 11

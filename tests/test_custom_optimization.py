@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from albert import custom_optimization, devices
+from albert import custom_optimization
+from albert.common.errors import UsageError
 from albert.custom_optimization import AdamWeightDecayOptimizer, LAMBOptimizer
-from albert.errors import UsageError
+from albert.engine import devices
 
 RULES = {"adamw": AdamWeightDecayOptimizer, "lamb": LAMBOptimizer}
 DEVICES = {"no_strategy": (), "one_device": ("/cpu:0",), "mirrored": ("/cpu:0", "/cpu:1")}

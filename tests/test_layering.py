@@ -1,4 +1,4 @@
-"""Tests of the layers: which module may import which, and what an import may do."""
+"""Tests of the layers: which package may import which, and what an import may do."""
 
 import ast
 import functools
@@ -12,32 +12,56 @@ import pytest
 
 PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "albert"
 
-# A module imports modules of its own layer and of lower ones. The package itself, `albert`, is
-# empty and below all of them.
-LAYERS = {
-    1: "errors files quiet tokenization metrics checkpoints results run_identity glue parallel "
-    "alignment json_files squad_data squad_decoding squad_features squad_metrics race_data "
-    "downloads archives recipes progress learning_curve glue_report console",
-    2: "devices token_layout modeling custom_optimization input_pipeline pretrained",
-    3: "task finetune_config",
-    4: "predictor evaluation hooks training common_flags classifier_utils squad_heads squad_utils "
-    "race_utils download_flags",
-    5: "run_multigpus_classifier run_multigpus_squad run_multigpus_race evaluate_squad "
-    "download_glue download_squad download_models run_all_glue doctor flag_reference",
+# {room: the rooms it may import, besides itself}. A room is a package; of the modules at the door
+# each is a room of its own, a task, or else a command.
+ALLOWED = {
+    "common": "",
+    "tokenization": "common",
+    "text": "common tokenization",
+    "nn": "common",
+    "modeling": "common nn",
+    "custom_optimization": "common",
+    "contract": "common nn modeling",
+    "engine": "common nn modeling custom_optimization contract",
+    "tasks": "common nn modeling tokenization text contract",
+    "downloads": "common nn modeling engine tasks",
+    "cli": "common nn modeling tokenization custom_optimization contract engine tasks downloads",
+    "commands": "common nn modeling tokenization text custom_optimization contract engine tasks "
+    "downloads cli",
 }
-LAYER_OF = {module: layer for layer, names in LAYERS.items() for module in names.split()}
-# The two halves of layer 4 never import each other; common_flags may import the engine.
-ENGINE = {"predictor", "evaluation", "hooks", "training"}
-TASKS = {"classifier_utils", "squad_heads", "squad_utils", "race_utils"}
-FLAG_READERS = {module for module, layer in LAYER_OF.items() if layer == 5}
-FLAG_READERS |= {"common_flags", "download_flags"}
+TASK_PACKAGES = ("glue", "squad", "race")
+LARGEST_DOOR = 20
+LARGEST_PACKAGE = 16
 
-MODULES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
+MODULES = sorted(
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+    for path in PACKAGE.rglob("*.py")
+    if path.name != "__init__.py"
+)
+PACKAGES = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
+
+
+def room_of(module):
+    """Returns the key of ALLOWED for a module such as `modeling` or `engine.task`."""
+    package = module.split(".")[0]
+    if module == "engine.task":
+        return "contract"
+    if package in TASK_PACKAGES or package.endswith("_utils"):
+        return "tasks"
+    return package if package in ALLOWED else "commands"
+
+
+def is_allowed(module, imported):
+    """Whether `module` may import `imported`."""
+    room, other = room_of(module), room_of(imported)
+    return room == other or other in ALLOWED[room].split()
 
 
 @functools.lru_cache(maxsize=None)
 def tree_of(module):
-    return ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
+    path = PACKAGE.joinpath(*module.split("."))
+    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def imported_names(tree):
@@ -47,18 +71,20 @@ def imported_names(tree):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            source = node.module or ""
-            if node.level:  # from . import b
-                source = ".".join(filter(None, ["albert", source]))
+            source = "." * node.level + (node.module or "")
             names.add(source)
             names.update(f"{source}.{alias.name}" for alias in node.names)
     return names
 
 
-def siblings(tree):
-    """Returns the modules of the package that a tree imports."""
-    parts = [name.split(".") for name in imported_names(tree)]
-    return {part[1] for part in parts if part[0] == "albert" and len(part) > 1}
+def siblings(tree, modules=MODULES):
+    """Returns the modules of the project that a tree imports."""
+    names = {name[len("albert.") :] for name in imported_names(tree) if name.startswith("albert.")}
+    return names & set(modules)
+
+
+def relative_imports(tree):
+    return [name for name in imported_names(tree) if name.startswith(".")]
 
 
 @functools.lru_cache(maxsize=None)
@@ -82,21 +108,6 @@ def mentions(tree, dotted):
     return any(pattern.search(name) for name in dotted_names(tree) | imported_names(tree))
 
 
-def is_allowed(module, imported):
-    """Whether the layers let `module` import `imported`."""
-    if {module, imported} <= ENGINE | TASKS and (module in ENGINE) != (imported in ENGINE):
-        return False
-    if LAYER_OF[module] == LAYER_OF[imported] == 4 and imported == "common_flags":
-        return False
-    if module == "common_flags" and imported in TASKS:
-        return False
-    return LAYER_OF[imported] <= LAYER_OF[module]
-
-
-def graph_of_imports():
-    return {module: siblings(tree_of(module)) & set(MODULES) for module in MODULES}
-
-
 def cycle_in(graph):
     """Returns the modules that are on, or only reached through, a cycle; empty if there is none."""
     left = dict(graph)
@@ -109,41 +120,53 @@ def cycle_in(graph):
     return []
 
 
-# The layers
+# The rooms
 
 
-def test_every_module_has_a_layer():
-    assert MODULES == sorted(LAYER_OF)
+def test_every_package_is_in_the_rules():
+    assert set(PACKAGES) - set(TASK_PACKAGES) <= set(ALLOWED)
 
 
-def test_package_has_no_inner_packages():
-    assert [path for path in PACKAGE.glob("*/*.py")] == []
+def test_the_rules_run_in_no_circle():
+    assert cycle_in({room: set(others.split()) for room, others in ALLOWED.items()}) == []
 
 
-def test_package_itself_imports_nothing():
-    assert imported_names(tree_of("__init__")) == set()
+def test_no_room_is_too_large():
+    rooms = [module.rpartition(".")[0] for module in MODULES]
+    sizes = {room: rooms.count(room) for room in rooms}
+    assert sizes.pop("") <= LARGEST_DOOR
+    assert {room: size for room, size in sizes.items() if size > LARGEST_PACKAGE} == {}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_itself_is_one_sentence(package):
+    (sentence,) = tree_of(package).body
+    text = ast.literal_eval(sentence.value)
+    assert text.count(". ") == 0 and text.endswith(".")
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_module_imports_only_its_own_layer_or_lower_ones(module):
-    imported = siblings(tree_of(module)) & set(MODULES)
+def test_module_imports_only_what_the_rules_allow(module):
+    imported = siblings(tree_of(module))
     assert [name for name in sorted(imported) if not is_allowed(module, name)] == []
+    assert relative_imports(tree_of(module)) == []
 
 
 def test_imports_run_in_no_circle():
-    assert cycle_in(graph_of_imports()) == []
+    assert cycle_in({module: siblings(tree_of(module)) for module in MODULES}) == []
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_only_training_names_estimator(module):
-    assert not mentions(tree_of(module), "estimator") or module == "training"
+    allowed = ("engine.training", "engine.model_fn")
+    assert not mentions(tree_of(module), "estimator") or module in allowed
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_only_runners_and_common_flags_know_flags(module):
+def test_only_commands_and_cli_know_flags(module):
     tree = tree_of(module)
     reads_flags = any(mentions(tree, name) for name in ("flags", "FLAGS", "absl", "argparse"))
-    assert not reads_flags or module in FLAG_READERS
+    assert not reads_flags or room_of(module) in ("commands", "cli")
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -152,13 +175,13 @@ def test_no_module_uses_contrib(module):
 
 
 @pytest.mark.parametrize(
-    "module", sorted(ENGINE | {"task", "finetune_config", "results", "input_pipeline"})
+    "module", [name for name in MODULES if room_of(name) in ("engine", "contract")]
 )
 def test_engine_names_no_task(module):
-    from albert import classifier_utils
+    from albert.glue.table import GLUE_ROWS
 
-    source = (PACKAGE / f"{module}.py").read_text(encoding="utf-8")
-    names = "|".join(map(re.escape, [*classifier_utils.GLUE_ROWS, "glue", "squad", "race"]))
+    source = PACKAGE.joinpath(*module.split(".")).with_suffix(".py").read_text(encoding="utf-8")
+    names = "|".join(map(re.escape, [*GLUE_ROWS, *TASK_PACKAGES]))
     pattern = rf"(?<![a-z0-9])({names})(?![a-z0-9])"
     assert re.findall(pattern, source.lower()) == []
 
@@ -169,17 +192,20 @@ def test_engine_names_no_task(module):
 @pytest.mark.parametrize(
     "line",
     [
-        "import albert.task",
-        "import albert.task as contract",
-        "from albert import task",
-        "from albert.task import build",
-        "from . import task",
-        "from .task import build",
-        "def late():\n    from albert import task",
+        "import albert.engine.task",
+        "import albert.engine.task as contract",
+        "from albert.engine import task",
+        "from albert.engine.task import build",
+        "def late():\n    from albert.engine import task",
     ],
 )
 def test_every_form_of_import_is_seen(line):
-    assert siblings(ast.parse(line)) - {"build"} == {"task"}
+    assert siblings(ast.parse(line)) == {"engine.task"}
+
+
+@pytest.mark.parametrize("line", ["from . import task", "from .task import build"])
+def test_relative_imports_are_seen(line):
+    assert relative_imports(ast.parse(line))
 
 
 @pytest.mark.parametrize(
@@ -203,15 +229,16 @@ def test_estimator_in_a_comment_or_a_longer_name_is_no_mention():
 @pytest.mark.parametrize(
     "module, imported",
     [
-        ("modeling", "task"),
-        ("files", "modeling"),
-        ("training", "classifier_utils"),
-        ("classifier_utils", "training"),
-        ("common_flags", "classifier_utils"),
-        ("training", "common_flags"),
-        ("classifier_utils", "common_flags"),
-        ("task", "predictor"),
-        ("common_flags", "run_multigpus_classifier"),
+        ("modeling", "engine.task"),
+        ("common.files", "modeling"),
+        ("engine.training", "classifier_utils"),
+        ("classifier_utils", "engine.training"),
+        ("squad.heads", "engine.training"),
+        ("downloads.glue", "cli.downloads"),
+        ("engine.training", "cli.recipes"),
+        ("glue.table", "cli.recipes"),
+        ("engine.task", "engine.predictor"),
+        ("cli.quiet", "run_multigpus_classifier"),
     ],
 )
 def test_import_upward_or_across_is_not_allowed(module, imported):
@@ -287,8 +314,7 @@ def test_importing_every_module_changes_nothing(tmp_path):
 
 
 def test_plain_modules_are_imported_without_tensorflow(tmp_path):
-    names = (
-        "errors files quiet results archives downloads download_glue download_squad run_all_glue"
-    )
-    imports = "import sys, " + ", ".join(f"albert.{name}" for name in names.split())
+    names = [name for name in MODULES if room_of(name) == "common"]
+    names += ["engine.results", "downloads.glue", "downloads.squad", "run_all_glue", "doctor"]
+    imports = "import sys, " + ", ".join(f"albert.{name}" for name in names)
     assert run_python(f"{imports}\nprint('tensorflow' in sys.modules)", tmp_path) == "False"

@@ -8,8 +8,9 @@ import pytest
 import tensorflow.compat.v1 as tf
 import tiny
 
-from albert import checkpoints, modeling
-from albert.errors import UsageError
+from albert import modeling
+from albert.common.errors import UsageError
+from albert.engine import checkpoints
 
 BASE = {
     "vocab_size": 30000,

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 import tiny
-from race_files import write_passage
+from sample_race import write_passage
 
-from albert import modeling, race_data, task, tokenization
-from albert.errors import UsageError
+from albert import modeling, tokenization
+from albert.common.errors import UsageError
+from albert.engine import model_fn
+from albert.race import files as race_files
 from albert.race_utils import RaceSettings, RaceTask
 
 WORDS = (
@@ -51,8 +53,8 @@ def tokens_of(sequences):
 # --- The files
 
 
-def read(data_dir, split="dev", levels=race_data.LEVELS, needs_answers=True):
-    return race_data.read_race(str(data_dir), split, levels, needs_answers)
+def read(data_dir, split="dev", levels=race_files.LEVELS, needs_answers=True):
+    return race_files.read_race(str(data_dir), split, levels, needs_answers)
 
 
 def write_levels(tmp_path, **changes):
@@ -301,7 +303,7 @@ def test_options_of_a_batch_are_scored_as_each_alone(race, packed_tokens):
             "label_ids": tf.constant([0, 1]),
         }
         config = tiny.config()
-        output = task.build(race, config, features, False, packed_tokens=packed_tokens)
+        output = model_fn.build(race, config, features, False, packed_tokens=packed_tokens)
         pooled = []
         with tf.variable_scope("", reuse=True):
             for row in ids[0] + ids[1]:

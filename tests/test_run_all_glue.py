@@ -14,9 +14,9 @@ import runs
 import tiny
 
 from albert import run_all_glue
-from albert.errors import UsageError
-from albert.glue import GLUE_ROWS, SUBMISSION_SIZES
-from albert.glue_report import Run
+from albert.common.errors import UsageError
+from albert.glue.report import Run
+from albert.glue.table import GLUE_ROWS, SUBMISSION_SIZES
 
 SCRIPT = runs.REPOSITORY / "scripts" / "run_all_glue.sh"
 ALL = "MNLI CoLA SST-2 MRPC STS-B QQP QNLI RTE WNLI"

@@ -5,8 +5,8 @@ import shutil
 
 import numpy as np
 import pytest
-import race_files
 import runs
+import sample_race
 import tiny
 
 pytestmark = pytest.mark.slow
@@ -37,15 +37,15 @@ def root(tmp_path_factory):
     """Returns a folder with data, vocabulary and configuration."""
     folder = tmp_path_factory.mktemp("race runs")
     for data_dir in ("data", "cut", "unlabelled"):
-        race_files.write_split(folder / data_dir, "train", 200, "train")
-        race_files.write_split(folder / data_dir, "dev", NUM_DEV, "dev")
-        race_files.write_split(folder / data_dir, "test", NUM_TEST, "test")
+        sample_race.write_split(folder / data_dir, "train", 200, "train")
+        sample_race.write_split(folder / data_dir, "dev", NUM_DEV, "dev")
+        sample_race.write_split(folder / data_dir, "test", NUM_TEST, "test")
     (folder / "cut/RACE/dev/middle/0.txt").write_text('{"id": "mid', encoding="utf-8")
     for path in (folder / "unlabelled/RACE/test").glob("*/*.txt"):
         content = json.loads(path.read_text(encoding="utf-8"))
         del content["answers"]
         path.write_text(json.dumps(content), encoding="utf-8")
-    vocab_size = tiny.write_vocabulary(folder, race_files.WORDS)
+    vocab_size = tiny.write_vocabulary(folder, sample_race.WORDS)
     config = tiny.config(vocab_size=vocab_size, initializer_range=0.2)
     (folder / "albert_config.json").write_text(config.to_json_string(), encoding="utf-8")
     return folder

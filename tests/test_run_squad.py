@@ -6,10 +6,11 @@ import shutil
 import numpy as np
 import pytest
 import runs
-import squad_files
+import sample_squad
 import tiny
 
-from albert import squad_data, squad_metrics
+from albert.squad import files as squad_files
+from albert.squad import metrics as squad_metrics
 
 pytestmark = pytest.mark.slow
 
@@ -52,13 +53,13 @@ def root(tmp_path_factory):
     """Returns a folder with data, vocabulary and configuration."""
     folder = tmp_path_factory.mktemp("squad runs")
     for version in ("1.1", "2.0"):
-        squad_files.write_squad(folder / f"train-{version}.json", 20, "train", version)
-        squad_files.write_squad(folder / f"dev-{version}.json", 9, "dev", version)
-    squad_files.write_squad(folder / "test.json", 9, "dev", "1.1", has_answers=False)
+        sample_squad.write_squad(folder / f"train-{version}.json", 20, "train", version)
+        sample_squad.write_squad(folder / f"dev-{version}.json", 9, "dev", version)
+    sample_squad.write_squad(folder / "test.json", 9, "dev", "1.1", has_answers=False)
     text = (folder / "dev-1.1.json").read_text(encoding="utf-8")
     (folder / "cut.json").write_text(text[:200], encoding="utf-8")
-    (folder / "vocab.txt").write_text("\n".join(squad_files.VOCABULARY) + "\n", encoding="utf-8")
-    config = tiny.config(vocab_size=len(squad_files.VOCABULARY), initializer_range=0.2)
+    (folder / "vocab.txt").write_text("\n".join(sample_squad.VOCABULARY) + "\n", encoding="utf-8")
+    config = tiny.config(vocab_size=len(sample_squad.VOCABULARY), initializer_range=0.2)
     (folder / "albert_config.json").write_text(config.to_json_string(), encoding="utf-8")
     return folder
 
@@ -142,7 +143,7 @@ def test_best_checkpoint_has_the_score_of_the_predictions_written(root, trained,
     output = root / f"output {version}"
     results = json.loads((output / "eval_results.json").read_text(encoding="utf-8"))
     assert [row["step"] for row in results["evaluations"]][0] == 4
-    data = squad_data.read_squad(str(root / f"dev-{version}.json"))
+    data = squad_files.read_squad(str(root / f"dev-{version}.json"))
     predictions = json.loads((output / "predictions.json").read_text(encoding="utf-8"))
     score = {
         "1.1": squad_metrics.evaluate_version_1,

@@ -18,13 +18,13 @@ import time
 from typing import Dict, NamedTuple, Tuple
 
 import pytest
-import race_files
 import runs
-import squad_files
+import sample_race
+import sample_squad
 import tensorflow.compat.v1 as tf
 import tiny
 
-from albert import squad_data
+from albert.squad import files as squad_files
 
 pytestmark = pytest.mark.slow
 
@@ -131,7 +131,7 @@ def write_cola(folder):
     generator = random.Random(0)
 
     def sentence(label):
-        who, song = generator.choice(squad_files.NAMES), generator.choice(squad_files.SONGS)
+        who, song = generator.choice(sample_squad.NAMES), generator.choice(sample_squad.SONGS)
         return (f"A sings {song} {who}.", f"{who.title()} sings a {song}.")[label]
 
     folder.mkdir(parents=True)
@@ -149,12 +149,12 @@ def write_home(home):
     for version in ("1.1", "2.0"):
         for split, size in (("train", 10), ("dev", 5)):
             path = home / "squad_data" / f"{split}-v{version}.json"
-            squad_files.write_squad(path, size, split, version)
+            sample_squad.write_squad(path, size, split, version)
     for split, size in (("train", 64), ("dev", 20), ("test", NUM_RACE_TEST)):
-        race_files.write_split(home / "race_data", split, size, split)
+        sample_race.write_split(home / "race_data", split, size, split)
     model = home / "pretrained_model" / "albert_base_v2"
     model.mkdir(parents=True)
-    words = [*race_files.WORDS, *squad_files.VOCABULARY[5:]]
+    words = [*sample_race.WORDS, *sample_squad.VOCABULARY[5:]]
     tiny.write_model(model, vocab_size=tiny.write_vocabulary(model, words))
     shutil.copytree(str(model), str(model.with_name("albert_large_v1")))
 
@@ -320,7 +320,7 @@ def test_glue_script_predicts_every_test_sentence(output, name):
 @pytest.mark.parametrize("name", SQUAD_RUNS)
 def test_squad_script_answers_every_question(scene, output, name):
     version = "2.0" if "2.0" in RUNS[name].output else "1.1"
-    data = squad_data.read_squad(str(scene.home / "squad_data" / f"dev-v{version}.json"))
+    data = squad_files.read_squad(str(scene.home / "squad_data" / f"dev-v{version}.json"))
     asked = sorted(question.id for question in data.questions())
     files = ["predictions.json", "nbest_predictions.json"]
     for file in [*files, "null_odds.json"] if version == "2.0" else files:

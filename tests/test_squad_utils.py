@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from albert import modeling, squad_decoding, squad_heads, squad_utils, tokenization
-from albert.alignment import AlignedTokens
-from albert.errors import UsageError
-from albert.squad_decoding import ShownWindow, Span
+from albert import modeling, squad_utils, tokenization
+from albert.common.errors import UsageError
+from albert.squad import decoding, heads
+from albert.squad.decoding import ShownWindow, Span
+from albert.text.alignment import AlignedTokens
 
 WORDS = "[PAD] [UNK] [CLS] [SEP] [MASK] who sings what is it ann bob and a song the old".split()
 CONTEXT = "Ann sings the  old song and Bob"  # two spaces
@@ -33,7 +34,7 @@ def logits(length=10, **values):
 
 def test_span_is_the_best_allowed_pair_of_start_and_end():
     starts, ends = logits(_4=3.0, _5=1.0), logits(_6=2.0, _3=9.0)  # the best end is before it
-    spans = squad_decoding.spans_of_logits(window(), starts, ends, 20, 30)
+    spans = decoding.spans_of_logits(window(), starts, ends, 20, 30)
     assert max(spans, key=lambda span: span.score) == Span(1, 3, 5.0)
 
 
@@ -48,13 +49,13 @@ def test_span_is_the_best_allowed_pair_of_start_and_end():
 )
 def test_span_that_is_not_allowed_is_passed_over(starts, ends, max_length, shown):
     starts, ends = logits(**{starts: 3.0}), logits(**{ends: 3.0})
-    spans = squad_decoding.spans_of_logits(shown, starts, ends, 1, max_length)
+    spans = decoding.spans_of_logits(shown, starts, ends, 1, max_length)
     assert spans == []
 
 
 def test_spans_count_from_the_beginning_of_the_context():
     shown = window(begin=100)
-    spans = squad_decoding.spans_of_logits(shown, logits(_4=1.0), logits(_5=1.0), 1, 30)
+    spans = decoding.spans_of_logits(shown, logits(_4=1.0), logits(_5=1.0), 1, 30)
     assert spans == [Span(101, 102, 2.0)]
 
 
@@ -65,7 +66,7 @@ def test_beams_are_starts_with_their_own_ends():
         "end_index": [[6, 3], [0, 5]],
         "end_log_probs": [[-0.25, -0.1], [-0.1, -0.2]],
     }
-    assert squad_decoding.spans_of_beams(window(), beams, 30) == [Span(1, 3, -0.75)]
+    assert decoding.spans_of_beams(window(), beams, 30) == [Span(1, 3, -0.75)]
 
 
 ALIGNED = AlignedTokens([0] * 7, [0, 4, 10, 15, 19, 24, 28], [2, 8, 12, 17, 22, 26, 30])
@@ -73,14 +74,14 @@ ALIGNED = AlignedTokens([0] * 7, [0, 4, 10, 15, 19, 24, 28], [2, 8, 12, 17, 22, 
 
 def test_answers_are_cut_from_the_context_best_first_and_once_each():
     spans = [Span(2, 3, 1.0), Span(0, 0, 3.0), Span(6, 6, 2.0), Span(0, 0, 2.5)]
-    answers = squad_decoding.best_answers(CONTEXT, ALIGNED, spans, 3)
+    answers = decoding.best_answers(CONTEXT, ALIGNED, spans, 3)
     assert answers == [("Ann", 3.0), ("Bob", 2.0), ("the  old", 1.0)]
-    assert squad_decoding.best_answers(CONTEXT, ALIGNED, spans, 1) == [("Ann", 3.0)]
+    assert decoding.best_answers(CONTEXT, ALIGNED, spans, 1) == [("Ann", 3.0)]
 
 
 def test_probabilities_are_the_softmax_of_the_scores():
-    answers = [squad_decoding.Answer("a", 1000.0), squad_decoding.Answer("b", 1000.0 - np.log(3))]
-    rows = squad_decoding.with_probabilities(answers)
+    answers = [decoding.Answer("a", 1000.0), decoding.Answer("b", 1000.0 - np.log(3))]
+    rows = decoding.with_probabilities(answers)
     assert [row["probability"] for row in rows] == pytest.approx([0.75, 0.25])
 
 
@@ -130,7 +131,7 @@ def np_log_softmax(values):
 
 
 def test_head_of_version_1_agrees_with_numpy():
-    sequence, loss, predictions, values = run_head(squad_heads.head_of_version_1, FEATURES, True)
+    sequence, loss, predictions, values = run_head(heads.head_of_version_1, FEATURES, True)
     assert {name: value.shape for name, value in values.items()} == {
         "cls/squad/output_weights": (2, HIDDEN),
         "cls/squad/output_bias": (2,),
@@ -145,7 +146,7 @@ def test_head_of_version_1_agrees_with_numpy():
 
 
 def head_2(model, features, is_training):
-    return squad_heads.head_of_version_2(model, features, is_training, 3, 2, 0.0)
+    return heads.head_of_version_2(model, features, is_training, 3, 2, 0.0)
 
 
 def np_version_2(sequence, values):

@@ -153,9 +153,9 @@ def test_verbosity(root, terminal):
 
 INTERRUPTED = """
 import os, signal, time
-from albert import quiet
+from albert.cli import quiet
 quiet.quiet_start()
-from albert import common_flags
+from albert.cli import common_flags
 
 def main():
     os.kill(os.getpid(), signal.SIGINT)

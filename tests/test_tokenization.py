@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from albert import tokenization
-from albert.errors import UsageError
+from albert.common.errors import UsageError
 
 SPECIAL_TEXTS = ["[CLS]", "[SEP]", "[MASK]", "[PAD]", "[UNK]", "<pad>", "<unk>"]
 

@@ -1,0 +1,166 @@
+"""The commands that download data sets and models, and the flags they share.
+
+download_glue_data.py, scripts/download_squad.sh and scripts/download_pretrained_models.sh call
+
+    python -m albert.cli.downloads {glue,squad,models} ...
+"""
+
+import argparse
+import logging
+import os
+import sys
+
+from albert.cli import quiet
+from albert.common.errors import UsageError
+from albert.downloads import glue as download_glue
+from albert.downloads import squad as download_squad
+from albert.downloads import transfer
+from albert.glue.table import folder_of
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message):
+        self.exit(1, f"{self.prog}: {message}\n")
+
+
+def parser(prog, description):
+    """Returns an argument parser with the shared flags."""
+    made = _Parser(prog=prog, description=description, allow_abbrev=False)
+    made.add_argument(
+        "--base_url",
+        default=os.environ.get("ALBERT_DOWNLOAD_URL") or None,
+        help="a mirror that serves all files by their base names (default: ALBERT_DOWNLOAD_URL, "
+        "or the official addresses)",
+    )
+    for name, kind, what in (
+        ("timeout", float, "seconds to wait for a connection, and for the next bytes"),
+        ("retries", int, "how often to try again without getting any further"),
+        ("wait", float, "seconds before the first retry, doubled for each further one"),
+    ):
+        default = getattr(transfer.DownloadConfig, name)
+        made.add_argument(
+            f"--{name}", type=kind, default=default, help=f"{what} (default: %(default)s)"
+        )
+    return made
+
+
+def config(arguments):
+    """Returns the DownloadConfig of parsed arguments."""
+    return transfer.DownloadConfig(
+        arguments.base_url, arguments.timeout, arguments.retries, arguments.wait
+    )
+
+
+def run(prog, main):
+    """Calls `main()`; the user's mistakes end in one line, status 1."""
+    logger = logging.getLogger("albert")
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        main()
+    except UsageError as error:
+        sys.exit(f"{prog}: {error.text('--{}'.format)}")
+    except OSError as error:
+        if error.filename is None and error.errno is None:
+            raise
+        sys.exit(f"{prog}: {error.filename or 'the disk'}: {error.strerror}.")
+    except KeyboardInterrupt:
+        print(f"{prog}: interrupted; the same command goes on from there.", file=sys.stderr)
+        sys.exit(130)
+
+
+def glue():
+    """Runs download_glue_data.py."""
+    made = parser("download_glue_data.py", "Downloads the GLUE tasks, one folder each.")
+    made.add_argument(
+        "--data_dir", default="glue_data", help="folder for the tasks (default: %(default)s)"
+    )
+    made.add_argument(
+        "--tasks",
+        default="all",
+        help=f"comma-separated: {', '.join(map(folder_of, download_glue.URLS))} "
+        "(default: %(default)s)",
+    )
+    made.add_argument(
+        "--path_to_mrpc",
+        help="folder with msr_paraphrase_train.txt and msr_paraphrase_test.txt, to take in place "
+        "of downloads",
+    )
+    arguments = made.parse_args()
+    run(
+        made.prog,
+        lambda: download_glue.download(
+            download_glue.tasks_of(arguments.tasks),
+            arguments.data_dir,
+            config(arguments),
+            arguments.path_to_mrpc,
+        ),
+    )
+
+
+def squad():
+    """Runs scripts/download_squad.sh."""
+    made = parser("download_squad.sh", "Downloads the data files of SQuAD.")
+    made.add_argument("versions", nargs="*", metavar="version", help="1.1 or 2.0 (default: both)")
+    made.add_argument(
+        "--data_dir", default="squad_data", help="folder for the files (default: %(default)s)"
+    )
+    arguments = made.parse_intermixed_args()
+    for version in arguments.versions:
+        if version not in download_squad.VERSIONS:
+            allowed = ", ".join(download_squad.VERSIONS)
+            made.error(f"{version!r} is no version of SQuAD; allowed: {allowed}.")
+    versions = arguments.versions or download_squad.VERSIONS
+    run(
+        made.prog,
+        lambda: download_squad.download(versions, arguments.data_dir, config(arguments)),
+    )
+
+
+def models():
+    """Runs scripts/download_pretrained_models.sh."""
+    made = parser("download_pretrained_models.sh", "Downloads pre-trained models.")
+    made.add_argument(
+        "models",
+        nargs="+",
+        metavar="model",
+        help="base, large, xlarge or xxlarge, with _v1, _v2 or _zh, such as base_v2; or the path "
+        "of an archive, albert_base_v2.tar.gz",
+    )
+    made.add_argument(
+        "--output_dir",
+        default="pretrained_model",
+        help="folder for the models (default: %(default)s)",
+    )
+    made.add_argument(
+        "--vocabulary_dir",
+        default=".",
+        help="folder for 30k-clean.model and 30k-clean.vocab (default: %(default)s)",
+    )
+    arguments = made.parse_intermixed_args()
+    run(made.prog, lambda: _install(arguments))
+
+
+def _install(arguments):
+    quiet.quiet_tensorflow()
+    # Checking a checkpoint needs TensorFlow, whose import takes seconds: the others do without.
+    from albert.downloads import models as download_models
+
+    download_models.silence_tensorflow()
+    for request in arguments.models:
+        download_models.parse(request)  # all names are checked before the first download
+    for request in arguments.models:
+        download_models.install(
+            request, arguments.output_dir, arguments.vocabulary_dir, config(arguments)
+        )
+
+
+COMMANDS = {"glue": glue, "squad": squad, "models": models}
+
+if __name__ == "__main__":
+    COMMANDS[sys.argv.pop(1)]()

@@ -1,0 +1,1 @@
+"""What every package may use: errors, files, JSON, worker processes and the console."""

@@ -1,0 +1,78 @@
+"""Unpacks zip and tar archives, without trusting them."""
+
+import contextlib
+import gzip
+import os
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+
+from albert.common.errors import UsageError
+
+_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, RuntimeError)
+
+
+def unpack(archive, folder):
+    """Unpacks the plain files of a .zip or .tar.gz into a folder that is made anew.
+
+    Raises:
+        UsageError: the archive is damaged, or holds something else than files and folders that
+            lie inside it. The folder is then gone.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        for name, reader in _files_in(archive):
+            path = os.path.join(folder, *name.split("/"))
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with reader, open(path, "wb") as writer:
+                shutil.copyfileobj(reader, writer, 1 << 20)
+    except BaseException as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        # gzip reports damage as an OSError without a number.
+        if isinstance(error, _DAMAGE) or (isinstance(error, OSError) and error.errno is None):
+            reason = " ".join(str(error).split())
+            raise UsageError(f"{archive} is damaged or no such archive: {reason}.") from error
+        raise
+
+
+def folder_with(names, folder, archive):
+    """Returns the folder, at any depth, that holds all files named.
+
+    Raises:
+        UsageError: there is none; the message calls it the archive's.
+    """
+    for parent, _, found in os.walk(folder):
+        if {*names} <= {*found}:
+            return parent
+    raise UsageError(f"{archive} has no folder with {', '.join(names)}.")
+
+
+def _files_in(archive):
+    """Yields (name, open binary file) of each file of an archive."""
+    with contextlib.ExitStack() as stack:
+        if archive.endswith(".zip"):
+            zipped = stack.enter_context(zipfile.ZipFile(archive))
+            for info in zipped.infolist():
+                mode = info.external_attr >> 16
+                is_plain = stat.S_IFMT(mode) in (0, stat.S_IFREG, stat.S_IFDIR)
+                _check(archive, info.filename, is_plain)
+                if not info.is_dir():
+                    yield info.filename, zipped.open(info)
+        else:
+            unzipped = stack.enter_context(gzip.open(archive))
+            tar = stack.enter_context(tarfile.open(fileobj=unzipped, mode="r:"))
+            for member in tar:
+                _check(archive, member.name, member.isfile() or member.isdir())
+                if member.isfile():
+                    yield member.name, tar.extractfile(member)
+            while unzipped.read(1 << 20):  # the checksum stands behind the tar's own end
+                pass
+
+
+def _check(archive, name, is_plain):
+    if name.startswith("/") or ".." in name.split("/"):
+        raise UsageError(f"{archive} is refused: {name!r} lies outside of it.")
+    if not is_plain:
+        raise UsageError(f"{archive} is refused: {name!r} is neither a file nor a folder.")

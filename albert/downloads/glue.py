@@ -1,0 +1,179 @@
+"""Downloads the GLUE tasks, one folder each."""
+
+import logging
+import os
+import posixpath
+import shutil
+
+from albert.common import files
+from albert.common.errors import UsageError
+from albert.downloads import archives, transfer
+from albert.glue.table import GLUE_ROWS, folder_of
+
+_log = logging.getLogger(__name__)
+
+_GLUE = "https://dl.fbaipublicfiles.com/glue/data"
+_MRPC = "https://dl.fbaipublicfiles.com/senteval/senteval_data"
+_DEV_IDS = f"{_GLUE}/mrpc_dev_ids.tsv"
+URLS = {
+    "cola": [f"{_GLUE}/CoLA.zip"],
+    "sst-2": [f"{_GLUE}/SST-2.zip"],
+    "mrpc": [f"{_MRPC}/msr_paraphrase_train.txt", f"{_MRPC}/msr_paraphrase_test.txt", _DEV_IDS],
+    "sts-b": [f"{_GLUE}/STS-B.zip"],
+    "qqp": [f"{_GLUE}/QQP-clean.zip"],
+    "mnli": [f"{_GLUE}/MNLI.zip"],
+    "qnli": [f"{_GLUE}/QNLIv2.zip"],
+    "rte": [f"{_GLUE}/RTE.zip"],
+    "wnli": [f"{_GLUE}/WNLI.zip"],
+    "ax": [f"{_GLUE}/AX.tsv"],
+}
+_OTHER_NAMES = {"sst": "sst-2", "sts": "sts-b", "diagnostic": "ax"}
+_MRPC_TEST_HEADER = ["index", "#1 ID", "#2 ID", "#1 String", "#2 String"]
+
+
+def tasks_of(names):
+    """Returns the tasks of a comma-separated list of names, in any case; `all` stands for all.
+
+    Raises:
+        UsageError: a name is of no task.
+    """
+    if names.strip().lower() == "all":
+        return list(URLS)
+    tasks = []
+    for name in names.split(","):
+        task = name.strip().lower()
+        task = _OTHER_NAMES.get(task, task)
+        if task == "snli":
+            raise UsageError(f"--tasks={names}: SNLI is no longer part of GLUE's download.")
+        if task not in URLS:
+            allowed = ", ".join(["all", *map(folder_of, URLS)])
+            raise UsageError(f"--tasks={names}: {name.strip()!r} is no task; allowed: {allowed}.")
+        tasks.append(task)
+    return tasks
+
+
+def download(tasks, data_dir, config, path_to_mrpc=None):
+    """Makes the folders of tasks in `data_dir`; those that are there stay as they are.
+
+    Args:
+        tasks: names as `tasks_of` returns them.
+        data_dir: made where it is not there.
+        config: DownloadConfig.
+        path_to_mrpc: folder with msr_paraphrase_train.txt and msr_paraphrase_test.txt, to take in
+            place of downloads, and with mrpc_dev_ids.tsv if that is there.
+
+    Raises:
+        UsageError: a folder is there but not whole, or a file cannot be had or is not what it
+            should be. Folders that are made by then stay.
+    """
+    missing = [task for task in dict.fromkeys(tasks) if not is_there(task, data_dir)]
+    for task in dict.fromkeys(tasks):
+        if task not in missing:
+            _log.info("%s is there: skipped.", os.path.join(data_dir, folder_of(task)))
+    for task in missing:
+        with transfer.workplace(data_dir) as work:
+            if not is_there(task, data_dir):  # another process may have made it meanwhile
+                _make(task, data_dir, work, config, path_to_mrpc)
+
+
+def _file_names(task):
+    """Returns the names of the files that make a task's folder whole."""
+    splits = GLUE_ROWS[task].splits.values()
+    return [os.path.basename(split.path) for split in splits if not split.is_optional]
+
+
+def is_there(task, data_dir):
+    """Whether a task's folder is there; raises UsageError where it is there but not whole."""
+    folder = os.path.join(data_dir, folder_of(task))
+    if not os.path.isdir(folder) or not os.listdir(folder):
+        return False
+    lacking = {*_file_names(task)} - {*os.listdir(folder)}
+    if lacking:
+        raise UsageError(
+            f"{folder} is there but lacks {', '.join(sorted(lacking))}: remove the folder to have "
+            "it downloaded."
+        )
+    return True
+
+
+def _make(task, data_dir, work, config, path_to_mrpc):
+    """Makes a task's folder under another name, checks it, and gives it its name."""
+    local = _local_mrpc(path_to_mrpc) if task == "mrpc" and path_to_mrpc else {}
+    fetched = {url: transfer.fetch(url, work, config) for url in URLS[task] if url not in local}
+    sources = [local.get(url) or fetched[url] for url in URLS[task]]
+    new, folder = os.path.join(work, "new"), os.path.join(data_dir, folder_of(task))
+    with transfer.using_up(new, *fetched.values()):
+        made = _build(task, sources, new)
+        for name in _file_names(task):
+            _check_table(os.path.join(made, name), config.address(URLS[task][0]))
+        os.rename(made, folder)
+    _log.info("%s is made.", folder)
+
+
+def _build(task, sources, new):
+    """Makes a task's files out of what was downloaded; returns the folder, inside `new`."""
+    if task not in ("mrpc", "ax"):
+        # Some archives hold a folder of another name than their own.
+        archives.unpack(sources[0], new)
+        return archives.folder_with(_file_names(task), new, sources[0])
+    shutil.rmtree(new, ignore_errors=True)
+    os.makedirs(new)
+    if task == "mrpc":
+        _build_mrpc(new, *sources)
+    else:
+        shutil.copyfile(sources[0], os.path.join(new, _file_names(task)[0]))
+    return new
+
+
+def _local_mrpc(path_to_mrpc):
+    """Returns {official address: path} of the files of MRPC that a folder holds."""
+    paths = {url: os.path.join(path_to_mrpc, posixpath.basename(url)) for url in URLS["mrpc"]}
+    found = {url: path for url, path in paths.items() if os.path.isfile(path)}
+    for url, path in paths.items():
+        if url not in found and url != _DEV_IDS:
+            raise UsageError(f"--path_to_mrpc={path_to_mrpc}: {path} is not there.")
+    return found
+
+
+def _build_mrpc(folder, train_source, test_source, dev_ids_source):
+    """Writes the MRPC files of GLUE: its dev set is a part of the corpus's training set."""
+    dev_ids = {tuple(cells) for cells in _rows(dev_ids_source, 2)}
+    header, *labelled = _rows(train_source, 5)
+    dev = [cells for cells in labelled if tuple(cells[1:3]) in dev_ids]
+    if len({tuple(cells[1:3]) for cells in dev}) != len(dev_ids):
+        raise UsageError(f"{train_source} does not hold every pair that {dev_ids_source} names.")
+    train = [cells for cells in labelled if tuple(cells[1:3]) not in dev_ids]
+    _, *unlabelled = _rows(test_source, 5)
+    test = [[str(index), *cells[1:]] for index, cells in enumerate(unlabelled)]
+    for name, rows in (
+        ("train", [header, *train]),
+        ("dev", [header, *dev]),
+        ("test", [_MRPC_TEST_HEADER, *test]),
+    ):
+        text = "".join("\t".join(cells) + "\n" for cells in rows)
+        files.write_text(os.path.join(folder, f"{name}.tsv"), text)
+
+
+def _rows(path, num_cells):
+    """Returns the rows of a file as lists of str, a byte order mark as part of the first cell."""
+    rows = []
+    try:
+        with open(path, encoding="utf-8", newline="\n") as reader:
+            for number, line in enumerate(reader, 1):
+                rows.append(line.rstrip("\r\n").split("\t"))
+                if len(rows[-1]) != num_cells:
+                    raise UsageError(
+                        f"{path}:{number} has {len(rows[-1])} columns in place of {num_cells}."
+                    )
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not UTF-8 text: {error.reason}.") from error
+    if not rows:
+        raise UsageError(f"{path} holds no rows.")
+    return rows
+
+
+def _check_table(path, url):
+    """Raises UsageError unless a file begins like a table, and not like a page of the web."""
+    with open(path, "rb") as reader:
+        if b"\t" not in reader.readline():
+            raise UsageError(f"{url}: {os.path.basename(path)} in it is not a table.")

@@ -1,0 +1,40 @@
+"""Downloads the data files of SQuAD."""
+
+import logging
+import os
+
+from albert.downloads import transfer
+from albert.squad import files as squad_files
+
+_log = logging.getLogger(__name__)
+
+_SQUAD = "https://rajpurkar.github.io/SQuAD-explorer/dataset"
+VERSIONS = ("1.1", "2.0")
+_SHA256 = {
+    "dev-v1.1.json": "95aa6a52d5d6a735563366753ca50492a658031da74f301ac5238b03966972c9",
+}
+
+
+def download(versions, data_dir, config):
+    """Fetches train and dev of versions into `data_dir`; files that are there stay as they are.
+
+    Raises:
+        UsageError: a file cannot be had, or is not SQuAD's JSON. Files fetched by then stay.
+    """
+    for version in versions:
+        for name in (f"train-v{version}.json", f"dev-v{version}.json"):
+            path = os.path.join(data_dir, name)
+            if os.path.exists(path):
+                _log.info("%s is there: skipped.", path)
+                continue
+            with transfer.workplace(data_dir) as work:
+                if not os.path.exists(path):  # another process may have made it meanwhile
+                    _fetch_checked(name, work, path, config)
+                    _log.info("%s is made.", path)
+
+
+def _fetch_checked(name, work, path, config):
+    fetched = transfer.fetch(f"{_SQUAD}/{name}", work, config, _SHA256.get(name))
+    with transfer.using_up(fetched):
+        squad_files.read_squad(fetched)
+        os.replace(fetched, path)

@@ -1,0 +1,111 @@
+"""Checkpoint files: which there are, what they hold, and a best one that is never half written."""
+
+import os
+import re
+import shutil
+
+import tensorflow.compat.v1 as tf
+
+from albert.common import files
+
+BEST = "model.ckpt-best"
+_INCOMING = ".incoming-best"
+_OUTGOING = ".outgoing-best.index"
+
+
+def prefix(path):
+    """Returns a checkpoint's path without the endings of its files."""
+    return re.sub(r"\.(index|meta|data-\d{5}-of-\d{5})$", "", path)
+
+
+def exists(path):
+    """Whether there is a checkpoint with that prefix."""
+    return os.path.exists(path + ".index")
+
+
+def saved_steps(output_dir):
+    """Returns {step: prefix} of the numbered checkpoints in a folder, in order of their steps."""
+    if not os.path.isdir(output_dir):
+        return {}
+    matches = (re.match(r"(model\.ckpt-(\d+))\.index$", name) for name in os.listdir(output_dir))
+    found = {
+        int(match.group(2)): os.path.join(output_dir, match.group(1)) for match in matches if match
+    }
+    return dict(sorted(found.items()))
+
+
+def files_of(path):
+    """Returns the paths of a checkpoint's files, the index last."""
+    folder, name = os.path.split(path)
+    names = [file for file in os.listdir(folder) if prefix(file) == name and file != name]
+    return [os.path.join(folder, file) for file in sorted(names, key=_index_last)]
+
+
+def latest(output_dir):
+    """Returns the prefix of the checkpoint that training goes on from, or None."""
+    return tf.train.latest_checkpoint(output_dir)
+
+
+def best(output_dir):
+    """Returns the prefix of the best checkpoint, or None if there is none."""
+    path = os.path.join(output_dir, BEST)
+    return path if exists(path) else None
+
+
+def read_scalar(path, name):
+    """Returns the value of a scalar variable in a checkpoint, as a Python number."""
+    return tf.train.load_variable(path, name).item()
+
+
+def keep_as_best(path):
+    """Makes a copy of a checkpoint the best one of its folder; returns the best one's prefix.
+
+    All files are copied under other names first. The best checkpoint is then replaced file by
+    file; if that is cut short, there is none until `finish_keeping` has been called.
+    """
+    output_dir = os.path.dirname(path)
+    finish_keeping(output_dir)
+    # The index comes last: once its copy is there, the copies are whole.
+    for file in files_of(path):
+        with files.replacing(os.path.join(output_dir, _INCOMING + file[len(path) :])) as copy:
+            shutil.copyfile(file, copy)
+    finish_keeping(output_dir)
+    return os.path.join(output_dir, BEST)
+
+
+def finish_keeping(output_dir):
+    """Completes a `keep_as_best` that was cut short, or clears away what it had copied."""
+    if not os.path.isdir(output_dir):
+        return
+    incoming = [file for file in os.listdir(output_dir) if file.startswith(_INCOMING)]
+    # Files that never got their name are no part of it, whichever way it ends.
+    for file in [file for file in incoming if file.endswith(".part")]:
+        incoming.remove(file)
+        os.remove(os.path.join(output_dir, file))
+    if _INCOMING + ".index" not in incoming:
+        for file in incoming:
+            os.remove(os.path.join(output_dir, file))
+        return
+    _remove_best(output_dir)
+    for file in sorted(incoming, key=_index_last):
+        target = os.path.join(output_dir, BEST + file[len(_INCOMING) :])
+        os.replace(os.path.join(output_dir, file), target)
+
+
+def _remove_best(output_dir):
+    """Removes the old best checkpoint, if there is one, also if that was cut short before.
+
+    Its index, under another name, says so: the files of a new best one look the same.
+    """
+    best_path = os.path.join(output_dir, BEST)
+    outgoing = os.path.join(output_dir, _OUTGOING)
+    if exists(best_path):
+        os.replace(best_path + ".index", outgoing)
+    if os.path.exists(outgoing):
+        for file in files_of(best_path):
+            os.remove(file)
+        os.remove(outgoing)
+
+
+def _index_last(file):
+    return file.endswith(".index"), file

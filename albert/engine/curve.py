@@ -1,0 +1,125 @@
+"""Draws learning_curve.png: losses, learning rate and dev metrics against steps."""
+
+import logging
+import math
+import os
+
+import numpy as np
+
+from albert.common import files
+
+FILE_NAME = "learning_curve.png"
+_SMOOTHED_FROM = 50  # points; fewer are drawn as they are
+
+
+def draw(output_dir, evaluations, best_step=None):
+    """Writes learning_curve.png and returns its path, or None where there is nothing to draw.
+
+    Args:
+        output_dir: folder with the events of the training for TensorBoard, and for the picture.
+        evaluations: {step: {metric: float}}.
+        best_step: int, marked among the metrics, or None.
+    """
+    training = _read_scalars(output_dir)
+    dev = _curves_of(evaluations)
+    if not any(map(len, (*training.values(), *dev.values()))):
+        return None
+    # Here and below, not at the top: it takes half a second, which only a curve is worth.
+    _hush("matplotlib")  # tells of every font it finds, where all is to be told
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    path = os.path.join(output_dir, FILE_NAME)
+    with files.replacing(path) as temporary, open(temporary, "wb") as writer:
+        FigureCanvasAgg(_figure(training, dev, best_step)).print_png(writer)
+    return path
+
+
+def _figure(training, dev, best_step):
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 9), dpi=100)
+    losses, rates, metrics = figure.subplots(
+        3, sharex=True, gridspec_kw={"height_ratios": (3, 1.5, 3)}
+    )
+    _draw_losses(losses, training["loss"], dev.get("loss", ()))
+    rates.plot(*training["learning_rate"].T, color="tab:green")
+    rates.ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
+    rates.set_ylabel("learning rate")
+    for name in dev:
+        if name != "loss":
+            metrics.plot(*dev[name].T, marker="o", markersize=4, label=name)
+    if best_step is not None:
+        metrics.axvline(best_step, color="gray", linestyle="--", label=f"best: step {best_step}")
+    metrics.set_ylabel("dev metrics")
+    metrics.set_xlabel("step")
+    for axes in (losses, rates, metrics):
+        axes.grid(alpha=0.3)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend()
+    figure.align_ylabels()
+    figure.tight_layout()
+    return figure
+
+
+def _draw_losses(axes, training, dev):
+    smooth = _smoothed(training)
+    if len(smooth):
+        axes.plot(*training.T, color="tab:blue", alpha=0.25, linewidth=0.8)
+        axes.plot(*smooth.T, color="tab:blue", label="training (running mean)")
+    else:
+        axes.plot(*training.T, color="tab:blue", label="training")
+    if len(dev):
+        axes.plot(*dev.T, color="tab:orange", marker="o", markersize=4, label="dev")
+    axes.set_ylabel("loss")
+
+
+def _curves_of(evaluations):
+    """Returns {metric: steps and finite values, float [n, 2]}."""
+    curves = {}
+    for step, metrics in evaluations.items():
+        for name, value in metrics.items():
+            if math.isfinite(value):
+                curves.setdefault(name, []).append((step, value))
+    return {name: _array(rows) for name, rows in curves.items()}
+
+
+def _smoothed(points):
+    """Returns the means over 1/25 of the points around each; empty where points are few."""
+    if len(points) < _SMOOTHED_FROM:
+        return _array([])
+    width = len(points) // 25
+    return np.stack(
+        [np.convolve(column, np.ones(width) / width, mode="valid") for column in points.T], axis=1
+    )
+
+
+def _read_scalars(output_dir):
+    """Returns {tag: float [n, 2], steps and values} of a folder's events.
+
+    Those that a killed run wrote after the checkpoint its successor began with are left out.
+    """
+    tags = ("loss", "learning_rate")
+    if not any("tfevents" in name for name in os.listdir(output_dir)):
+        return {tag: _array([]) for tag in tags}  # TensorBoard 1.15 fails on a folder without any
+    from tensorboard.backend.event_processing import event_accumulator
+
+    _hush("tensorboard")  # reports each restart of a run as a warning
+    # With a slash at its end: a folder with "tfevents" in its name would be read as a file.
+    folder = os.path.join(output_dir, "")
+    events = event_accumulator.EventAccumulator(folder, size_guidance={"scalars": 0})
+    events.Reload()
+    found = events.Tags()["scalars"]
+    return {
+        tag: _array(
+            [(event.step, event.value) for event in events.Scalars(tag)] if tag in found else []
+        )
+        for tag in tags
+    }
+
+
+def _hush(library):
+    logging.getLogger(library).setLevel(logging.ERROR)
+
+
+def _array(rows):
+    return np.array(rows, dtype=float).reshape(-1, 2)

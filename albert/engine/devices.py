@@ -1,0 +1,149 @@
+"""Which devices a run uses and how they share the work.
+
+What differs between TensorFlow 1.15 and 2.15 stands here and nowhere else.
+"""
+
+import logging
+import re
+
+import tensorflow.compat.v1 as tf
+from tensorflow.python.client import device_lib
+from tensorflow.python.platform import build_info
+
+from albert.common.errors import UsageError
+
+IS_TF2 = tf.__version__.startswith("2.")
+
+_log = logging.getLogger(__name__)
+
+
+def prepare(num_cpu_devices=1):
+    """Readies TensorFlow for graphs, with that many logical CPU devices; to be called first.
+
+    Raises:
+        UsageError: TensorFlow has begun to work in this process with fewer CPU devices.
+    """
+    if not IS_TF2:
+        return  # graphs are the rule, and a session makes its own logical CPUs
+    tf.disable_v2_behavior()
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    configured = tf.config.get_logical_device_configuration(cpu) or [None]
+    if len(configured) >= num_cpu_devices:
+        return
+    logical = [tf.config.LogicalDeviceConfiguration()] * num_cpu_devices
+    try:
+        tf.config.set_logical_device_configuration(cpu, logical)
+    except RuntimeError as error:
+        raise UsageError(
+            f"TensorFlow already runs in this process with {len(configured)} CPU device(s), "
+            f"not {num_cpu_devices}: call albert.engine.devices.prepare({num_cpu_devices}) first."
+        ) from error
+
+
+def choose(device_type, num_devices):
+    """Returns the names of the devices to use, such as ("/gpu:0", "/gpu:1").
+
+    Args:
+        device_type: "gpu", "cpu", or "auto": GPUs if there are any.
+        num_devices: int; of CPUs there are as many as one asks for.
+
+    Raises:
+        UsageError: there are fewer GPUs.
+    """
+    num_gpus = len(tf.config.experimental.list_physical_devices("GPU"))
+    if device_type == "auto":
+        device_type = "gpu" if num_gpus else "cpu"
+        if device_type == "cpu":
+            _log.info("TensorFlow sees no GPU: using the CPU (--device_type=auto).")
+    if device_type == "gpu" and num_devices > num_gpus:
+        raise UsageError(
+            f"--num_gpu_cores={num_devices}, but TensorFlow sees {num_gpus} GPU(s); "
+            "ask for no more than that, or use --device_type=cpu."
+        )
+    return tuple(f"/{device_type}:{index}" for index in range(num_devices))
+
+
+def make_strategy(devices, all_reduce):
+    """Returns the tf.distribute strategy that trains on these devices.
+
+    Args:
+        devices: names from `choose`.
+        all_reduce: "nccl", "hierarchical_copy", or "auto": NCCL on GPUs.
+
+    Raises:
+        UsageError: see `check_all_reduce`.
+    """
+    check_all_reduce(devices, all_reduce)
+    if len(devices) == 1:
+        return tf.distribute.OneDeviceStrategy(devices[0])
+    if all_reduce == "hierarchical_copy":
+        reduction = tf.distribute.HierarchicalCopyAllReduce(num_packs=1)
+    elif "gpu" in devices[0]:
+        reduction = tf.distribute.NcclAllReduce(num_packs=1)  # gradients come as one tensor
+    else:
+        reduction = tf.distribute.ReductionToOneDevice()
+    return tf.distribute.MirroredStrategy(list(devices), cross_device_ops=reduction)
+
+
+def check_all_reduce(devices, all_reduce):
+    """Raises UsageError if NCCL is asked for without GPUs."""
+    if all_reduce == "nccl" and "gpu" not in devices[0]:
+        raise UsageError("--all_reduce=nccl needs GPUs; use auto or hierarchical_copy.")
+
+
+def without_autotuning(dataset):
+    """Returns the tf.data.Dataset with its buffers and threads as written.
+
+    On TensorFlow 2.15 the thread that tunes them keeps a whole core busy beside training, and
+    closing a session waits for it, for a minute and more.
+    """
+    if not IS_TF2:
+        return dataset
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
+
+
+def session_config(devices):
+    """Returns the ConfigProto for sessions on these devices.
+
+    GPU memory grows with need: training and prediction share the process.
+    """
+    config = tf.ConfigProto(allow_soft_placement=True)
+    config.gpu_options.allow_growth = True
+    if "cpu" in devices[0]:
+        config.device_count["CPU"] = len(devices)
+    return config
+
+
+def built_with():
+    """Returns the versions of CUDA and of cuDNN that TensorFlow was built with; None without."""
+    if IS_TF2:
+        build = build_info.build_info
+        return build.get("cuda_version"), build.get("cudnn_version")
+    return tuple(
+        getattr(build_info, name, None) for name in ("cuda_version_number", "cudnn_version_number")
+    )
+
+
+def describe_gpus():
+    """Returns the GPUs that TensorFlow can use, as dicts for JSON.
+
+    Each has a name, its memory in bytes, as far as it is free, and its compute capability, such as
+    "7.0", or None where TensorFlow does not tell.
+    """
+    found = device_lib.list_local_devices(session_config(("/gpu:0",)))
+    return [
+        {
+            "name": _described(device, r"name: ([^,]+)") or device.name,
+            "memory": device.memory_limit,
+            "compute_capability": _described(device, r"compute capability: ([\d.]+)"),
+        }
+        for device in found
+        if device.device_type == "GPU"
+    ]
+
+
+def _described(device, pattern):
+    match = re.search(pattern, device.physical_device_desc)
+    return match and match.group(1)

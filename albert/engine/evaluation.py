@@ -1,0 +1,98 @@
+"""Scores checkpoints on the dev splits and keeps the best one."""
+
+import logging
+import math
+import os
+
+import tensorflow.compat.v1 as tf
+
+from albert.common.console import in_words
+from albert.engine import checkpoints
+from albert.engine.results import EvaluationRecord
+
+_log = logging.getLogger(__name__)
+
+
+class Evaluator:
+    """Evaluates the checkpoints of one output_dir, each once.
+
+    Args:
+        task: Task.
+        predictor: Predictor.
+        output_dir: folder of the checkpoints and of the results.
+        feature_files: {dev split: FeatureFile}.
+        batch_size: int, of one device.
+    """
+
+    def __init__(self, task, predictor, output_dir, feature_files, batch_size):
+        self._task = task
+        self._predictor = predictor
+        self._output_dir = output_dir
+        self._feature_files = feature_files
+        self._batch_size = batch_size
+        self._dataset = " ".join(
+            feature_file.fingerprint for feature_file in feature_files.values()
+        )
+        checkpoints.finish_keeping(output_dir)
+        self.record = EvaluationRecord(output_dir, task.best_metric, self._dataset)
+
+    def evaluate_all(self):
+        """Evaluates every checkpoint on disk that has not been, earliest first.
+
+        The best one comes before them: its numbered files may be gone, and a numbered checkpoint
+        could take its place before it has been compared.
+        """
+        kept = checkpoints.best(self._output_dir)
+        if kept:
+            self.evaluate(checkpoints.read_scalar(kept, "global_step"), kept)
+        for step, path in checkpoints.saved_steps(self._output_dir).items():
+            self.evaluate(step, path)
+
+    def evaluate(self, step, path):
+        """Evaluates a checkpoint unless it is recorded already, and keeps it if it is the best.
+
+        A checkpoint of step 0 is only the starting point and is passed over.
+        """
+        if step == 0:
+            return
+        if not self.record.find(step, self._dataset):
+            _log.info("Evaluating step %d.", step)
+            metrics = self._task.evaluate(
+                {
+                    split: self._predictor.predict(path, feature_file, self._batch_size)
+                    for split, feature_file in self._feature_files.items()
+                }
+            )
+            for name, value in metrics.items():
+                if not math.isfinite(value):
+                    _log.warning("Step %d: %s is %s: the model has diverged.", step, name, value)
+            self.record.add(step, self._dataset, metrics)
+            self._write_events(step, metrics)
+            _log.info("Step %d: %s.", step, in_words(shown_metrics(self._task, metrics)))
+        best = self.record.best()
+        if best and best["step"] == step and not self._is_kept(step):
+            self._keep(step, path)
+
+    def _is_kept(self, step):
+        kept = checkpoints.best(self._output_dir)
+        return kept is not None and checkpoints.read_scalar(kept, "global_step") == step
+
+    def _keep(self, step, path):
+        kept = checkpoints.keep_as_best(path)
+        endings = [name[len(path) :] for name in checkpoints.files_of(path)]
+        self.record.note_saved(step, [(path + ending, kept + ending) for ending in endings])
+        _log.info("Step %d is the best so far: saved as %s.", step, kept)
+
+    def _write_events(self, step, metrics):
+        values = [
+            tf.Summary.Value(tag=f"eval/{name}", simple_value=value)
+            for name, value in metrics.items()
+        ]
+        writer = tf.summary.FileWriterCache.get(os.path.join(self._output_dir, "eval"))
+        writer.add_summary(tf.Summary(value=values), step)
+        writer.flush()
+
+
+def shown_metrics(task, metrics):
+    """Returns those of {metric: value} that the task wants to be shown."""
+    return {name: metrics[name] for name in task.shown_metrics or metrics if name in metrics}

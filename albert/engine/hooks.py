@@ -1,0 +1,200 @@
+"""Session hooks of a training run: what the user sees, and how a run is stopped."""
+
+import logging
+import os
+import signal
+import threading
+import time
+
+import tensorflow.compat.v1 as tf
+import tqdm
+
+from albert.common import console
+from albert.custom_optimization import LEARNING_RATE
+from albert.engine.progress import Progress, duration, speed
+
+SECONDS_BETWEEN_LINES = 10.0
+SECONDS_OF_ONE_SIGNAL = 1.0
+POINTS_PER_CURVE = 1000  # at least, where there are as many steps
+NUM_TOKENS = "num_tokens"  # collection: real tokens of each replica's batch
+
+_log = logging.getLogger(__name__)
+
+
+class ProgressHook(tf.train.SessionRunHook):
+    """Shows how training goes: a bar on a terminal, else a line now and then; and for TensorBoard.
+
+    The graph's collections LEARNING_RATE, NUM_TOKENS and LOSSES say what to show.
+
+    Attributes:
+        progress: Progress, the steps so far.
+
+    Args:
+        train_steps: int, the last step.
+        examples_per_step: int, the global batch.
+        output_dir: folder of TensorBoard's events.
+    """
+
+    def __init__(self, train_steps, examples_per_step, output_dir):
+        self.progress = Progress(train_steps, examples_per_step)
+        self._examples_per_step = examples_per_step
+        self._output_dir = output_dir
+        self._steps_per_point = max(1, train_steps // POINTS_PER_CURVE)
+        self._bar = None
+
+    def begin(self):
+        self._fetches = {
+            # What Estimator reports: the mean over the replicas.
+            "loss": tf.get_collection(tf.GraphKeys.LOSSES)[-1],
+            "learning_rate": tf.get_collection(LEARNING_RATE)[0],
+            "num_tokens": tf.add_n(tf.get_collection(NUM_TOKENS)),
+        }
+        self._global_step = tf.train.get_global_step()
+
+    def after_create_session(self, session, coord):
+        del coord
+        self._last_line = time.monotonic()
+        # Counted here: fetched beside the update, global_step may be the one before or after it.
+        step = int(session.run(self._global_step))
+        self.progress.step = step
+        self._point = _Point()
+        self._writer = tf.summary.FileWriterCache.get(self._output_dir)
+        # Readers then leave out what a run that was killed wrote after its last checkpoint.
+        self._writer.add_session_log(tf.SessionLog(status=tf.SessionLog.START), step + 1)
+        if console.columns() and _log.isEnabledFor(logging.INFO):
+            self._bar = tqdm.tqdm(
+                total=self.progress.last_step,
+                initial=step,
+                dynamic_ncols=True,
+                bar_format="{n_fmt}/{total_fmt} {bar} {desc}",
+            )
+
+    def before_run(self, run_context):
+        del run_context
+        self._started = time.monotonic()
+        return tf.train.SessionRunArgs(self._fetches)
+
+    def after_run(self, run_context, run_values):
+        del run_context
+        values = run_values.results
+        seconds = time.monotonic() - self._started
+        self.progress.add(seconds, values["num_tokens"])
+        self._point.add(seconds, values)
+        step, last_step = self.progress.step, self.progress.last_step
+        if step % self._steps_per_point == 0 or step == last_step:
+            self._write_point()
+        if self._bar:
+            self._bar.set_description_str(bar_text(values, self.progress), refresh=False)
+            self._bar.update(1)
+        elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_LINES:
+            self._last_line = time.monotonic()
+            _log.info("Step %d of %d: %s.", step, last_step, line_text(values, self.progress))
+
+    def end(self, session):
+        del session
+        self.close()
+
+    def close(self):
+        """Ends the bar, if that has not been done."""
+        if self._bar:
+            self._bar.close()
+
+    def _write_point(self):
+        scalars = self._point.scalars(self._examples_per_step)
+        self._point = _Point()
+        values = [tf.Summary.Value(tag=tag, simple_value=scalars[tag]) for tag in scalars]
+        self._writer.add_summary(tf.Summary(value=values), self.progress.step)
+        self._writer.flush()  # a killed run would take the points of its last two minutes along
+
+
+class _Point:
+    """What the steps of one point of the curves had: sums, and the last learning rate."""
+
+    def __init__(self):
+        self._num_steps = 0
+        self._seconds = 0.0
+        self._num_tokens = 0
+        self._loss = 0.0
+
+    def add(self, seconds, values):
+        self._num_steps += 1
+        self._seconds += seconds
+        self._num_tokens += values["num_tokens"]
+        self._loss += values["loss"]
+        self._learning_rate = values["learning_rate"]
+
+    def scalars(self, examples_per_step):
+        """Returns {tag: value}: means over the steps."""
+        seconds = max(self._seconds, 1e-9)
+        return {
+            "loss": self._loss / self._num_steps,
+            "learning_rate": self._learning_rate,
+            "examples_per_second": self._num_steps * examples_per_step / seconds,
+            "tokens_per_second": self._num_tokens / seconds,
+        }
+
+
+def line_text(values, progress):
+    """Returns the progress line for a file, without the step."""
+    parts = [f"loss {values['loss']:.4f}", f"learning rate {values['learning_rate']:.2e}"]
+    if progress.seconds_left is not None:
+        parts += [speed(progress), f"{duration(progress.seconds_left)} left"]
+    return ", ".join(parts)
+
+
+def bar_text(values, progress):
+    """Returns what stands behind the bar: short, to fit beside the steps in 80 columns."""
+    text = f"loss {values['loss']:.4f} lr {values['learning_rate']:.1e}"
+    if progress.seconds_left is not None:
+        text += f" {speed(progress)} {duration(progress.seconds_left)} left".replace(",", "")
+    return text
+
+
+class StopOnSignal(tf.train.SessionRunHook):
+    """Ends training after the current step at the first Ctrl-C or SIGTERM, so that it is saved.
+
+    A second signal acts as it would have without the hook. One that follows within a second is
+    taken for the first one again: `timeout`, schedulers and scripts signal a process and its group.
+
+    Attributes:
+        signal: number of the signal that came, or None.
+    """
+
+    _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self):
+        self.signal = None
+        self._previous = {}
+
+    def __enter__(self):
+        if threading.current_thread() is threading.main_thread():
+            self._previous = {
+                number: signal.signal(number, self._receive) for number in self._SIGNALS
+            }
+        return self
+
+    def __exit__(self, *exception):
+        self._restore()
+
+    def _receive(self, number, frame):
+        if self.signal is None:
+            self.signal = number
+            self._received = time.monotonic()
+            _log.warning("Stopping after this step; once more stops at once.")
+        elif time.monotonic() - self._received > SECONDS_OF_ONE_SIGNAL:
+            previous = self._previous[number]
+            self._restore()
+            if callable(previous):
+                previous(number, frame)
+            else:
+                os.kill(os.getpid(), number)
+
+    def _restore(self):
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous = {}
+
+    def after_run(self, run_context, run_values):
+        del run_values
+        if self.signal is not None:
+            run_context.request_stop()

@@ -1,0 +1,239 @@
+"""Cached feature files and the batches read from them.
+
+A feature file is a TFRecord of unpadded features beside a JSON sidecar, which tells what it was
+made from and how to see that it is whole.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import zlib
+from typing import NamedTuple
+
+import tensorflow.compat.v1 as tf
+import tqdm
+
+from albert.common import files
+from albert.common.errors import UsageError
+from albert.engine import devices
+from albert.engine.task import INPUT_IDS, INPUT_MASK
+
+FORMAT_VERSION = 1
+_LENGTHS = "/lengths"  # behind the name of a feature of several sequences, which are stored as one
+
+_log = logging.getLogger(__name__)
+
+
+class FeatureFile(NamedTuple):
+    """A whole feature file: its path, the number of features and the hash of their origin."""
+
+    path: str
+    num_features: int
+    fingerprint: str
+
+
+def cached_features(directory, name, origin, make_features):
+    """Returns the FeatureFile of that name and origin, made now unless a whole one is there.
+
+    Files of different origin have different names, so runs with other settings share the folder.
+    A file appears under its name only when it is whole; two processes that make it at the same
+    time write the same bytes.
+
+    Args:
+        directory: folder, created if missing (`--cached_dir`).
+        name: str, beginning of the file's name.
+        origin: dict for JSON, all that shapes the features.
+        make_features: function that returns an iterable of {name: value or list of values}.
+
+    Raises:
+        UsageError: the folder cannot be written to, or there are no features.
+    """
+    origin = {"format_version": FORMAT_VERSION, "origin": origin}
+    fingerprint = hashlib.sha256(json.dumps(origin, sort_keys=True).encode()).hexdigest()
+    path = os.path.join(directory, f"{name}_{fingerprint[:16]}.tf_record")
+    cached = _open_cached(path, fingerprint)
+    if cached:
+        _log.info("Using %d features in %s.", cached.num_features, path)
+        return cached
+    try:
+        os.makedirs(directory, exist_ok=True)
+        return _make_cached(path, fingerprint, make_features())
+    except (OSError, tf.errors.OpError) as error:
+        raise UsageError(f"--cached_dir={directory} cannot be written to: {error}.") from error
+
+
+def _open_cached(path, fingerprint):
+    """Returns the FeatureFile at a path, or None if it is missing or not what the sidecar says."""
+    if not os.path.exists(path):
+        return None
+    try:
+        with open(path + ".json", encoding="utf-8") as reader:
+            sidecar = json.load(reader)
+        expected = [sidecar[key] for key in ("fingerprint", "num_bytes", "crc32")]
+        num_features = sidecar["num_features"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        _log.warning("Making %s again: its sidecar cannot be read (%s).", path, error)
+        return None
+    if expected != [fingerprint, os.path.getsize(path), _crc32(path)]:
+        _log.warning("Making %s again: it is not the file its sidecar describes.", path)
+        return None
+    return FeatureFile(path, num_features, fingerprint)
+
+
+def _make_cached(path, fingerprint, features):
+    _log.info("Making the features %s.", path)
+    with files.replacing(path) as temporary:
+        with tf.io.TFRecordWriter(temporary) as writer:
+            num_features = 0
+            # A bar for people; a file that the output goes to gets none.
+            for feature in tqdm.tqdm(features, unit=" features", leave=False, disable=None):
+                writer.write(_serialize(feature))
+                num_features += 1
+        if not num_features:
+            raise UsageError(f"There are no examples to make {os.path.basename(path)} of.")
+        sidecar = {
+            "fingerprint": fingerprint,
+            "num_features": num_features,
+            "num_bytes": os.path.getsize(temporary),
+            "crc32": _crc32(temporary),
+        }
+    files.write_text(path + ".json", json.dumps(sidecar, indent=2))
+    _log.info("Made %d features.", num_features)
+    return FeatureFile(path, num_features, fingerprint)
+
+
+def _crc32(path):
+    crc = 0
+    with open(path, "rb") as reader:
+        for block in iter(lambda: reader.read(1 << 20), b""):
+            crc = zlib.crc32(block, crc)
+    return crc
+
+
+def _serialize(feature):
+    example = tf.train.Example()
+    for name, value in feature.items():
+        values = value if isinstance(value, (list, tuple)) else [value]
+        if values and isinstance(values[0], (list, tuple)):
+            _store(example, name + _LENGTHS, [len(sequence) for sequence in values])
+            values = [number for sequence in values for number in sequence]
+        _store(example, name, values)
+    # A map's order is otherwise up to the process.
+    return example.SerializeToString(deterministic=True)
+
+
+def _store(example, name, values):
+    stored = example.features.feature[name]
+    if values and isinstance(values[0], float):
+        stored.float_list.value.extend(values)
+    else:
+        stored.int64_list.value.extend(values)
+
+
+def train_dataset(feature_file, spec, batch_size, seed, num_consumed=0):
+    """Returns an endless tf.data.Dataset of batches, {name: tensor of Feature.shape}.
+
+    Epoch e is a full shuffle of the file that depends on (seed, e) alone; batches run on over the
+    end of an epoch. So the order is that of one fixed stream of features, and reading can begin
+    anywhere in it.
+
+    Args:
+        feature_file: FeatureFile.
+        spec: {name: Feature}.
+        batch_size: int, of one replica.
+        seed: int.
+        num_consumed: int, how many features of the stream earlier runs have used.
+    """
+    first_epoch, num_skipped = divmod(num_consumed, feature_file.num_features)
+
+    def shuffled(epoch):
+        records = tf.data.TFRecordDataset(feature_file.path)
+        return records.shuffle(
+            feature_file.num_features, seed=seed * 1000003 + epoch, reshuffle_each_iteration=False
+        )
+
+    records = tf.data.Dataset.range(first_epoch, 1 << 62).flat_map(shuffled).skip(num_skipped)
+    batches = records.batch(batch_size, drop_remainder=True)
+    inputs = {name: feature for name, feature in spec.items() if feature.is_input}
+    return _parsed(batches, inputs)
+
+
+def next_batch_of(dataset):
+    """Returns a function whose calls return the batches of a dataset, one after another.
+
+    As the result of an input_fn it gives each replica its own batch. Given the dataset, a strategy
+    would put one of its own behind it for each device; TensorFlow 2.15 tunes those in a thread that
+    may oversleep its end: about every other short run ended 10 to 20 s late.
+    """
+    iterator = tf.data.make_one_shot_iterator(dataset)
+    previous = []
+
+    def next_batch():
+        with tf.control_dependencies(previous):  # in the order of the calls
+            batch = iterator.get_next()
+        previous[:] = [batch[INPUT_IDS]]
+        return batch
+
+    return next_batch
+
+
+def _parsed(batches, spec):
+    """Returns the dataset of parsed batches, from one of serialized features [batch]."""
+    parsed = batches.map(lambda batch: _parse(batch, spec), num_parallel_calls=2).prefetch(2)
+    return devices.without_autotuning(parsed)
+
+
+def read_batches(feature_file, spec, batch_size):
+    """Yields all features of a file in order, in batches {name: NumPy array}; the last is short."""
+    with tf.Graph().as_default() as graph:
+        records = tf.data.TFRecordDataset(feature_file.path).batch(batch_size)
+        batches = _parsed(records, spec)
+        next_batch = tf.data.make_one_shot_iterator(batches).get_next()
+    # Only the host reads: this session must not claim the memory of the GPUs. It is nobody's
+    # default, since the generator may be resumed by another thread.
+    session = tf.Session(graph=graph, config=tf.ConfigProto(device_count={"GPU": 0}))
+    try:
+        while True:
+            yield session.run(next_batch)
+    except tf.errors.OutOfRangeError:
+        return
+    finally:
+        session.close()
+
+
+def _parse(records, spec):
+    """Returns a batch padded to its longest feature, from serialized features: string [batch]."""
+    stored = {}
+    for name, feature in spec.items():
+        dtype = tf.int64 if feature.dtype.is_integer else tf.float32
+        stored[name] = (
+            tf.io.VarLenFeature(dtype) if feature.is_sequence else tf.io.FixedLenFeature([], dtype)
+        )
+        if feature.num_sequences > 1:
+            stored[name + _LENGTHS] = tf.io.FixedLenFeature([feature.num_sequences], tf.int64)
+    batch = tf.io.parse_example(records, stored)
+    for name, feature in spec.items():
+        if feature.num_sequences > 1:
+            batch[name] = _split(batch[name], batch[name + _LENGTHS])
+    tokens = batch[INPUT_IDS]
+    parsed = {INPUT_MASK: _to_dense(tokens, tf.ones_like(tokens.values), 0, tf.int32)}
+    for name, feature in spec.items():
+        value = batch[name]
+        if feature.is_sequence:
+            parsed[name] = _to_dense(value, value.values, feature.padding, feature.dtype)
+        else:
+            parsed[name] = tf.cast(value, feature.dtype)
+    return parsed
+
+
+def _split(sparse, lengths):
+    """Returns sequences stored as one, [batch, all] -> [batch, n, longest]; lengths: [batch, n]."""
+    is_real = tf.sequence_mask(lengths)
+    shape = tf.shape(is_real, out_type=tf.int64)
+    return tf.SparseTensor(tf.where(is_real), sparse.values, shape)
+
+
+def _to_dense(sparse, values, padding, dtype):
+    padded = tf.SparseTensor(sparse.indices, tf.cast(values, dtype), sparse.dense_shape)
+    return tf.sparse.to_dense(padded, default_value=tf.cast(padding, dtype))

@@ -1,0 +1,151 @@
+"""Predictions of checkpoints on all local devices, in the order of the input.
+
+Training under a strategy is no way to predict: a mirrored graph drops the batches of an incomplete
+round. Here every device runs its own session on its own copy of the graph and takes the next whole
+batch when it is free. Batches are formed without regard to the number of devices, so neither are
+their results affected by it.
+"""
+
+import concurrent.futures
+import threading
+
+import tensorflow.compat.v1 as tf
+
+from albert.engine import devices as devices_lib
+from albert.engine.input_pipeline import read_batches
+from albert.engine.model_fn import build
+from albert.engine.task import INPUT_IDS, INPUT_MASK
+
+
+class Predictor:
+    """Runs a task's model for inference; its graphs are built at first use and then kept.
+
+    Args:
+        task: Task.
+        albert_config: modeling.AlbertConfig.
+        devices: names of the devices to use.
+        packed_tokens: compute real tokens only, not padding.
+    """
+
+    def __init__(self, task, albert_config, devices, packed_tokens=True):
+        self._task = task
+        self._albert_config = albert_config
+        self._devices = devices
+        self._packed_tokens = packed_tokens
+        self._spec = task.feature_spec()
+        self._workers = None
+
+    def predict(self, checkpoint, feature_file, batch_size):
+        """Returns one dict a feature, {name: value}, in the order of the file.
+
+        Args:
+            checkpoint: path of the checkpoint to restore.
+            feature_file: input_pipeline.FeatureFile.
+            batch_size: int, of one device.
+        """
+        if self._workers is None:
+            self._workers = self._make_workers()
+        batches = _Shared(enumerate(read_batches(feature_file, self._spec, batch_size)))
+        results = {}
+        with concurrent.futures.ThreadPoolExecutor(len(self._workers)) as pool:
+            futures = [
+                pool.submit(worker.run, checkpoint, batches, results) for worker in self._workers
+            ]
+            try:
+                done, _ = concurrent.futures.wait(futures, return_when="FIRST_EXCEPTION")
+                for future in done:
+                    future.result()
+            except BaseException:  # Ctrl-C too: let the other devices stop after their batch
+                batches.stop()
+                raise
+        return [row for number in sorted(results) for row in _rows(results[number])]
+
+    def _make_workers(self):
+        """Builds the graph once and copies it to the other devices, which is much faster."""
+        config = devices_lib.session_config(self._devices)
+        with tf.Graph().as_default() as graph, tf.device(self._devices[0]):
+            inputs = {
+                name: tf.placeholder(feature.dtype, feature.shape)
+                for name, feature in self._inputs().items()
+            }
+            output = build(
+                self._task,
+                self._albert_config,
+                inputs,
+                is_training=False,
+                packed_tokens=self._packed_tokens,
+            )
+            fetches = {name: tensor.name for name, tensor in output.predictions.items()}
+            feeds = {name: tensor.name for name, tensor in inputs.items()}
+            saver_def = tf.train.Saver(tf.global_variables()).as_saver_def()
+        graph_def = graph.as_graph_def()
+        workers = [_Worker(graph, config, feeds, fetches, saver_def)]
+        for device in self._devices[1:]:
+            with tf.Graph().as_default() as copy:
+                tf.import_graph_def(_on_device(graph_def, device), name="")
+            workers.append(_Worker(copy, config, feeds, fetches, saver_def))
+        return workers
+
+    def _inputs(self):
+        """Returns {name: Feature} of what the model reads."""
+        inputs = {name: feature for name, feature in self._spec.items() if feature.is_input}
+        return dict(inputs, **{INPUT_MASK: self._spec[INPUT_IDS]})
+
+
+class _Worker:
+    """One device's session."""
+
+    def __init__(self, graph, config, feeds, fetches, saver_def):
+        self._session = tf.Session(graph=graph, config=config)
+        self._feeds = feeds
+        self._fetches = fetches
+        self._saver_def = saver_def
+
+    def run(self, checkpoint, batches, results):
+        """Restores a checkpoint, then puts {batch number: predictions} into `results`."""
+        self._session.run(
+            self._saver_def.restore_op_name, {self._saver_def.filename_tensor_name: checkpoint}
+        )
+        for number, batch in batches:
+            feed = {self._feeds[name]: batch[name] for name in self._feeds}
+            passed_on = {name: batch[name] for name in batch if name not in self._feeds}
+            results[number] = dict(passed_on, **self._session.run(self._fetches, feed))
+
+
+class _Shared:
+    """An iterator that several threads may draw from, and that can be stopped."""
+
+    def __init__(self, iterator):
+        self._iterator = iterator
+        self._lock = threading.Lock()
+        self._stopped = False
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        with self._lock:
+            if self._stopped:
+                raise StopIteration
+            return next(self._iterator)
+
+    def stop(self):
+        """Ends the iteration for all threads."""
+        self._stopped = True
+
+
+def _on_device(graph_def, device):
+    """Returns a copy of the graph in which every node that had a device is on another one."""
+    moved = tf.GraphDef()
+    moved.CopyFrom(graph_def)
+    for node in moved.node:
+        if node.device:
+            node.device = device
+    return moved
+
+
+def _rows(batch):
+    """Yields the dicts of single features: {name: [batch, ...]} -> {name: [...]}."""
+    names = list(batch)
+    for values in zip(*batch.values()):
+        yield dict(zip(names, values))

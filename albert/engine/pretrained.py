@@ -1,0 +1,95 @@
+"""Loads a pre-trained or fine-tuned checkpoint into a model, or says why it does not fit."""
+
+import tensorflow.compat.v1 as tf
+
+from albert import modeling
+from albert.common.errors import UsageError
+
+_ENCODER = "bert/"
+
+# Variables that give other programs' checkpoints away.
+_FOREIGN_LAYOUTS = {
+    "bert/encoder/layer_shared/": "brightmart's albert_zh",
+    "bert/embeddings/word_embeddings_2": "brightmart's albert_zh",
+    "bert/encoder/layer_0/": "BERT",
+    "_CHECKPOINTABLE_OBJECT_GRAPH": "a TensorFlow 2 program",
+}
+
+
+def load(init_checkpoint, discard_classifier_weights=False):
+    """Makes the trainable variables found in a checkpoint begin with its values, on all replicas.
+
+    Args:
+        init_checkpoint: prefix of the checkpoint.
+        discard_classifier_weights: take only the encoder's variables.
+
+    Returns:
+        The names of the variables that it does not hold, which begin anew.
+
+    Raises:
+        UsageError: the checkpoint is of another layout, holds none of the encoder's variables, or
+            one of another shape.
+    """
+    stored = _stored_shapes(init_checkpoint)
+    variables = {modeling.name_of(variable): variable for variable in tf.trainable_variables()}
+    wanted = [
+        name for name in variables if name.startswith(_ENCODER) or not discard_classifier_weights
+    ]
+    found = [name for name in wanted if name in stored]
+    if not any(name.startswith(_ENCODER) for name in found):
+        raise UsageError(
+            f"--init_checkpoint={init_checkpoint} holds none of the model's variables, such as "
+            f"{wanted[0]}."
+        )
+    for name in found:
+        _check_shape(init_checkpoint, name, stored[name], variables[name].shape.as_list())
+    assignment_map, _ = modeling.get_assignment_map_from_checkpoint(
+        [variables[name] for name in found], init_checkpoint
+    )
+    tf.train.init_from_checkpoint(init_checkpoint, assignment_map)
+    return [name for name in variables if name not in found]
+
+
+def check(init_checkpoint):
+    """Raises UsageError unless a checkpoint can be read, all of it, and is not another program's.
+
+    Names and shapes are in one file, the values in others, which may be missing or cut short.
+    """
+    names = _stored_shapes(init_checkpoint)
+    try:
+        reader = tf.train.load_checkpoint(init_checkpoint)
+        for name in names:
+            reader.get_tensor(name)
+    except (tf.errors.OpError, ValueError, IndexError) as error:  # IndexError: cut short, in 2.15
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"The checkpoint {init_checkpoint} is damaged: {reason}") from error
+
+
+def _stored_shapes(init_checkpoint):
+    try:
+        stored = dict(tf.train.list_variables(init_checkpoint))
+    except (tf.errors.OpError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"--init_checkpoint={init_checkpoint} cannot be read: {reason}") from error
+    for mark, program in _FOREIGN_LAYOUTS.items():
+        if any(name.startswith(mark) for name in stored):
+            raise UsageError(
+                f"--init_checkpoint={init_checkpoint} has the variable layout of {program} "
+                f"({mark}...), not of google-research/albert: take a checkpoint released there, or "
+                "convert it."
+            )
+    return stored
+
+
+def _check_shape(init_checkpoint, name, stored, wanted):
+    if stored == wanted:
+        return
+    advice = (
+        "Does --albert_config_file belong to it?"
+        if name.startswith(_ENCODER)
+        else "--discard_classifier_weights starts with a new head."
+    )
+    raise UsageError(
+        f"--init_checkpoint={init_checkpoint}: {name} has shape {stored}, but the model's is "
+        f"{wanted}. {advice}"
+    )

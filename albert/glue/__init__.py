@@ -1,0 +1,1 @@
+"""What the GLUE tasks need: table, files, metrics and the report over all tasks."""

@@ -1,0 +1,1 @@
+"""The parts that the model and all heads are made of."""

@@ -1,0 +1,1 @@
+"""What RACE needs: its files."""

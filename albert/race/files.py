@@ -1,0 +1,104 @@
+"""Files of RACE: RACE/{train,dev,test}/{middle,high}/*.txt, a passage with its questions each."""
+
+import glob
+import os
+from typing import List, NamedTuple, Optional, Tuple
+
+from albert.common.errors import UsageError
+from albert.common.json_files import load_json, value_of
+
+LEVELS = ("middle", "high")
+LETTERS = ("A", "B", "C", "D")  # of the options, in the order of their ids
+
+_ARCHIVE = "http://www.cs.cmu.edu/~glai1/data/race/RACE.tar.gz"
+
+
+class RaceQuestion(NamedTuple):
+    """A question on a passage.
+
+    Attributes:
+        id: str, the passage's id and the question's number from 0.
+        level: one of LEVELS.
+        question: str, in which `_` stands for the option if it is a gap to be filled.
+        options: tuple of four str.
+        label: int, the right option; None where the file has no answers.
+    """
+
+    id: str
+    level: str
+    question: str
+    options: Tuple[str, ...]
+    label: Optional[int]
+
+
+class RacePassage(NamedTuple):
+    """An article and its questions, in the order of the file."""
+
+    article: str
+    questions: List[RaceQuestion]
+
+
+def read_race(data_dir, split, levels, needs_answers):
+    """Returns the passages of a split, level by level in the order of their files' numbers.
+
+    Args:
+        data_dir: folder that holds RACE/.
+        split: "train", "dev" or "test".
+        levels: those of LEVELS to read.
+        needs_answers: refuse files without "answers".
+
+    Raises:
+        UsageError: a folder is missing or holds no passages, or a file cannot be read, is not JSON
+            or not in the layout.
+    """
+    return [
+        _read_passage(path, level, needs_answers)
+        for level in levels
+        for path in _paths(data_dir, split, level)
+    ]
+
+
+def _paths(data_dir, split, level):
+    folder = os.path.join(data_dir, "RACE", split, level)
+    if not os.path.isdir(folder):
+        raise UsageError(f"{folder} is not there: unpack {_ARCHIVE} into --data_dir={data_dir}.")
+    paths = glob.glob(os.path.join(glob.escape(folder), "*.txt"))
+    # The original leaves all passages of a folder there once more, as all.txt.
+    paths = [path for path in paths if os.path.basename(path) != "all.txt"]
+    if not paths:
+        raise UsageError(f"{folder} holds no passages, which are files such as 1.txt.")
+    return sorted(paths, key=lambda path: (len(path), path))  # 2.txt before 10.txt
+
+
+def _read_passage(path, level, needs_answers):
+    passage = load_json(path)
+    identifier, article = (value_of(passage, key, str, path, "it") for key in ("id", "article"))
+    has_answers = needs_answers or passage.get("answers")
+    keys = ("questions", "options", "answers") if has_answers else ("questions", "options")
+    columns = {key: value_of(passage, key, list, path, "it") for key in keys}
+    counts = {key: len(values) for key, values in columns.items()}
+    if len(set(counts.values())) > 1:
+        found = ", ".join(f"{count} {key}" for key, count in counts.items())
+        raise UsageError(f"{path} has {found}; it must have as many of each.")
+    if not counts["questions"]:
+        raise UsageError(f"{path} holds no questions.")
+    return RacePassage(
+        article,
+        [
+            _question(f"{path}: question {number}", f"{identifier}-{number}", level, *row)
+            for number, row in enumerate(zip(*columns.values()))
+        ],
+    )
+
+
+def _question(place, identifier, level, question, options, *answers):
+    if not isinstance(question, str):
+        raise UsageError(f"{place} must be a text, not {question!r}.")
+    are_texts = isinstance(options, list) and all(isinstance(option, str) for option in options)
+    if not are_texts or len(options) != len(LETTERS):
+        raise UsageError(f"{place} must have four texts as options, not {options!r}.")
+    for answer in answers:  # none or one
+        if answer not in LETTERS:
+            raise UsageError(f"{place} has the answer {answer!r}; A, B, C and D are allowed.")
+    label = LETTERS.index(answers[0]) if answers else None
+    return RaceQuestion(identifier, level, question, tuple(options), label)

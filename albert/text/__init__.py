@@ -1,0 +1,1 @@
+"""What text processing needs beyond tokenization."""

@@ -1,0 +1,64 @@
+"""Tests of albert.common.console: that what is shown of a run cannot end it."""
+
+import logging
+import os
+import signal
+import sys
+import threading
+
+import pytest
+
+from albert.cli import common_flags
+from albert.common import console
+
+
+@pytest.fixture
+def log():
+    """Returns a logger that writes as a runner does."""
+    logger = logging.Logger("tested", logging.INFO)
+    logger.addHandler(console.Lines())
+    return logger
+
+
+def test_line_is_in_the_file_at_once(log, tmp_path, monkeypatch):
+    path = tmp_path / "log"
+    with open(str(path), "w") as stderr:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        log.info("Step 1.")
+        assert path.read_text() == "Step 1.\n"
+
+
+def test_line_that_nobody_reads_is_lost_in_silence(log, monkeypatch):
+    reader, writer = os.pipe()
+    os.close(reader)
+    monkeypatch.setattr(sys, "stderr", os.fdopen(writer, "w", 1))
+    log.info("Step 1.")
+    log.info("Step 2.")
+    sys.stderr.flush()  # as at the end of the process, whose exit status would become 120
+
+
+def test_signal_amid_a_line_may_write_another(log, monkeypatch):
+    reader, writer = os.pipe()
+    stderr = os.fdopen(writer, "w", 1)
+    monkeypatch.setattr(sys, "stderr", stderr)
+    os.set_blocking(writer, False)
+    with pytest.raises(BlockingIOError):
+        while True:
+            os.write(writer, b"." * 4096)
+    os.set_blocking(writer, True)
+    previous = signal.signal(signal.SIGALRM, lambda *_: log.warning("Stopping."))
+    rest = threading.Timer(0.4, lambda: os.read(reader, 1 << 20))
+    rest.start()
+    signal.setitimer(signal.ITIMER_REAL, 0.1)  # when the next line waits for room
+    try:
+        log.info("Step 1.")
+    finally:
+        signal.signal(signal.SIGALRM, previous)
+        rest.join()
+        os.close(reader)
+
+
+def test_runner_has_a_stderr_though_it_was_closed(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    monkeypatch.setattr(common_flags.app, "run", lambda main, flags_parser: sys.stderr.write("x"))
+    common_flags.run(None)

@@ -1,0 +1,28 @@
+"""Tests of albert.common.errors."""
+
+from albert.common.errors import UsageError
+
+
+def test_settings_are_shown_with_their_values():
+    error = UsageError("<warmup_steps> exceeds <train_steps>.", warmup_steps=5, train_steps=3)
+    assert str(error) == "warmup_steps=5 exceeds train_steps=3."
+
+
+def test_the_command_line_shows_settings_as_flags():
+    error = UsageError("<train_steps> must be 1 or more.", train_steps=0)
+    assert error.text(lambda name: f"--{name[:-1]}") == "--train_step=0 must be 1 or more."
+
+
+def test_a_setting_without_a_value_is_named_alone():
+    error = UsageError("nothing to do; give <do_train>.", do_train=None)
+    assert error.text("--{}".format) == "nothing to do; give --do_train."
+
+
+def test_angle_brackets_that_name_no_setting_stay():
+    assert str(UsageError("<b>.txt: <unk> is missing, not <c>", c=1)) == (
+        "<b>.txt: <unk> is missing, not c=1"
+    )
+
+
+def test_a_value_with_angle_brackets_is_shown_as_it_is():
+    assert str(UsageError("<a> and <b>", a="<b>", b=1)) == "a=<b> and b=1"

@@ -1,0 +1,73 @@
+"""Tests of work shared among processes."""
+
+import multiprocessing
+import os
+import time
+
+import pytest
+
+from albert.common import parallel
+from albert.common.errors import UsageError
+
+ITEMS = list(range(1000))
+
+
+@pytest.fixture(autouse=True)
+def two_cores(monkeypatch):
+    monkeypatch.setattr(parallel, "_num_cores", lambda: 2)
+
+
+def test_results_come_in_order_from_several_processes():
+    results = list(parallel.ordered_map(lambda item: (item * item, os.getpid()), ITEMS))
+    assert [square for square, _ in results] == [item * item for item in ITEMS]
+    processes = {process for _, process in results}
+    assert os.getpid() not in processes
+    assert 1 <= len(processes) <= 2
+
+
+def test_few_items_start_no_process():
+    results = parallel.ordered_map(lambda item: os.getpid(), ITEMS[:20])
+    assert set(results) == {os.getpid()}
+
+
+def test_one_core_starts_no_process(monkeypatch):
+    monkeypatch.setattr(parallel, "_num_cores", lambda: 1)
+    assert set(parallel.ordered_map(lambda item: os.getpid(), ITEMS)) == {os.getpid()}
+
+
+def test_platform_that_does_not_fork_starts_no_process(monkeypatch):
+    monkeypatch.setattr(multiprocessing, "get_start_method", lambda: "spawn")
+    assert set(parallel.ordered_map(lambda item: os.getpid(), ITEMS)) == {os.getpid()}
+
+
+def test_an_exception_is_raised_where_its_result_would_stand():
+    def check(item):
+        if item == 500:
+            raise UsageError(f"item {item}")
+        return item
+
+    results = parallel.ordered_map(check, ITEMS)
+    seen = []
+    with pytest.raises(UsageError, match="^item 500$"):
+        seen.extend(results)
+    assert multiprocessing.active_children() == []
+
+
+def test_few_results_wait_for_a_slow_reader(tmp_path):
+    def mark(item):
+        (tmp_path / str(item)).touch()
+        return item
+
+    results = parallel.ordered_map(mark, ITEMS)
+    for _ in range(100):
+        next(results)
+    time.sleep(0.3)  # long enough to do all the others
+    assert 100 <= len(list(tmp_path.iterdir())) <= 300
+    results.close()
+
+
+def test_reading_can_end_early():
+    results = parallel.ordered_map(lambda item: item, ITEMS)
+    assert next(results) == 0
+    results.close()
+    assert multiprocessing.active_children() == []

@@ -1,0 +1,388 @@
+"""Tests of albert.checkpoints and albert.files."""
+
+import errno
+import hashlib
+import os
+import pathlib
+import shutil
+
+import pytest
+import tensorflow.compat.v1 as tf
+
+from albert.common import files
+from albert.engine import checkpoints
+
+BEST = "model.ckpt-best"
+
+
+class Crash(Exception):
+    """What the disk, or the death of the process, raises in these tests."""
+
+
+class FailingDisk:
+    """Lets the k-th file operation fail half-way; stands in for os and shutil.
+
+    With `is_fatal` every later one fails too, as when the process is killed, so that nothing is
+    cleaned up.
+    """
+
+    def __init__(self, monkeypatch, fail_at, is_fatal):
+        self._left = fail_at
+        self._is_fatal = is_fatal
+        for module, name in [(os, "replace"), (os, "remove"), (shutil, "copyfile")]:
+            monkeypatch.setattr(module, name, self._guard(getattr(module, name)))
+
+    @property
+    def has_failed(self):
+        return self._left <= 0
+
+    def _guard(self, operation):
+        def guarded(*args, **kwargs):
+            self._left -= 1
+            if self._left == 0 or (self._is_fatal and self._left < 0):
+                if operation.__name__ == "copyfile":
+                    pathlib.Path(args[1]).write_text("half")
+                raise Crash
+            return operation(*args, **kwargs)
+
+        return guarded
+
+
+def endings_of(num_shards, has_meta=True):
+    shards = [f".data-{shard:05d}-of-{num_shards:05d}" for shard in range(num_shards)]
+    return shards + [".index"] + ([".meta"] if has_meta else [])
+
+
+def write_checkpoint(path, num_shards, content, has_meta=True):
+    """Writes files of a checkpoint's names; returns {ending: content}."""
+    written = {ending: content + ending for ending in endings_of(num_shards, has_meta)}
+    for ending, text in written.items():
+        pathlib.Path(str(path) + ending).write_text(text)
+    return written
+
+
+def best_files(folder):
+    """Returns {ending: content} of all files that belong to the best checkpoint."""
+    return {
+        path.name[len(BEST) :]: path.read_text()
+        for path in pathlib.Path(str(folder)).glob(BEST + "*")
+    }
+
+
+def save_sharded(path, value):
+    """Saves two variables on two logical CPU devices, each in its own shard; and the step."""
+    with tf.Graph().as_default():
+        with tf.device("/cpu:0"):
+            tf.get_variable("first", initializer=tf.constant([value, value]))
+            tf.get_variable("global_step", initializer=tf.constant(7, tf.int64))
+        with tf.device("/cpu:1"):
+            tf.get_variable("second", initializer=tf.constant([-value]))
+        config = tf.ConfigProto(device_count={"CPU": 2})
+        with tf.Session(config=config) as session:
+            session.run(tf.global_variables_initializer())
+            return tf.train.Saver(sharded=True).save(session, str(path))
+
+
+@pytest.fixture
+def sharded(tmp_path):
+    """Returns the prefix of a real checkpoint of two shards, of step 7."""
+    return save_sharded(tmp_path / "model.ckpt-7", 1.5)
+
+
+# Which there are
+
+
+@pytest.mark.parametrize("ending", ["", ".index", ".meta", ".data-00001-of-00002"])
+def test_prefix_takes_off_the_ending_of_any_file(ending):
+    assert checkpoints.prefix("dir.index/model.ckpt-12" + ending) == "dir.index/model.ckpt-12"
+
+
+@pytest.mark.parametrize("path", ["model.indexes", "model.data-1-of-2", "model.ckpt-best"])
+def test_prefix_leaves_other_names_alone(path):
+    assert checkpoints.prefix(path) == path
+
+
+def test_checkpoint_exists_once_its_index_does(tmp_path):
+    path = tmp_path / "model.ckpt-1"
+    (tmp_path / "model.ckpt-1.data-00000-of-00001").write_text("")
+    assert not checkpoints.exists(str(path))
+    (tmp_path / "model.ckpt-1.index").write_text("")
+    assert checkpoints.exists(str(path))
+
+
+def test_saved_steps_come_in_the_order_of_their_numbers(tmp_path):
+    for step in (100, 9, 10):
+        write_checkpoint(tmp_path / f"model.ckpt-{step}", 1, "x")
+    expected = [(step, str(tmp_path / f"model.ckpt-{step}")) for step in (9, 10, 100)]
+    assert list(checkpoints.saved_steps(str(tmp_path)).items()) == expected
+
+
+def test_saved_steps_leave_out_what_is_no_whole_numbered_checkpoint(tmp_path):
+    write_checkpoint(tmp_path / "model.ckpt-3", 1, "x")
+    write_checkpoint(tmp_path / BEST, 1, "x")
+    names = ["model.ckpt-4.data-00000-of-00001", "old-model.ckpt-5.index", "model.ckpt-6.index.tmp"]
+    for name in names:
+        (tmp_path / name).write_text("")
+    assert list(checkpoints.saved_steps(str(tmp_path))) == [3]
+
+
+def test_saved_steps_of_a_missing_folder_are_none(tmp_path):
+    assert checkpoints.saved_steps(str(tmp_path / "absent")) == {}
+
+
+def test_files_of_a_sharded_checkpoint_are_all_its_files_with_the_index_last(tmp_path):
+    path = tmp_path / "model.ckpt-1"
+    write_checkpoint(path, 3, "x")
+    write_checkpoint(tmp_path / "model.ckpt-10", 1, "x")
+    (tmp_path / "model.ckpt-1.index.1234.part").write_text("")
+    endings = [".data-00000-of-00003", ".data-00001-of-00003", ".data-00002-of-00003"]
+    endings += [".meta", ".index"]
+    assert checkpoints.files_of(str(path)) == [str(path) + ending for ending in endings]
+
+
+def test_latest_is_the_last_one_saved(tmp_path):
+    with tf.Graph().as_default(), tf.Session() as session:
+        tf.get_variable("v", initializer=1.0)
+        session.run(tf.global_variables_initializer())
+        saver = tf.train.Saver()
+        for step in (9, 10):
+            saver.save(session, str(tmp_path / "model.ckpt"), global_step=step)
+    assert checkpoints.latest(str(tmp_path)) == str(tmp_path / "model.ckpt-10")
+
+
+def test_latest_of_an_empty_folder_is_none(tmp_path):
+    assert checkpoints.latest(str(tmp_path)) is None
+
+
+def test_best_is_none_without_an_index(tmp_path):
+    (tmp_path / (BEST + ".data-00000-of-00001")).write_text("")
+    assert checkpoints.best(str(tmp_path)) is None
+
+
+def test_best_is_the_prefix_of_the_best_checkpoint(tmp_path):
+    write_checkpoint(tmp_path / BEST, 1, "x")
+    assert checkpoints.best(str(tmp_path)) == str(tmp_path / BEST)
+
+
+# What they hold
+
+
+def test_read_scalar_gives_a_python_int(sharded):
+    step = checkpoints.read_scalar(sharded, "global_step")
+    assert type(step) is int and step == 7
+
+
+def test_test_checkpoint_is_sharded(sharded):
+    assert [os.path.basename(path) for path in checkpoints.files_of(sharded)] == [
+        "model.ckpt-7.data-00000-of-00002",
+        "model.ckpt-7.data-00001-of-00002",
+        "model.ckpt-7.meta",
+        "model.ckpt-7.index",
+    ]
+
+
+# Keeping the best
+
+
+def test_best_of_a_sharded_checkpoint_holds_all_its_variables(sharded):
+    best = checkpoints.keep_as_best(sharded)
+    for path in checkpoints.files_of(sharded):
+        os.remove(path)
+    assert tf.train.load_variable(best, "first").tolist() == [1.5, 1.5]
+    assert tf.train.load_variable(best, "second").tolist() == [-1.5]
+
+
+def test_keep_as_best_returns_the_prefix_of_the_best(tmp_path):
+    write_checkpoint(tmp_path / "model.ckpt-1", 1, "x")
+    assert checkpoints.keep_as_best(str(tmp_path / "model.ckpt-1")) == str(tmp_path / BEST)
+
+
+def test_keep_as_best_leaves_the_numbered_checkpoint(tmp_path):
+    path = tmp_path / "model.ckpt-1"
+    content = write_checkpoint(path, 2, "x")
+    checkpoints.keep_as_best(str(path))
+    assert {end: pathlib.Path(str(path) + end).read_text() for end in content} == content
+
+
+@pytest.mark.parametrize("num_old, num_new", [(1, 1), (2, 1), (1, 2)])
+def test_new_best_leaves_no_file_of_the_old_one(tmp_path, num_old, num_new):
+    write_checkpoint(tmp_path / BEST, num_old, "old")
+    new = write_checkpoint(tmp_path / "model.ckpt-2", num_new, "new", has_meta=False)
+    checkpoints.keep_as_best(str(tmp_path / "model.ckpt-2"))
+    assert best_files(tmp_path) == new
+    assert len(os.listdir(str(tmp_path))) == 2 * len(new)
+
+
+def test_finish_keeping_of_a_missing_folder_does_nothing(tmp_path):
+    checkpoints.finish_keeping(str(tmp_path / "absent"))
+    assert os.listdir(str(tmp_path)) == []
+
+
+def test_finish_keeping_leaves_a_whole_best_alone(tmp_path):
+    content = write_checkpoint(tmp_path / BEST, 2, "x")
+    checkpoints.finish_keeping(str(tmp_path))
+    assert best_files(tmp_path) == content
+
+
+# (shards of the old best, shards of the new best), each with and without a .meta file
+LAYOUTS = [(old, new, meta) for old in (0, 1, 2) for new in (1, 2, 3) for meta in (True, False)]
+
+
+def make_layout(folder, num_old, num_new, has_meta):
+    """Writes the old best and a checkpoint 2; returns the contents of both."""
+    folder.mkdir()
+    old = write_checkpoint(folder / BEST, num_old, "old", True) if num_old else {}
+    return old, write_checkpoint(folder / "model.ckpt-2", num_new, "new", has_meta)
+
+
+def crash(monkeypatch, action, fail_at, is_fatal):
+    """Runs action() with a failure at that file operation; returns whether there was one."""
+    with monkeypatch.context() as patch:
+        disk = FailingDisk(patch, fail_at, is_fatal)
+        try:
+            action()
+        except Crash:
+            pass
+        return disk.has_failed
+
+
+@pytest.mark.parametrize("is_fatal", [False, True], ids=["error", "kill"])
+@pytest.mark.parametrize("num_old, num_new, has_meta", LAYOUTS)
+def test_failure_of_any_file_operation_leaves_the_old_or_the_new_best_whole(
+    tmp_path, monkeypatch, num_old, num_new, has_meta, is_fatal
+):
+    outcomes, fail_at, has_failed = [], 0, True
+    while has_failed:
+        fail_at += 1
+        folder = tmp_path / str(fail_at)
+        old, new = make_layout(folder, num_old, num_new, has_meta)
+        path = str(folder / "model.ckpt-2")
+        has_failed = crash(
+            monkeypatch, lambda path=path: checkpoints.keep_as_best(path), fail_at, is_fatal
+        )
+        if checkpoints.best(str(folder)):  # before anything is put right
+            assert best_files(folder) in (old, new)
+        checkpoints.finish_keeping(str(folder))
+        assert best_files(folder) in (old, new)
+        assert not list(folder.glob(".*"))
+        outcomes.append(best_files(folder))
+    assert fail_at > 2 * len(new)  # each file is copied, then renamed at least once
+    assert outcomes[0] == old and outcomes[-1] == new
+    if is_fatal:  # once the new one is whole, it is never given up
+        assert outcomes == sorted(outcomes, key=lambda outcome: outcome == new)
+
+
+@pytest.mark.parametrize("num_old, num_new", [(1, 1), (2, 1), (2, 3)])
+def test_failure_while_finishing_leaves_the_old_or_the_new_best_whole(
+    tmp_path, monkeypatch, num_old, num_new
+):
+    fail_at, has_failed = 0, True
+    while has_failed:
+        fail_at += 1
+        again_at, has_failed_again = 0, True
+        while has_failed_again:
+            again_at += 1
+            folder = tmp_path / f"{fail_at}-{again_at}"
+            old, new = make_layout(folder, num_old, num_new, has_meta=True)
+            path = str(folder / "model.ckpt-2")
+            has_failed = crash(
+                monkeypatch, lambda path=path: checkpoints.keep_as_best(path), fail_at, True
+            )
+            has_failed_again = crash(
+                monkeypatch,
+                lambda folder=folder: checkpoints.finish_keeping(str(folder)),
+                again_at,
+                True,
+            )
+            checkpoints.finish_keeping(str(folder))
+            assert best_files(folder) in (old, new)
+            assert not list(folder.glob(".*"))
+
+
+def test_next_best_after_a_failure_is_whole(tmp_path, monkeypatch):
+    fail_at, has_failed = 0, True
+    while has_failed:
+        fail_at += 1
+        folder = tmp_path / str(fail_at)
+        make_layout(folder, 2, 3, has_meta=True)
+        path = str(folder / "model.ckpt-2")
+        has_failed = crash(
+            monkeypatch, lambda path=path: checkpoints.keep_as_best(path), fail_at, True
+        )
+        newest = write_checkpoint(folder / "model.ckpt-3", 1, "newest", has_meta=False)
+        checkpoints.keep_as_best(str(folder / "model.ckpt-3"))
+        assert best_files(folder) == newest
+
+
+# Files that are written whole or not at all
+
+
+def test_write_text_writes_utf8_with_line_feeds(tmp_path):
+    files.write_text(str(tmp_path / "a.txt"), "é\n你\n")
+    assert (tmp_path / "a.txt").read_bytes() == b"\xc3\xa9\n\xe4\xbd\xa0\n"
+
+
+def test_write_text_replaces_the_old_file(tmp_path):
+    (tmp_path / "a.txt").write_text("a long old text")
+    files.write_text(str(tmp_path / "a.txt"), "new")
+    assert (tmp_path / "a.txt").read_text() == "new"
+    assert os.listdir(str(tmp_path)) == ["a.txt"]
+
+
+def test_failed_block_leaves_the_old_file_and_nothing_beside_it(tmp_path):
+    (tmp_path / "a.txt").write_text("old")
+    with pytest.raises(Crash):
+        with files.replacing(str(tmp_path / "a.txt")) as temporary:
+            pathlib.Path(temporary).write_text("half")
+            raise Crash
+    assert (tmp_path / "a.txt").read_text() == "old"
+    assert os.listdir(str(tmp_path)) == ["a.txt"]
+
+
+def test_block_that_fails_before_it_writes_leaves_the_old_file(tmp_path):
+    (tmp_path / "a.txt").write_text("old")
+    with pytest.raises(Crash):
+        with files.replacing(str(tmp_path / "a.txt")):
+            raise Crash
+    assert (tmp_path / "a.txt").read_text() == "old"
+
+
+def test_new_file_is_not_seen_before_it_is_whole(tmp_path):
+    with files.replacing(str(tmp_path / "a.txt")) as temporary:
+        pathlib.Path(temporary).write_text("half")
+        assert not (tmp_path / "a.txt").exists()
+    assert (tmp_path / "a.txt").read_text() == "half"
+
+
+def test_temporary_name_is_a_new_one_beside_the_file(tmp_path):
+    path = str(tmp_path / "a.txt")
+    with files.replacing(path) as first, files.replacing(path) as second:
+        assert first != second and os.path.dirname(first) == str(tmp_path)
+        for temporary in (first, second):
+            pathlib.Path(temporary).write_text("x")
+
+
+def test_text_that_cannot_be_encoded_leaves_the_old_file(tmp_path):
+    (tmp_path / "a.txt").write_text("old")
+    with pytest.raises(UnicodeEncodeError):
+        files.write_text(str(tmp_path / "a.txt"), "new \ud800")
+    assert (tmp_path / "a.txt").read_text() == "old"
+    assert os.listdir(str(tmp_path)) == ["a.txt"]
+
+
+def test_full_disk_at_the_rename_leaves_the_old_file(tmp_path, monkeypatch):
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    (tmp_path / "a.txt").write_text("old")
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError):
+        files.write_text(str(tmp_path / "a.txt"), "new")
+    assert (tmp_path / "a.txt").read_text() == "old"
+    assert os.listdir(str(tmp_path)) == ["a.txt"]
+
+
+def test_sha256_is_that_of_the_bytes_across_blocks(tmp_path):
+    content = b"0123456789abcdef" * (1 << 17)  # two blocks
+    (tmp_path / "a").write_bytes(content + b"end")
+    assert files.sha256(str(tmp_path / "a")) == hashlib.sha256(content + b"end").hexdigest()

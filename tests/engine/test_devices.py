@@ -1,0 +1,122 @@
+"""Tests of albert.engine.devices; no GPU is needed, those there are hidden or made up."""
+
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+import tensorflow.compat.v1 as tf
+
+from albert.common.errors import UsageError
+from albert.engine import devices
+
+
+@pytest.fixture
+def num_gpus(monkeypatch):
+    """Returns a function that makes TensorFlow report that many GPUs."""
+
+    def report(count):
+        found = [f"gpu{index}" for index in range(count)]
+        monkeypatch.setattr(
+            tf.config.experimental, "list_physical_devices", lambda kind: found * (kind == "GPU")
+        )
+
+    return report
+
+
+@pytest.mark.parametrize("device_type", ["gpu", "auto"])
+def test_more_gpus_than_there_are_is_a_usage_error_that_names_the_flag(num_gpus, device_type):
+    num_gpus(2)
+    with pytest.raises(UsageError) as caught:
+        devices.choose(device_type, 3)
+    message = str(caught.value)
+    assert "--num_gpu_cores=3" in message and "2 GPU(s)" in message
+    assert "\n" not in message
+
+
+def test_gpus_without_any_gpu_is_a_usage_error(num_gpus):
+    num_gpus(0)
+    with pytest.raises(UsageError, match="--num_gpu_cores=1.*0 GPU"):
+        devices.choose("gpu", 1)
+
+
+def test_auto_takes_gpus_where_there_are_some(num_gpus):
+    num_gpus(4)
+    assert devices.choose("auto", 2) == ("/gpu:0", "/gpu:1")
+
+
+def test_auto_falls_back_to_the_cpu_and_says_so(num_gpus, caplog):
+    num_gpus(0)
+    with caplog.at_level("INFO"):
+        assert devices.choose("auto", 2) == ("/cpu:0", "/cpu:1")
+    (record,) = caplog.records
+    assert "no GPU" in record.getMessage()
+
+
+def test_the_cpu_is_used_beside_gpus_if_asked_for(num_gpus):
+    num_gpus(4)
+    assert devices.choose("cpu", 3) == ("/cpu:0", "/cpu:1", "/cpu:2")
+
+
+@pytest.mark.parametrize("names", [("/cpu:0",), ("/cpu:0", "/cpu:1")])
+def test_nccl_on_the_cpu_is_a_usage_error(names):
+    with pytest.raises(UsageError, match="--all_reduce=nccl"):
+        devices.make_strategy(names, "nccl")
+
+
+@pytest.mark.parametrize("all_reduce", ["auto", "hierarchical_copy"])
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_a_strategy_has_one_replica_a_device(all_reduce, count):
+    strategy = devices.make_strategy(devices.choose("cpu", count), all_reduce)
+    assert strategy.num_replicas_in_sync == count
+
+
+def test_sessions_on_cpus_have_as_many_as_there_are_devices():
+    with tf.Graph().as_default():
+        with tf.Session(config=devices.session_config(("/cpu:0", "/cpu:1"))) as session:
+            names = [device.name for device in session.list_devices()]
+    assert {name[-5:] for name in names if ":CPU:" in name} >= {"CPU:0", "CPU:1"}
+
+
+def test_gpu_memory_grows_with_need():
+    assert devices.session_config(("/gpu:0",)).gpu_options.allow_growth
+
+
+def test_gpus_are_described_by_what_tensorflow_tells(monkeypatch):
+    volta = "device: 0, name: Tesla V100, pci bus id: 0000:00:1e.0, compute capability: 7.0"
+    found = [
+        SimpleNamespace(name=f"/device:{kind}:0", device_type=kind, memory_limit=8, **more)
+        for kind, more in (
+            ("CPU", {"physical_device_desc": ""}),
+            ("XLA_GPU", {"physical_device_desc": "device: XLA_GPU device"}),
+            ("GPU", {"physical_device_desc": volta}),
+            ("GPU", {"physical_device_desc": ""}),
+        )
+    ]
+    monkeypatch.setattr(devices.device_lib, "list_local_devices", lambda config: found)
+    assert devices.describe_gpus() == [
+        {"name": "Tesla V100", "memory": 8, "compute_capability": "7.0"},
+        {"name": "/device:GPU:0", "memory": 8, "compute_capability": None},
+    ]
+
+
+def test_tensorflow_was_built_with_the_cuda_of_its_runtime():
+    assert devices.built_with() in (("10", "7"), ("12.2", "8"))
+
+
+@pytest.mark.skipif(not devices.IS_TF2, reason="TensorFlow 1 makes CPU devices at any time")
+def test_too_late_a_preparation_is_a_usage_error():
+    code = (
+        "from albert.common import errors\n"
+        "from albert.engine import devices\n"
+        "import tensorflow.compat.v1 as tf\n"
+        "devices.prepare(1)\n"
+        "tf.Session().close()\n"
+        "tf.config.list_logical_devices()\n"
+        "try:\n"
+        "    devices.prepare(3)\n"
+        "except errors.UsageError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True)
+    assert "with 1 CPU device(s), not 3" in done.stdout.decode()

@@ -1,0 +1,378 @@
+"""Tests of albert.input_pipeline: feature files, and the batches read from them in order."""
+
+import json
+import logging
+import multiprocessing
+import os
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from albert.common.errors import UsageError
+from albert.engine import input_pipeline
+from albert.engine.input_pipeline import cached_features, read_batches
+from albert.engine.task import Feature
+
+ORIGIN = {"data": "abc", "max_seq_length": 8}
+
+SPEC = {
+    "input_ids": Feature(tf.int32),
+    "segment_ids": Feature(tf.int32),
+    "weights": Feature(tf.float32),
+    "label_ids": Feature(tf.int32, is_sequence=False),
+    "score": Feature(tf.float32, is_sequence=False),
+}
+
+FEATURES = [
+    {
+        "input_ids": [2, 7, 3],
+        "segment_ids": [0, 0, 1],
+        "weights": [0.1, -2.5, 1e-30],
+        "label_ids": -1,
+        "score": 4.75,
+    },
+    {
+        "input_ids": [2, 0, 29999, 0],
+        "segment_ids": [0, 1, 1, 1],
+        "weights": [1.0, 0.0, 3.0, 1e30],
+        "label_ids": 2147483647,
+        "score": 1 / 3,
+    },
+    {"input_ids": [5], "segment_ids": [1], "weights": [7.0], "label_ids": 0, "score": -0.0},
+]
+
+
+class CountingMaker:
+    """A make_features that counts its calls."""
+
+    def __init__(self, features):
+        self._features = features
+        self.num_calls = 0
+
+    def __call__(self):
+        self.num_calls += 1
+        return iter(self._features)
+
+
+@pytest.fixture
+def make_features():
+    return CountingMaker(FEATURES)
+
+
+def make_file(tmp_path, features=FEATURES):
+    return cached_features(str(tmp_path), "toy_dev", ORIGIN, lambda: features)
+
+
+def made_again(directory, caplog):
+    """Opens the cache with a new maker; returns how often it was called and what was warned."""
+    make_features = CountingMaker(FEATURES)
+    caplog.clear()
+    feature_file = cached_features(str(directory), "toy_dev", ORIGIN, make_features)
+    assert sum(len(batch["score"]) for batch in read_batches(feature_file, SPEC, 2)) == 3
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    return make_features.num_calls, warnings
+
+
+def test_a_feature_alone_comes_back_exactly_and_unpadded(tmp_path):
+    batches = list(read_batches(make_file(tmp_path), SPEC, batch_size=1))
+    assert len(batches) == len(FEATURES)
+    for batch, feature in zip(batches, FEATURES):
+        assert set(batch) == {*SPEC, "input_mask"}
+        for name, value in feature.items():
+            dtype = np.int32 if name in ("input_ids", "segment_ids", "label_ids") else np.float32
+            assert batch[name].dtype == dtype
+            np.testing.assert_array_equal(batch[name], np.asarray([value], dtype))
+
+
+def test_batches_are_padded_to_their_own_longest_feature(tmp_path):
+    lengths = [3, 1, 2, 6, 4, 5, 1]
+    spec = {"input_ids": Feature(tf.int32)}
+    feature_file = make_file(tmp_path, [{"input_ids": [9] * length} for length in lengths])
+    shapes = [batch["input_ids"].shape for batch in read_batches(feature_file, spec, 3)]
+    assert shapes == [(3, 3), (3, 6), (1, 1)]
+
+
+def test_padding_fills_with_zeros_after_the_real_values(tmp_path):
+    (batch,) = read_batches(make_file(tmp_path), SPEC, batch_size=3)
+    expected_ids = [[2, 7, 3, 0], [2, 0, 29999, 0], [5, 0, 0, 0]]
+    expected_segments = [[0, 0, 1, 0], [0, 1, 1, 1], [1, 0, 0, 0]]
+    np.testing.assert_array_equal(batch["input_ids"], expected_ids)
+    np.testing.assert_array_equal(batch["segment_ids"], expected_segments)
+    np.testing.assert_array_equal(batch["label_ids"], [-1, 2147483647, 0])
+
+
+def test_input_mask_marks_real_tokens_even_those_with_id_0(tmp_path):
+    (batch,) = read_batches(make_file(tmp_path), SPEC, batch_size=3)
+    np.testing.assert_array_equal(batch["input_mask"], [[1, 1, 1, 0], [1, 1, 1, 1], [1, 0, 0, 0]])
+    assert batch["input_mask"].dtype == np.int32
+
+
+def test_a_feature_is_padded_with_the_value_of_its_spec(tmp_path):
+    spec = {
+        "input_ids": Feature(tf.int32, padding=7),
+        "segment_ids": Feature(tf.int32, padding=-100),
+        "weights": Feature(tf.float32, padding=-1),
+    }
+    (batch,) = read_batches(make_file(tmp_path), spec, batch_size=3)
+    np.testing.assert_array_equal(batch["input_ids"][2], [5, 7, 7, 7])
+    np.testing.assert_array_equal(batch["segment_ids"][2], [1, -100, -100, -100])
+    np.testing.assert_array_equal(batch["weights"][2], [7.0, -1.0, -1.0, -1.0])
+    np.testing.assert_array_equal(batch["input_mask"][2], [1, 0, 0, 0])
+
+
+def test_a_feature_of_several_sequences_is_a_matrix_padded_to_the_longest_of_the_batch(tmp_path):
+    spec = {
+        "input_ids": Feature(tf.int32, num_sequences=2),
+        "weights": Feature(tf.float32, padding=-1, num_sequences=2),
+        "label_ids": Feature(tf.int32, is_sequence=False),
+    }
+    features = [
+        {"input_ids": [[2, 0], [2]], "weights": [[0.5, 1.5], [2.5]], "label_ids": 1},
+        {"input_ids": [[2, 7, 3], [4, 5]], "weights": [[], [8.0]], "label_ids": 0},
+        {"input_ids": [[6], [9]], "weights": [[0.25], [0.75]], "label_ids": 1},
+    ]
+    both, last = read_batches(make_file(tmp_path, features), spec, batch_size=2)
+    np.testing.assert_array_equal(
+        both["input_ids"], [[[2, 0, 0], [2, 0, 0]], [[2, 7, 3], [4, 5, 0]]]
+    )
+    np.testing.assert_array_equal(
+        both["input_mask"], [[[1, 1, 0], [1, 0, 0]], [[1, 1, 1], [1, 1, 0]]]
+    )
+    np.testing.assert_array_equal(both["weights"], [[[0.5, 1.5], [2.5, -1]], [[-1, -1], [8, -1]]])
+    np.testing.assert_array_equal(last["input_ids"], [[[6], [9]]])
+    np.testing.assert_array_equal(both["label_ids"], [1, 0])
+
+
+def test_the_last_batch_is_short_and_order_is_kept(tmp_path):
+    spec = {"input_ids": Feature(tf.int32), "number": Feature(tf.int32, is_sequence=False)}
+    features = [{"input_ids": [1], "number": number} for number in range(23)]
+    batches = list(read_batches(make_file(tmp_path, features), spec, batch_size=4))
+    assert [len(batch["number"]) for batch in batches] == [4, 4, 4, 4, 4, 3]
+    assert np.concatenate([batch["number"] for batch in batches]).tolist() == list(range(23))
+
+
+def test_the_number_of_features_is_told(tmp_path):
+    assert make_file(tmp_path).num_features == 3
+
+
+def test_no_features_are_refused_and_leave_nothing_behind(tmp_path):
+    with pytest.raises(UsageError, match="toy_dev"):
+        make_file(tmp_path, features=[])
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_missing_folder_is_created(tmp_path):
+    feature_file = make_file(tmp_path / "a" / "b")
+    assert os.path.dirname(feature_file.path) == str(tmp_path / "a" / "b")
+    assert os.path.isfile(feature_file.path)
+
+
+def test_a_whole_file_is_used_again(tmp_path, make_features):
+    first = cached_features(str(tmp_path), "toy_dev", ORIGIN, make_features)
+    second = cached_features(str(tmp_path), "toy_dev", dict(ORIGIN), make_features)
+    assert make_features.num_calls == 1
+    assert second == first
+
+
+def test_another_origin_gets_another_file_and_the_first_stays(tmp_path, make_features):
+    first = cached_features(str(tmp_path), "toy_dev", ORIGIN, make_features)
+    other = cached_features(str(tmp_path), "toy_dev", dict(ORIGIN, max_seq_length=9), make_features)
+    assert make_features.num_calls == 2
+    assert other.path != first.path
+    assert other.fingerprint != first.fingerprint
+    cached_features(str(tmp_path), "toy_dev", ORIGIN, make_features)
+    assert make_features.num_calls == 2
+
+
+def test_the_order_of_the_keys_of_the_origin_does_not_matter(tmp_path, make_features):
+    cached_features(str(tmp_path), "toy_dev", {"a": 1, "b": 2}, make_features)
+    cached_features(str(tmp_path), "toy_dev", {"b": 2, "a": 1}, make_features)
+    assert make_features.num_calls == 1
+
+
+def test_a_file_cut_short_is_made_again_with_one_warning(tmp_path, caplog):
+    path = make_file(tmp_path).path
+    os.truncate(path, os.path.getsize(path) - 1)
+    num_calls, warnings = made_again(tmp_path, caplog)
+    assert num_calls == 1
+    assert len(warnings) == 1 and path in warnings[0]
+
+
+def test_a_file_of_other_whole_records_is_made_again(tmp_path, caplog):
+    path = make_file(tmp_path).path
+    with tf.io.TFRecordWriter(path) as writer:
+        writer.write(b"record")
+    assert made_again(tmp_path, caplog)[0] == 1
+
+
+@pytest.mark.parametrize("position", [0, 40, -1])
+def test_a_file_with_a_flipped_bit_is_made_again_with_one_warning(tmp_path, caplog, position):
+    path = make_file(tmp_path).path
+    with open(path, "r+b") as file:
+        content = bytearray(file.read())
+        content[position] ^= 4
+        file.seek(0)
+        file.write(content)
+    num_calls, warnings = made_again(tmp_path, caplog)
+    assert num_calls == 1
+    assert len(warnings) == 1 and path in warnings[0]
+
+
+def test_a_file_without_its_sidecar_is_made_again_with_one_warning(tmp_path, caplog):
+    path = make_file(tmp_path).path
+    os.remove(path + ".json")
+    num_calls, warnings = made_again(tmp_path, caplog)
+    assert num_calls == 1
+    assert len(warnings) == 1 and path in warnings[0]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"null", b"{}", b"\xff\xfe\x00", b'{"a": 1}']
+)
+def test_a_garbage_sidecar_means_making_the_file_again(tmp_path, caplog, content):
+    path = make_file(tmp_path).path
+    with open(path + ".json", "wb") as writer:
+        writer.write(content)
+    num_calls, warnings = made_again(tmp_path, caplog)
+    assert num_calls == 1
+    assert len(warnings) == 1 and path in warnings[0]
+
+
+def test_a_sidecar_of_another_origin_means_making_the_file_again(tmp_path, caplog):
+    path = make_file(tmp_path).path
+    with open(path + ".json", encoding="utf-8") as reader:
+        sidecar = json.load(reader)
+    with open(path + ".json", "w", encoding="utf-8") as writer:
+        json.dump(dict(sidecar, fingerprint="0" * 64), writer)
+    assert made_again(tmp_path, caplog)[0] == 1
+
+
+def test_a_file_that_was_made_again_is_used_the_next_time(tmp_path, caplog):
+    os.remove(make_file(tmp_path).path + ".json")
+    made_again(tmp_path, caplog)
+    assert made_again(tmp_path, caplog) == (0, [])
+
+
+def test_using_a_file_is_one_log_line(tmp_path, caplog):
+    make_file(tmp_path)
+    with caplog.at_level(logging.INFO):
+        caplog.clear()
+        make_file(tmp_path)
+    (record,) = caplog.records
+    assert "3 features" in record.getMessage()
+
+
+def test_a_maker_that_fails_half_way_leaves_nothing_behind(tmp_path):
+    def fails():
+        yield FEATURES[0]
+        raise ZeroDivisionError("half way")
+
+    with pytest.raises(ZeroDivisionError, match="half way"):
+        cached_features(str(tmp_path), "toy_dev", ORIGIN, fails)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_maker_that_fails_leaves_an_older_file_as_it_was(tmp_path, caplog):
+    path = make_file(tmp_path).path
+    os.remove(path + ".json")
+    with open(path, "rb") as reader:
+        before = reader.read()
+
+    def fails():
+        yield FEATURES[0]
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        cached_features(str(tmp_path), "toy_dev", ORIGIN, fails)
+    with open(path, "rb") as reader:
+        assert reader.read() == before
+    assert os.listdir(tmp_path) == [os.path.basename(path)]
+
+
+def test_a_record_file_that_never_got_its_sidecar_is_not_used(tmp_path, caplog, monkeypatch):
+    def killed(path, text):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(input_pipeline.files, "write_text", killed)
+    with pytest.raises(KeyboardInterrupt):
+        make_file(tmp_path)
+    monkeypatch.undo()
+    assert made_again(tmp_path, caplog)[0] == 1
+
+
+def test_half_written_files_of_a_killed_process_are_not_used(tmp_path, caplog):
+    path = make_file(tmp_path).path
+    os.rename(path, path + ".0123.part")
+    os.truncate(path + ".0123.part", 30)
+    assert made_again(tmp_path, caplog)[0] == 1
+
+
+def _make_together(directory, barrier, results):
+    """Makes a file beside another process: both begin, and both end, when both have got there."""
+
+    def features():
+        barrier.wait()
+        yield from FEATURES * 200
+        barrier.wait()
+
+    feature_file = cached_features(directory, "toy_dev", ORIGIN, features)
+    num_read = sum(len(batch["score"]) for batch in read_batches(feature_file, SPEC, 50))
+    results.put((feature_file.path, feature_file.num_features, num_read))
+
+
+def test_processes_that_make_a_file_at_the_same_time_end_with_one_whole_file(tmp_path):
+    context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
+    arguments = str(tmp_path), context.Barrier(2, timeout=90), context.Queue()
+    process = context.Process(target=_make_together, args=arguments)
+    process.start()
+    _make_together(*arguments)
+    reports = [arguments[-1].get(timeout=90) for _ in range(2)]
+    process.join(timeout=30)
+    assert process.exitcode == 0
+    path = reports[0][0]
+    assert reports == [(path, 600, 600)] * 2
+    assert sorted(os.listdir(tmp_path)) == [
+        os.path.basename(path),
+        os.path.basename(path) + ".json",
+    ]
+    make_features = CountingMaker(FEATURES)
+    cached_features(str(tmp_path), "toy_dev", ORIGIN, make_features)
+    assert make_features.num_calls == 0
+
+
+def test_the_same_features_give_the_same_bytes(tmp_path):
+    reordered = [dict(reversed(list(feature.items()))) for feature in FEATURES]
+    paths = make_file(tmp_path / "a").path, make_file(tmp_path / "b", reordered).path
+    contents = []
+    for path in paths:
+        with open(path, "rb") as reader:
+            contents.append(reader.read())
+    assert contents[0] == contents[1]
+
+
+def test_a_folder_that_cannot_be_made_is_a_usage_error_of_one_line(tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(UsageError) as caught:
+        make_file(tmp_path / "file" / "cache")
+    message = str(caught.value)
+    assert f"--cached_dir={tmp_path / 'file' / 'cache'}" in message
+    assert "\n" not in message
+
+
+def test_a_folder_that_is_a_file_is_a_usage_error_of_one_line(tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(UsageError) as caught:
+        make_file(tmp_path / "file")
+    message = str(caught.value)
+    assert f"--cached_dir={tmp_path / 'file'}" in message
+    assert "\n" not in message
+
+
+def test_a_mistake_in_the_data_is_not_blamed_on_the_folder(tmp_path):
+    def fails():
+        raise UsageError("dev.tsv:3: label '7' is not one of 0, 1.")
+        yield
+
+    with pytest.raises(UsageError, match="^dev.tsv:3"):
+        cached_features(str(tmp_path), "toy_dev", ORIGIN, fails)

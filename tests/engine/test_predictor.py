@@ -1,0 +1,321 @@
+"""Tests of albert.predictor: predictions of checkpoints on any number of devices."""
+
+import itertools
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+import tiny
+
+from albert.engine import devices, model_fn, predictor, task
+from albert.engine.input_pipeline import cached_features, read_batches
+from albert.engine.predictor import Predictor
+from albert.engine.task import Feature
+
+NUM_FEATURES = 23  # with BATCH_SIZE: six batches, the last of three
+BATCH_SIZE = 4
+CONFIG = tiny.config()
+
+
+class TinyTask(task.Task):
+    """Three logits a feature, and the feature's own number, by which its place is known."""
+
+    name = "tiny"
+    best_metric = "none"
+
+    def __init__(self):
+        self.num_heads_built = 0
+
+    def fingerprint(self, split):
+        return {"split": split}
+
+    def features(self, split):
+        lengths = np.random.RandomState(5).randint(1, 12, size=NUM_FEATURES)
+        for number in range({"dev": NUM_FEATURES, "pair": 2}[split]):
+            ids = [(7 * number + 3 * place) % 50 for place in range(lengths[number])]
+            segments = [place % 2 for place in range(lengths[number])]
+            yield {"input_ids": ids, "segment_ids": segments, "number": number}
+
+    def feature_spec(self):
+        return {
+            "input_ids": Feature(tf.int32),
+            "segment_ids": Feature(tf.int32),
+            "number": Feature(tf.int32, is_sequence=False),
+        }
+
+    def head(self, model, features, is_training):
+        self.num_heads_built += 1
+        weights = tf.get_variable("head_weights", [16, 3])
+        logits = tf.matmul(model.get_pooled_output(), weights)  # [batch, 3]
+        return task.ModelOutput(
+            tf.reduce_mean(logits), {"logits": logits, "number": tf.identity(features["number"])}
+        )
+
+    def evaluate(self, predictions):
+        raise NotImplementedError
+
+    def write_predictions(self, predictions, output_dir):
+        raise NotImplementedError
+
+
+class Reference:
+    """The model in one plain session, fed with one unpadded example at a time."""
+
+    def __init__(self):
+        self.graph = tf.Graph()
+        with self.graph.as_default():
+            self._inputs = {
+                "input_ids": tf.placeholder(tf.int32, [1, None]),
+                "input_mask": tf.placeholder(tf.int32, [1, None]),
+                "segment_ids": tf.placeholder(tf.int32, [1, None]),
+                "number": tf.placeholder(tf.int32, [1]),
+            }
+            self._output = model_fn.build(TinyTask(), CONFIG, self._inputs, is_training=False)
+            self._variables = tf.global_variables()
+            self._saver = tf.train.Saver(self._variables)
+
+    def write_checkpoint(self, path, seed):
+        """Writes a checkpoint of random values, large enough to tell any two examples apart."""
+        random = np.random.RandomState(seed)
+        with tf.Session(graph=self.graph) as session:
+            for variable in self._variables:
+                middle = 1.0 if "gamma" in variable.op.name else 0.0
+                variable.load(random.normal(middle, 0.5, variable.shape.as_list()), session)
+            return self._saver.save(session, str(path), write_meta_graph=False)
+
+    def logits(self, checkpoint, features):
+        """Returns float [num_features, 3]."""
+        rows = []
+        with tf.Session(graph=self.graph) as session:
+            self._saver.restore(session, checkpoint)
+            for feature in features:
+                feature = dict(feature, input_mask=[1] * len(feature["input_ids"]))
+                feed = {self._inputs[name]: [value] for name, value in feature.items()}
+                rows.append(session.run(self._output.predictions["logits"], feed)[0])
+        return np.array(rows)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("predictor")
+
+
+@pytest.fixture(scope="module")
+def reference(graph_mode):
+    return Reference()
+
+
+@pytest.fixture(scope="module")
+def checkpoint(reference, folder):
+    return reference.write_checkpoint(folder / "first", seed=1)
+
+
+@pytest.fixture(scope="module")
+def dev_file(folder):
+    return make_file(folder, "dev")
+
+
+@pytest.fixture(scope="module")
+def predictors(graph_mode):
+    """Returns {number of CPU devices: Predictor}, each kept for the whole module."""
+    return {count: make_predictor(count) for count in (1, 2, 3)}
+
+
+def make_file(folder, split):
+    own = TinyTask()
+    return cached_features(
+        str(folder), f"tiny_{split}", own.fingerprint(split), lambda: own.features(split)
+    )
+
+
+def make_predictor(num_devices, own_task=None):
+    return Predictor(own_task or TinyTask(), CONFIG, devices.choose("cpu", num_devices))
+
+
+def logits_of(rows):
+    return np.array([row["logits"] for row in rows])
+
+
+@pytest.mark.parametrize("num_devices", [1, 2, 3])
+def test_every_feature_is_predicted_once_and_in_order(
+    predictors, checkpoint, dev_file, num_devices
+):
+    rows = predictors[num_devices].predict(checkpoint, dev_file, BATCH_SIZE)
+    assert [row["number"] for row in rows] == list(range(NUM_FEATURES))
+
+
+@pytest.mark.parametrize("num_devices", [2, 3])
+def test_predictions_on_several_devices_equal_those_on_one(
+    predictors, checkpoint, dev_file, num_devices
+):
+    one = predictors[1].predict(checkpoint, dev_file, BATCH_SIZE)
+    several = predictors[num_devices].predict(checkpoint, dev_file, BATCH_SIZE)
+    np.testing.assert_array_equal(logits_of(several), logits_of(one))
+
+
+def test_padded_tokens_are_predicted_like_packed_ones(predictors, checkpoint, dev_file):
+    padded = Predictor(TinyTask(), CONFIG, devices.choose("cpu", 1), packed_tokens=False)
+    rows = padded.predict(checkpoint, dev_file, BATCH_SIZE)
+    expected = predictors[1].predict(checkpoint, dev_file, BATCH_SIZE)
+    np.testing.assert_allclose(logits_of(rows), logits_of(expected), rtol=0, atol=1e-5)
+    num_sums = [
+        sum(
+            operation.type == "Cumsum"
+            for operation in own._workers[0]._session.graph.get_operations()
+        )
+        for own in (padded, predictors[1])
+    ]
+    assert num_sums == [0, 1]
+
+
+@pytest.mark.parametrize("batch_size", [1, BATCH_SIZE, NUM_FEATURES, 100])
+def test_predictions_agree_with_each_example_run_alone(
+    predictors, reference, checkpoint, dev_file, batch_size
+):
+    expected = reference.logits(checkpoint, TinyTask().features("dev"))
+    assert np.ptp(expected, axis=0).min() > 0.1, "the examples must differ to show anything"
+    rows = predictors[2].predict(checkpoint, dev_file, batch_size)
+    np.testing.assert_allclose(logits_of(rows), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_fewer_batches_than_devices_are_predicted_once_each(
+    predictors, reference, checkpoint, folder, batch_size
+):
+    rows = predictors[3].predict(checkpoint, make_file(folder, "pair"), batch_size)
+    assert [row["number"] for row in rows] == [0, 1]
+    expected = reference.logits(checkpoint, TinyTask().features("pair"))
+    np.testing.assert_allclose(logits_of(rows), expected, rtol=0, atol=1e-5)
+
+
+def test_a_row_holds_plain_values_of_one_feature(predictors, checkpoint, dev_file):
+    row = predictors[2].predict(checkpoint, dev_file, BATCH_SIZE)[0]
+    assert set(row) == {"logits", "number"}
+    assert row["logits"].shape == (3,)
+    assert np.ndim(row["number"]) == 0
+
+
+def test_the_same_checkpoint_gives_the_same_predictions_again(predictors, checkpoint, dev_file):
+    first, again = (predictors[3].predict(checkpoint, dev_file, BATCH_SIZE) for _ in range(2))
+    np.testing.assert_array_equal(logits_of(again), logits_of(first))
+
+
+def test_a_second_checkpoint_gives_its_own_predictions(
+    predictors, reference, checkpoint, dev_file, folder
+):
+    second = reference.write_checkpoint(folder / "second", seed=2)
+    features = list(TinyTask().features("dev"))
+    for path in (checkpoint, second, checkpoint):
+        rows = predictors[2].predict(path, dev_file, BATCH_SIZE)
+        expected = reference.logits(path, features)
+        np.testing.assert_allclose(logits_of(rows), expected, rtol=0, atol=1e-5)
+
+
+def test_the_graph_is_built_once_for_all_devices_and_checkpoints(checkpoint, dev_file):
+    own_task = TinyTask()
+    own_predictor = make_predictor(2, own_task)
+    assert own_task.num_heads_built == 0
+    for _ in range(2):
+        own_predictor.predict(checkpoint, dev_file, BATCH_SIZE)
+    assert own_task.num_heads_built == 1
+
+
+def test_the_default_graph_stays_empty(predictors, checkpoint, dev_file):
+    with tf.Graph().as_default() as graph:
+        predictors[2].predict(checkpoint, dev_file, BATCH_SIZE)
+        make_predictor(2).predict(checkpoint, dev_file, BATCH_SIZE)
+    assert graph.get_operations() == []
+
+
+@pytest.mark.parametrize("num_devices", [1, 3])
+def test_every_device_holds_its_own_copy_of_the_model(predictors, num_devices):
+    predictors[num_devices]._workers = predictors[num_devices]._make_workers()
+    for index, worker in enumerate(predictors[num_devices]._workers):
+        nodes = worker._session.graph.as_graph_def().node
+        placed = {node.device.split(":", 1)[1].lower() for node in nodes if node.device}
+        assert placed == {f"cpu:{index}"}
+
+
+def test_a_checkpoint_that_lacks_variables_is_an_error(predictors, dev_file, folder):
+    with tf.Graph().as_default(), tf.Session() as session:
+        tf.get_variable("head_weights", [16, 3])
+        session.run(tf.global_variables_initializer())
+        lacking = tf.train.Saver().save(session, str(folder / "lacking"))
+    with pytest.raises(tf.errors.NotFoundError, match="not found in checkpoint"):
+        predictors[2].predict(lacking, dev_file, BATCH_SIZE)
+
+
+def test_a_missing_checkpoint_is_an_error(predictors, dev_file, folder):
+    with pytest.raises(tf.errors.OpError):
+        predictors[1].predict(str(folder / "nothing"), dev_file, BATCH_SIZE)
+
+
+def test_after_an_error_the_predictor_still_works(predictors, checkpoint, dev_file, folder):
+    with pytest.raises(tf.errors.OpError):
+        predictors[2].predict(str(folder / "nothing"), dev_file, BATCH_SIZE)
+    rows = predictors[2].predict(checkpoint, dev_file, BATCH_SIZE)
+    assert [row["number"] for row in rows] == list(range(NUM_FEATURES))
+
+
+@pytest.mark.timeout(60)
+def test_an_error_while_reading_reaches_the_caller(predictors, checkpoint, folder):
+    broken = make_file(folder / "broken", "dev")
+    os.truncate(broken.path, os.path.getsize(broken.path) - 5)
+    with pytest.raises(tf.errors.DataLossError):
+        predictors[3].predict(checkpoint, broken, BATCH_SIZE)
+
+
+@pytest.mark.timeout(60)
+def test_an_interrupt_in_a_worker_reaches_the_caller(predictors, checkpoint, dev_file, monkeypatch):
+    def interrupted(*args):
+        yield from itertools.islice(read_batches(*args), 2)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(predictor, "read_batches", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        predictors[3].predict(checkpoint, dev_file, BATCH_SIZE)
+
+
+def endless_batches(*args):
+    """Stands in for read_batches on data without an end."""
+    batches = list(read_batches(*args))
+    for batch in itertools.cycle(batches):
+        time.sleep(0.002)
+        yield batch
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("failing", [0, 1, 2])
+def test_an_error_on_one_device_stops_the_others(
+    predictors, checkpoint, dev_file, monkeypatch, failing
+):
+    predictors[3].predict(checkpoint, dev_file, BATCH_SIZE)
+
+    def out_of_memory(*args):
+        raise tf.errors.ResourceExhaustedError(None, None, "no memory left")
+
+    monkeypatch.setattr(predictors[3]._workers[failing], "run", out_of_memory)
+    monkeypatch.setattr(predictor, "read_batches", endless_batches)
+    with pytest.raises(tf.errors.ResourceExhaustedError):
+        predictors[3].predict(checkpoint, dev_file, BATCH_SIZE)
+
+
+@pytest.mark.timeout(60)
+def test_ctrl_c_stops_all_devices(predictors, checkpoint, dev_file, monkeypatch):
+    monkeypatch.setattr(predictor, "read_batches", endless_batches)
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    timer = threading.Timer(0.7, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            predictors[3].predict(checkpoint, dev_file, BATCH_SIZE)
+    finally:
+        timer.cancel()
+        signal.signal(signal.SIGINT, previous)
+    monkeypatch.undo()
+    rows = predictors[3].predict(checkpoint, dev_file, BATCH_SIZE)
+    assert [row["number"] for row in rows] == list(range(NUM_FEATURES))

@@ -1,0 +1,107 @@
+"""Tests of pretrained: which checkpoints begin a run, and what is said of those that do not."""
+
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from albert import modeling
+from albert.common.errors import UsageError
+from albert.engine import pretrained
+
+
+def write_checkpoint(path, values):
+    """Writes {name: array} as a checkpoint and returns its prefix."""
+    with tf.Graph().as_default():
+        for name, value in values.items():
+            tf.get_variable(name, initializer=np.asarray(value, np.float32))
+        with tf.Session() as session:
+            session.run(tf.global_variables_initializer())
+            return tf.train.Saver().save(session, str(path), write_meta_graph=False)
+
+
+def load(tiny_config, prefix, num_labels=2, discard=False):
+    """Returns (names that begin anew, {name: initial value}) of a model with a head."""
+    with tf.Graph().as_default():
+        modeling.AlbertModel(tiny_config, False, tf.zeros([1, 4], tf.int32))
+        tf.get_variable("output_weights", [num_labels, 16], initializer=tf.zeros_initializer())
+        missing = pretrained.load(prefix, discard)
+        with tf.Session() as session:
+            session.run(tf.global_variables_initializer())
+            return missing, {v.op.name: session.run(v) for v in tf.trainable_variables()}
+
+
+@pytest.fixture
+def finetuned(tiny_config, tmp_path):
+    """Returns the prefix of a checkpoint of the tiny model with a head of 3 labels, all 0.5."""
+    with tf.Graph().as_default():
+        modeling.AlbertModel(tiny_config, False, tf.zeros([1, 4], tf.int32))
+        shapes = {v.op.name: v.shape.as_list() for v in tf.trainable_variables()}
+    shapes["output_weights"] = [3, 16]
+    values = {name: np.full(shape, 0.5) for name, shape in shapes.items()}
+    return write_checkpoint(tmp_path / "model.ckpt", values)
+
+
+def test_head_of_the_same_size_is_taken_along(tiny_config, finetuned):
+    missing, values = load(tiny_config, finetuned, num_labels=3)
+    assert missing == []
+    assert all((value == 0.5).all() for value in values.values())
+
+
+def test_head_of_another_size_is_refused_with_the_flag_that_helps(tiny_config, finetuned):
+    expected = r"output_weights has shape \[3, 16\], but the model's is \[2, 16\]. --discard_clas"
+    with pytest.raises(UsageError, match=expected):
+        load(tiny_config, finetuned)
+
+
+def test_discarding_takes_the_encoder_and_leaves_the_head(tiny_config, finetuned):
+    missing, values = load(tiny_config, finetuned, num_labels=3, discard=True)
+    assert missing == ["output_weights"]
+    assert (values.pop("output_weights") == 0).all()
+    assert all((value == 0.5).all() for value in values.values())
+
+
+def test_encoder_of_another_size_is_refused_with_the_config(tiny_config, finetuned):
+    tiny_config.intermediate_size = 64
+    with pytest.raises(UsageError, match="Does --albert_config_file belong to it?"):
+        load(tiny_config, finetuned, num_labels=3)
+
+
+def test_checkpoint_without_any_variable_of_the_encoder_is_refused(tiny_config, tmp_path):
+    prefix = write_checkpoint(tmp_path / "other", {"output_weights": np.zeros([2, 16])})
+    with pytest.raises(UsageError, match="none of the model's variables, such as bert/embeddings"):
+        load(tiny_config, prefix)
+
+
+@pytest.mark.parametrize(
+    ("name", "program"),
+    [
+        ("bert/encoder/layer_shared/attention/self/query/kernel", "brightmart"),
+        ("bert/embeddings/word_embeddings_2", "brightmart"),
+        ("bert/encoder/layer_0/attention/self/query/kernel", "BERT"),
+    ],
+)
+def test_foreign_layout_is_recognised_and_explained(tiny_config, tmp_path, name, program):
+    # Both layouts share some of ALBERT's names: that must not pass for a partial match.
+    shared = {"bert/pooler/dense/bias": np.zeros([16]), name: np.zeros([2, 2])}
+    prefix = write_checkpoint(tmp_path / "foreign", shared)
+    with pytest.raises(UsageError, match=f"layout of {program}.*not of google-research/albert"):
+        load(tiny_config, prefix)
+
+
+def test_damaged_checkpoint_is_refused(tiny_config, tmp_path):
+    (tmp_path / "broken.index").write_bytes(b"no checkpoint")
+    with pytest.raises(UsageError, match="cannot be read"):
+        load(tiny_config, str(tmp_path / "broken"))
+
+
+@pytest.mark.parametrize("size", [None, 0, 1000])
+def test_checkpoint_whose_values_are_missing_or_cut_short_is_refused(tiny_config, finetuned, size):
+    values = pathlib.Path(f"{finetuned}.data-00000-of-00001")
+    content = values.read_bytes()
+    values.unlink()
+    if size is not None:
+        values.write_bytes(content[:size])
+    with pytest.raises(UsageError, match="model.ckpt is damaged: "):
+        pretrained.check(finetuned)

@@ -1,0 +1,350 @@
+"""The GLUE tasks beyond CoLA, SST-2 and STS-B, and tasks defined outside the package."""
+
+import inspect
+import json
+import logging
+
+import numpy as np
+import pytest
+from sample_glue import (
+    ENTAILMENT,
+    LAYOUTS,
+    NLI,
+    flags_of,
+    labels_of,
+    run_python,
+    write_glue,
+)
+
+from albert import classifier_utils, tokenization
+from albert.common.errors import UsageError
+from albert.glue import metrics
+from albert.glue.table import GLUE_ROWS
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    root = tmp_path_factory.mktemp("glue data")
+    write_glue(root)
+    return root
+
+
+@pytest.fixture
+def make_task(data_dir):
+    tokenizer = tokenization.FullTokenizer(str(data_dir / "vocab.txt"))
+
+    def make(name, folder=data_dir):
+        return classifier_utils.make_task(name, str(folder), tokenizer, 16)
+
+    return make
+
+
+@pytest.mark.parametrize("name", sorted(LAYOUTS))
+def test_pair_tasks_read_the_benchmarks_columns(make_task, name):
+    task = make_task(name)
+    first = task.examples("train")[0]
+    assert (first.text_a, first.text_b, first.label) == ("a a", "e", labels_of(name)[0])
+    assert [len(task.examples(split)) for split in ("train", "dev", "test")] == [12, 7, 5]
+    last = task.examples("test")[-1]
+    assert (last.guid, last.text_a, last.text_b, last.label) == ("4", "e a", "d", None)
+
+
+def test_mnli_takes_the_last_column_as_label_in_train_and_dev(make_task):
+    task = make_task("mnli")
+    for split, count in (("train", 12), ("dev_matched", 7), ("dev_mismatched", 8)):
+        examples = task.examples(split)
+        assert len(examples) == count
+        assert [example.label for example in examples[:4]] == [*NLI, NLI[0]]
+        assert (examples[1].text_a, examples[1].text_b) == ("b a", "d")
+
+
+def test_mnli_predicts_the_diagnostic_set_only_where_it_is(make_task, data_dir, tmp_path):
+    assert make_task("mnli").test_splits == ("test_matched", "test_mismatched", "diagnostic")
+    assert make_task("mnli", tmp_path).test_splits == ("test_matched", "test_mismatched")
+
+
+def test_qqp_rows_without_six_columns_are_counted_and_left_out(
+    make_task, data_dir, tmp_path, caplog
+):
+    folder = tmp_path / "QQP"
+    folder.mkdir()
+    whole = (data_dir / "QQP" / "train.tsv").read_text()
+    (folder / "train.tsv").write_text(whole + "133\t21\t22\ta\n" + "134\t21\t22\ta\tb\n")
+    with caplog.at_level(logging.WARNING, logger="albert"):
+        logging.getLogger("albert").propagate = True
+        assert len(make_task("qqp", tmp_path).examples("train")) == 12
+    assert "2 rows with too few columns" in caplog.text
+
+
+def test_short_rows_of_other_tasks_are_an_error_with_file_and_line(make_task, data_dir, tmp_path):
+    folder = tmp_path / "RTE"
+    folder.mkdir()
+    (folder / "train.tsv").write_text("index\ta\tb\tlabel\n0\ta\tb\tentailment\n1\ta\tb\n")
+    with pytest.raises(UsageError, match=r"train\.tsv:3: 3 columns found, at least 4 expected"):
+        make_task("rte", tmp_path).examples("train")
+
+
+def test_mnli_metrics_are_those_of_matched_and_mismatched_apart(make_task):
+    task = make_task("mnli")
+    # Always "contradiction": right for 3 of 7 matched and 3 of 8 mismatched examples.
+    row = {"probabilities": np.array([0.8, 0.1, 0.1]), "losses": 0.5}
+    values = task.evaluate({"dev_matched": [row] * 7, "dev_mismatched": [row] * 8})
+    assert values["accuracy"] == pytest.approx(3 / 7)
+    assert values["accuracy_mm"] == pytest.approx(3 / 8)
+    assert values["loss"] == pytest.approx(0.5)
+
+
+def test_mnli_writes_a_file_to_hand_in_for_each_test_set(make_task, tmp_path):
+    task = make_task("mnli")
+    counts = {"test_matched": 5, "test_mismatched": 6, "diagnostic": 4}
+    row = {"probabilities": np.array([0.1, 0.2, 0.7])}
+    task.write_predictions({split: [row] * count for split, count in counts.items()}, str(tmp_path))
+    for name, count in (("MNLI-m.tsv", 5), ("MNLI-mm.tsv", 6), ("AX.tsv", 4)):
+        expected = ["index\tprediction"] + [f"{index}\tneutral" for index in range(count)]
+        assert (tmp_path / name).read_text().splitlines() == expected
+    assert len((tmp_path / "test_results.tsv").read_text().splitlines()) == 5
+    assert len((tmp_path / "submit_results.tsv").read_text().splitlines()) == 6
+
+
+def test_ax_has_nothing_to_train_or_evaluate_on(make_task):
+    with pytest.raises(UsageError, match="--do_predict alone, with a model of mnli"):
+        make_task("ax").examples("train")
+
+
+def test_rows_name_the_ten_tasks_and_their_submission_files():
+    files = {
+        split.submission
+        for row in GLUE_ROWS.values()
+        for split in row.splits.values()
+        if split.submission
+    }
+    expected = "CoLA SST-2 MRPC STS-B QQP MNLI-m MNLI-mm QNLI RTE WNLI AX"
+    assert files == {name + ".tsv" for name in expected.split()}
+    assert len(GLUE_ROWS) == 10
+
+
+def test_row_counts_of_the_real_data_are_those_published(shared_data, make_task):
+    published = {"mrpc": (3668, 408, 1725), "rte": (2490, 277, 3000), "wnli": (635, 71, 146)}
+    for name, counts in published.items():
+        task = make_task(name, shared_data / "glue_data")
+        assert tuple(len(task.examples(split)) for split in ("train", "dev", "test")) == counts
+
+
+def test_f1_counts_class_1():
+    # 2 true positives, 1 false positive, 1 false negative: F1 = 4 / (4 + 1 + 1).
+    values = metrics.accuracy_and_f1([1, 1, 1, 0, 0], [1, 1, 0, 1, 0])
+    assert values == {"accuracy": pytest.approx(3 / 5), "f1": pytest.approx(2 / 3)}
+
+
+def test_f1_without_any_positive_is_zero():
+    assert metrics.accuracy_and_f1([0, 0], [0, 0]) == {"accuracy": 1.0, "f1": 0.0}
+
+
+class Parity(classifier_utils.DataProcessor):
+    """Whether a text has an odd number of words; made up here, read from nowhere."""
+
+    best_metric = "f1"
+
+    def _examples(self, count):
+        return [
+            classifier_utils.InputExample(
+                f"id{n}", "a " * (n + 1), None, ("even", "odd")[(n + 1) % 2]
+            )
+            for n in range(count)
+        ]
+
+    def get_train_examples(self, data_dir):
+        return self._examples(8)
+
+    def get_dev_examples(self, data_dir):
+        return self._examples(5)
+
+    def get_test_examples(self, data_dir):
+        return [classifier_utils.InputExample(f"t{n}", "a b") for n in range(3)]
+
+    def get_labels(self):
+        return ["even", "odd"]
+
+    def get_metrics(self, labels, predictions):
+        return metrics.accuracy_and_f1(labels, predictions)
+
+
+@pytest.fixture
+def parity(monkeypatch):
+    monkeypatch.setattr(classifier_utils, "_PROCESSORS", {})
+    return classifier_utils.register("Parity")(Parity)
+
+
+def test_registered_processor_becomes_a_task_under_its_name(parity, make_task, tmp_path):
+    task = make_task("PARITY")
+    features = list(task.features("train"))
+    assert [feature["label_ids"] for feature in features] == [1, 0] * 4
+    assert features[0]["input_ids"] == [2, 5, 3]
+    row = {"probabilities": np.array([0.2, 0.8]), "losses": 1.0}
+    # Odd is right for 3 of 5: F1 = 6 / (6 + 2).
+    values = task.evaluate({"dev": [row] * 5})
+    assert values == {"accuracy": 0.6, "f1": pytest.approx(0.75), "loss": 1.0}
+    task.write_predictions({"test": [row] * 3}, str(tmp_path))
+    expected = ["index\tprediction", "t0\todd", "t1\todd", "t2\todd"]
+    assert (tmp_path / "submit_results.tsv").read_text().splitlines() == expected
+
+
+def test_processor_with_a_label_that_is_not_its_own_is_refused(parity, make_task, monkeypatch):
+    monkeypatch.setattr(Parity, "get_labels", lambda self: ["even"])
+    with pytest.raises(UsageError, match="Parity.get_train_examples: example id0: label 'odd'"):
+        make_task("parity").examples("train")
+
+
+def test_processor_without_examples_is_refused(parity, make_task, monkeypatch):
+    monkeypatch.setattr(Parity, "get_dev_examples", lambda self, data_dir: [])
+    with pytest.raises(UsageError, match="Parity.get_dev_examples found no examples"):
+        make_task("parity").examples("dev")
+
+
+def test_processors_features_are_made_anew_when_its_examples_change(parity, make_task, monkeypatch):
+    before = make_task("parity").fingerprint("train")
+    assert make_task("parity").fingerprint("train") == before
+    monkeypatch.setattr(Parity, "get_train_examples", lambda self, data_dir: self._examples(9))
+    assert make_task("parity").fingerprint("train") != before
+
+
+def test_name_of_a_glue_task_cannot_be_taken():
+    with pytest.raises(ValueError, match="a task called cola already"):
+        classifier_utils.register("CoLA")(Parity)
+
+
+OUTSIDE = """
+from albert import classifier_utils, run_multigpus_classifier
+from albert.glue import metrics
+
+%s
+
+classifier_utils.register("parity")(Parity)
+run_multigpus_classifier.run()
+"""
+
+
+@pytest.mark.slow
+def test_task_defined_outside_the_package_runs_from_its_own_script(data_dir, tmp_path):
+    script = tmp_path / "my_task.py"
+    script.write_text(OUTSIDE % inspect.getsource(Parity))
+    flags = flags_of(data_dir, "parity", tmp_path / "out")
+    done = run_python(script, *flags, "--do_train", "--do_eval", "--do_predict")
+    assert done.returncode == 0, done.stderr
+    submitted = (tmp_path / "out" / "submit_results.tsv").read_text().splitlines()
+    assert [line.split("\t")[0] for line in submitted] == ["index", "t0", "t1", "t2"]
+    assert "f1 = " in (tmp_path / "out" / "eval_results.txt").read_text()
+
+
+@pytest.fixture(scope="module")
+def runs(data_dir, tmp_path_factory):
+    """What the command line says of a chain of runs that share a process: {name: outcome}."""
+    root = tmp_path_factory.mktemp("runs")
+    whole = ["--do_train", "--do_eval", "--do_predict"]
+    commands = {name: flags_of(data_dir, name, root / name) + whole for name in [*LAYOUTS, "mnli"]}
+    commands["ax"] = flags_of(data_dir, "ax", root / "mnli") + ["--do_predict"]
+    commands["ax trained"] = flags_of(data_dir, "ax", root / "ax") + ["--do_train"]
+    head = {"init_checkpoint": root / "mnli" / "model.ckpt-best"}
+    commands["other head"] = flags_of(data_dir, "rte", root / "head", **head) + ["--do_train"]
+    commands["new head"] = flags_of(data_dir, "rte", root / "head", **head) + [
+        "--discard_classifier_weights",
+        "--do_train",
+    ]
+    commands["other task"] = flags_of(data_dir, "qnli", root / "rte") + ["--do_train"]
+    commands["other seed"] = flags_of(data_dir, "rte", root / "rte", seed=7) + ["--do_train"]
+    commands["longer"] = flags_of(data_dir, "rte", root / "rte", train_step=3) + ["--do_train"]
+    commands["finished"] = commands["rte"]
+    done = run_python("run_in_process.py", stdin=json.dumps(commands))
+    assert done.returncode == 0, done.stderr
+    return root, json.loads(done.stdout)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*LAYOUTS, "mnli"])
+def test_task_trains_evaluates_and_predicts_from_the_command_line(runs, name):
+    root, outcomes = runs
+    assert outcomes[name]["status"] == 0, outcomes[name]["stderr"]
+    for split in GLUE_ROWS[name].splits.values():
+        if split.submission:
+            header, *lines = (root / name / split.submission).read_text().splitlines()
+            assert header == "index\tprediction"
+            assert [line.split("\t")[0] for line in lines] == [str(n) for n in range(len(lines))]
+            assert {line.split("\t")[1] for line in lines} <= set(labels_of(name))
+
+
+@pytest.mark.slow
+def test_ax_predicts_with_the_model_in_an_mnli_output_dir(runs):
+    root, outcomes = runs
+    assert outcomes["ax"]["status"] == 0, outcomes["ax"]["stderr"]
+    assert len((root / "mnli" / "AX.tsv").read_text().splitlines()) == 5
+
+
+# Lines of the file to hand in, header included, and what it may say.
+REAL_TASKS = {
+    "cola": (1064, ("0", "1")),
+    "mrpc": (1726, ("0", "1")),
+    "rte": (3001, ENTAILMENT),
+    "wnli": (147, ("0", "1")),
+}
+
+
+@pytest.mark.slow
+def test_real_tasks_train_evaluate_and_predict_from_the_command_line(
+    shared_data, data_dir, tmp_path
+):
+    config = json.loads((data_dir / "albert_config.json").read_text())
+    config.update(vocab_size=30000, max_position_embeddings=64)
+    (tmp_path / "albert_config.json").write_text(json.dumps(config))
+    real = {
+        "data_dir": shared_data / "glue_data",
+        "vocab_file": shared_data / "spm" / "30k-clean.vocab",
+        "spm_model_file": shared_data / "spm" / "30k-clean.model",
+        "max_seq_length": 64,
+        "eval_batch_size": 64,
+        "predict_batch_size": 64,
+    }
+    commands = {
+        name: flags_of(tmp_path, name, tmp_path / name, **real)
+        + ["--do_train", "--do_eval", "--do_predict"]
+        for name in REAL_TASKS
+    }
+    done = run_python("run_in_process.py", stdin=json.dumps(commands))
+    assert done.returncode == 0, done.stderr
+    for name, outcome in json.loads(done.stdout).items():
+        assert outcome["status"] == 0, outcome["stderr"]
+        num_lines, labels = REAL_TASKS[name]
+        file = GLUE_ROWS[name].splits["test"].submission
+        header, *lines = (tmp_path / name / file).read_text().splitlines()
+        assert 1 + len(lines) == num_lines
+        assert {line.split("\t")[1] for line in lines} <= set(labels)
+
+
+REFUSALS = {
+    "ax trained": "--task_name=ax has no labelled data",
+    "other head": "--discard_classifier_weights",
+    "other task": "--task_name was 'rte' and is 'qnli'",
+    "other seed": "--seed was 42 and is 7",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(REFUSALS))
+def test_run_that_does_not_fit_is_refused_in_one_line(runs, name):
+    outcome = runs[1][name]
+    assert outcome["status"] == 1
+    errors = [line for line in outcome["stderr"].splitlines() if not line[:2].isdigit()]
+    assert len(errors) == 1 and REFUSALS[name] in errors[0]
+
+
+@pytest.mark.slow
+def test_discarding_the_classifier_starts_with_a_new_head(runs):
+    outcome = runs[1]["new head"]
+    assert outcome["status"] == 0, outcome["stderr"]
+    assert "so new: output_weights, output_bias" in outcome["stderr"]
+
+
+@pytest.mark.slow
+def test_same_run_goes_on_to_more_steps_and_says_when_it_has_them(runs):
+    assert "Going on from" in runs[1]["longer"]["stderr"]
+    assert "has all 2 steps: nothing to train" in runs[1]["finished"]["stderr"]
+    assert runs[1]["finished"]["status"] == 0

@@ -1,0 +1,140 @@
+"""Tests of albert.squad_features: windows of contexts, against the original's and by hand."""
+
+import gzip
+import json
+import types
+
+import pytest
+
+from albert import tokenization
+from albert.common.errors import UsageError
+from albert.squad import features as squad_features
+from albert.squad import files as squad_files
+from albert.text.alignment import AlignedTokens, encode_aligned
+
+TOKENIZER = types.SimpleNamespace(cls_id=2, sep_id=3)
+QUESTION = [50, 51]
+
+
+def windows_of(num_pieces, max_seq_length=11, doc_stride=3):
+    """Returns the windows of a context of tokens 100, 101, ...; six of them fit in one."""
+    context = list(range(100, 100 + num_pieces))
+    return squad_features.make_windows(TOKENIZER, QUESTION, context, max_seq_length, doc_stride)
+
+
+def test_short_context_is_one_window():
+    (window,) = windows_of(4)
+    assert window.input_ids == [2, 50, 51, 3, 100, 101, 102, 103, 3]
+    assert window.segment_ids == [0, 0, 0, 0, 1, 1, 1, 1, 1]
+    assert window.p_mask == [0, 1, 1, 1, 0, 0, 0, 0, 1]
+    assert (window.offset, window.begin, window.num_pieces) == (4, 0, 4)
+
+
+@pytest.mark.parametrize(
+    "num_pieces, expected",
+    [
+        (6, [(0, 6)]),
+        (7, [(0, 6), (3, 4)]),
+        (9, [(0, 6), (3, 6)]),
+        (10, [(0, 6), (3, 6), (6, 4)]),
+    ],
+)
+def test_windows_begin_every_stride_until_one_reaches_the_end(num_pieces, expected):
+    windows = windows_of(num_pieces)
+    assert [(window.begin, window.num_pieces) for window in windows] == expected
+    for window in windows:
+        shown = window.input_ids[window.offset : window.offset + window.num_pieces]
+        assert shown == list(range(100 + window.begin, 100 + window.end))
+
+
+def test_stride_longer_than_the_window_leaves_nothing_out():
+    windows = windows_of(14, doc_stride=100)
+    assert [(window.begin, window.num_pieces) for window in windows] == [(0, 6), (6, 6), (12, 2)]
+
+
+def test_empty_context_is_a_window_of_the_question_alone():
+    (window,) = windows_of(0)
+    assert window.input_ids == [2, 50, 51, 3, 3]
+    assert window.num_pieces == 0
+    assert squad_features.best_windows([window]) == []
+
+
+@pytest.mark.parametrize(
+    "changes, flag",
+    [({"max_seq_length": 5}, "max_seq_length=5"), ({"doc_stride": 0}, "doc_stride=0")],
+)
+def test_lengths_that_cannot_work_are_refused(changes, flag):
+    with pytest.raises(UsageError, match=f"--{flag} "):
+        windows_of(10, **changes)
+
+
+def test_token_belongs_where_it_has_most_context():
+    # Windows 0-5, 3-8, 6-9. Token 4 has 1 token behind it in the first and 1 before it in the
+    # second; equal lengths, so the first one wins.
+    assert squad_features.best_windows(windows_of(10)) == [0, 0, 0, 0, 0, 1, 1, 1, 2, 2]
+
+
+def test_positions_are_those_of_a_whole_answer():
+    first, second = windows_of(9)
+    assert first.positions(4, 5) == (8, 9)
+    assert second.positions(4, 5) == (5, 6)
+    assert first.positions(5, 6) is None
+    assert second.positions(2, 3) is None
+
+
+@pytest.mark.parametrize(
+    "begin, text, expected",
+    [(0, "ab", (0, 0)), (1, "b cd", (0, 2)), (3, "c", (1, 1)), (5, "!", (3, 3))],
+)
+def test_answer_takes_every_token_that_it_touches(begin, text, expected):
+    aligned = AlignedTokens([7, 8, 9, 10], [0, 2, 4, 5], [1, 3, 4, 5])  # "ab cd!": ab| c|d|!
+    assert squad_features.answer_pieces(aligned, begin, text) == expected
+
+
+def test_windows_of_real_questions_are_those_of_the_original(shared_data):
+    tokenizer = tokenization.FullTokenizer(
+        None, spm_model_file=str(shared_data / "spm" / "30k-clean.model")
+    )
+    rows = {}
+    with gzip.open(
+        str(shared_data / "oracle" / "squad_features.jsonl.gz"), "rt", encoding="utf-8"
+    ) as reader:
+        for line in reader:
+            row = json.loads(line)
+            rows.setdefault((row["file"], row["qid"]), []).append(row)
+    num_checked = 0
+    for name in ("dev-v1.1.json", "train-v1.1.part.json", "train-v2.0.part.json"):
+        for paragraph in squad_files.read_squad(str(shared_data / "squad" / name)).paragraphs:
+            asked = [question for question in paragraph.questions if (name, question.id) in rows]
+            aligned = encode_aligned(tokenizer, paragraph.context) if asked else None
+            for question in asked:
+                expected = rows[name, question.id]
+                found = original_form(tokenizer, aligned, question, "train" in name)
+                keys = ("ids", "max_context", "start", "end", "impossible")
+                assert found == [tuple(row[key] for key in keys) for row in expected]
+                num_checked += len(found)
+    assert num_checked == 1757
+
+
+def original_form(tokenizer, aligned, question, is_training):
+    """Returns the windows of a question as the oracle has them."""
+    question_ids = tokenizer.encode(question.question)[:64]
+    windows = squad_features.make_windows(tokenizer, question_ids, aligned.ids, 384, 128)
+    best = squad_features.best_windows(windows)
+    found = []
+    for number, window in enumerate(windows):
+        max_context = [
+            window.offset + piece - window.begin
+            for piece in range(window.begin, window.end)
+            if best[piece] == number
+        ]
+        start, end, is_impossible = None, None, False
+        if is_training:
+            positions = None
+            if not question.is_impossible:
+                text, begin = question.answers[0]
+                positions = window.positions(*squad_features.answer_pieces(aligned, begin, text))
+            start, end = positions or (0, 0)
+            is_impossible = positions is None
+        found.append((window.input_ids, max_context, start, end, is_impossible))
+    return found
