@@ -1,105 +1,95 @@
 """ALBERT: a transformer encoder whose layers share their weights (arXiv 1909.11942).
 
-Outside attention the model works on a matrix of tokens, [num_tokens, width]. Which positions of
-[batch, seq] are its rows is up to the token layout; the layers do not know.
+Outside attention the model works on a matrix of tokens, [num_tokens, width]. The token layout
+decides which positions of [batch, seq] are its rows; the layers do not know.
 """
 
 import collections
 import copy
+import dataclasses
 import json
 import math
 import re
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import tensorflow.compat.v1 as tf
 
+from albert.common import json_files
 from albert.common.errors import UsageError
+
+# Callers of the original find create_initializer and gelu here.
+from albert.nn.layers import (  # noqa: F401
+    INITIALIZER_RANGE,
+    Dense,
+    Dropout,
+    LayerNorm,
+    create_initializer,
+    gelu,
+    get_activation,
+)
 from albert.nn.token_layout import PackedTokens, PaddedTokens
 
-LAYER_NORM_EPSILON = 1e-12
 MASKED_SCORE = -10000.0
 
 
+@dataclasses.dataclass
 class AlbertConfig:
     """The architecture, as read from `albert_config.json`.
 
     Keys that this model does not use are kept as attributes, so that a file is written back whole.
     """
 
-    def __init__(
-        self,
-        vocab_size,
-        embedding_size=128,
-        hidden_size=4096,
-        num_hidden_layers=12,
-        num_hidden_groups=1,
-        num_attention_heads=64,
-        intermediate_size=16384,
-        inner_group_num=1,
-        down_scale_factor=1,
-        hidden_act="gelu",
-        hidden_dropout_prob=0,
-        attention_probs_dropout_prob=0,
-        max_position_embeddings=512,
-        type_vocab_size=2,
-        initializer_range=0.02,
-    ):
-        self.vocab_size = vocab_size
-        self.embedding_size = embedding_size
-        self.hidden_size = hidden_size
-        self.num_hidden_layers = num_hidden_layers
-        self.num_hidden_groups = num_hidden_groups
-        self.num_attention_heads = num_attention_heads
-        self.intermediate_size = intermediate_size
-        self.inner_group_num = inner_group_num
-        self.down_scale_factor = down_scale_factor
-        self.hidden_act = hidden_act
-        self.hidden_dropout_prob = hidden_dropout_prob
-        self.attention_probs_dropout_prob = attention_probs_dropout_prob
-        self.max_position_embeddings = max_position_embeddings
-        self.type_vocab_size = type_vocab_size
-        self.initializer_range = initializer_range
+    vocab_size: int
+    embedding_size: int = 128
+    hidden_size: int = 4096
+    num_hidden_layers: int = 12
+    num_hidden_groups: int = 1
+    num_attention_heads: int = 64
+    intermediate_size: int = 16384
+    inner_group_num: int = 1
+    down_scale_factor: int = 1
+    hidden_act: str = "gelu"
+    hidden_dropout_prob: float = 0
+    attention_probs_dropout_prob: float = 0
+    max_position_embeddings: int = 512
+    type_vocab_size: int = 2
+    initializer_range: float = INITIALIZER_RANGE
 
     @classmethod
-    def from_dict(cls, json_object):
+    def from_dict(cls, json_object: Dict[str, Any]) -> "AlbertConfig":
         """Returns a config with the values of a dict over the defaults.
 
         Raises:
             UsageError: `vocab_size` is missing, a size is not a positive integer, or the heads do
                 not divide the hidden size.
         """
-        config = cls(vocab_size=None)
+        config = cls(vocab_size=json_object.get("vocab_size"))  # type: ignore[arg-type]
         for key, value in json_object.items():
             setattr(config, key, value)
         config._check()
         return config
 
     @classmethod
-    def from_json_file(cls, json_file):
+    def from_json_file(cls, json_file: str) -> "AlbertConfig":
         """Returns the config in a JSON file; raises UsageError when it cannot be read."""
-        try:
-            with open(json_file, encoding="utf-8") as reader:
-                json_object = json.load(reader)
-        except OSError as error:
-            raise UsageError(f"--albert_config_file={json_file}: {error.strerror}.") from error
-        except ValueError as error:
-            raise UsageError(f"--albert_config_file={json_file} is not JSON: {error}.") from error
+        json_object = json_files.load_json(json_file)
         if not isinstance(json_object, dict):
-            raise UsageError(f"--albert_config_file={json_file} does not hold a JSON object.")
+            raise UsageError(f"{json_file} does not hold a JSON object.")
         try:
             return cls.from_dict(json_object)
         except UsageError as error:
-            raise UsageError(f"--albert_config_file={json_file}: {error}") from error
+            raise UsageError(f"{json_file}: {error}") from error
 
-    def to_dict(self):
+    def to_dict(self) -> Dict[str, Any]:
         """Returns all values as a new dict."""
         return copy.deepcopy(self.__dict__)
 
-    def to_json_string(self):
+    def to_json_string(self) -> str:
         """Returns all values as indented JSON with sorted keys, ending in a newline."""
         return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
 
-    def sizes(self):
-        """Returns {key: int}, what decides the number and the shapes of the variables."""
+    def sizes(self) -> Dict[str, int]:
+        """Returns what decides the number and the shapes of the variables."""
         keys = (
             "vocab_size embedding_size hidden_size num_hidden_layers num_hidden_groups "
             "num_attention_heads intermediate_size inner_group_num max_position_embeddings "
@@ -107,7 +97,7 @@ class AlbertConfig:
         )
         return {key: getattr(self, key) for key in keys.split()}
 
-    def _check(self):
+    def _check(self) -> None:
         for key, value in self.sizes().items():
             if not isinstance(value, int) or value < 1:
                 raise UsageError(f"{key} must be a positive integer, not {value!r}.")
@@ -123,72 +113,48 @@ class AlbertConfig:
         get_activation(self.hidden_act)
 
 
-class Dropout:
-    """Dropout whose masks depend on a seed and on the place in the model, on nothing else.
-
-    Args:
-        seed: int64 tensor [2]. With None a fresh seed is drawn at every run of the session.
-    """
-
-    def __init__(self, seed=None):
-        if seed is None:
-            seed = tf.random.uniform([2], maxval=2**62, dtype=tf.int64)
-        self._seed = seed
-        self._num_places = 0
-
-    def __call__(self, tensor, rate):
-        """Returns `tensor` with a share `rate` of its values 0 and the others scaled up."""
-        if not rate:
-            return tensor
-        place = self._num_places
-        self._num_places += 1
-        seed = self._seed + tf.constant([0, place], tf.int64)
-        noise = tf.random.stateless_uniform(tf.shape(tensor), seed=seed, dtype=tensor.dtype)
-        return tensor * tf.cast(noise >= rate, tensor.dtype) * (1.0 / (1.0 - rate))
-
-
 class AlbertModel:
     """The encoder: embeddings, transformer layers and pooler, built in the current graph.
 
     Args:
-        config: AlbertConfig. Its dropout rates act only if `is_training`.
-        is_training: bool.
+        config: its dropout rates act only if `is_training`.
+        is_training: whether dropout acts.
         input_ids: int32 [batch, seq].
-        input_mask: int32 [batch, seq], 1 for real tokens; None means all real.
-        token_type_ids: int32 [batch, seq], the segment of each token; None means all 0.
+        input_mask: int32 [batch, seq], 1 for real tokens; None means all are real.
+        token_type_ids: int32 [batch, seq], the segment of each token; None means all are 0.
         use_one_hot_embeddings: look word embeddings up by a matrix product (for TPUs).
         use_einsum: accepted for callers of the original; the products are the same either way.
         scope: variable scope, "bert" if None.
         dropout_seed: int64 tensor [2] that alone decides the dropout masks; None draws one per run.
         packed_tokens: compute real tokens only; False computes padding too, whose results have no
             meaning, in shapes that an export or a compiler knows beforehand.
+
+    Attributes:
+        dropout: nn.layers.Dropout, for the head to use.
     """
 
     def __init__(
         self,
-        config,
-        is_training,
-        input_ids,
-        input_mask=None,
-        token_type_ids=None,
-        use_one_hot_embeddings=False,
-        use_einsum=True,
-        scope=None,
-        dropout_seed=None,
-        packed_tokens=True,
-    ):
+        config: AlbertConfig,
+        is_training: bool,
+        input_ids: Any,
+        input_mask: Any = None,
+        token_type_ids: Any = None,
+        use_one_hot_embeddings: bool = False,
+        use_einsum: bool = True,
+        scope: Optional[str] = None,
+        dropout_seed: Any = None,
+        packed_tokens: bool = True,
+    ) -> None:
         del use_einsum
-        self._config = copy.deepcopy(config)
-        if not is_training:
-            self._config.hidden_dropout_prob = 0.0
-            self._config.attention_probs_dropout_prob = 0.0
-        self.dropout = Dropout(dropout_seed)
-        self._transposed = {}
+        self.dropout = Dropout(is_training, dropout_seed)
         shape = get_shape_list(input_ids, expected_rank=2)
+        layout: Union[PackedTokens, PaddedTokens]
         if packed_tokens and input_mask is not None:
-            self._layout = PackedTokens(input_mask, shape, config.num_attention_heads)
+            layout = PackedTokens(input_mask, shape, config.num_attention_heads)
         else:
-            self._layout = PaddedTokens(shape, config.num_attention_heads)
+            layout = PaddedTokens(shape, config.num_attention_heads)
+        self._layout = layout
         if input_mask is None:
             input_mask = tf.ones(shape, tf.int32)
         if token_type_ids is None:
@@ -196,188 +162,193 @@ class AlbertModel:
 
         with tf.variable_scope(scope, default_name="bert"):
             with tf.variable_scope("embeddings"):
-                self._word_embeddings = self._embed_words(input_ids, use_one_hot_embeddings)
-                self._embeddings = self._embed_places(token_type_ids)
+                self._embedding_table = tf.get_variable(
+                    "word_embeddings",
+                    [config.vocab_size, config.embedding_size],
+                    initializer=create_initializer(config.initializer_range),
+                )
+                token_ids = layout.flatten(input_ids)  # [num_tokens]
+                if use_one_hot_embeddings:
+                    one_hot = tf.one_hot(token_ids, config.vocab_size)
+                    self._word_embeddings = tf.matmul(one_hot, self._embedding_table)
+                else:
+                    self._word_embeddings = tf.gather(self._embedding_table, token_ids)
+                self._embeddings = self.dropout(
+                    add_segments_and_positions(
+                        config,
+                        self._word_embeddings,
+                        layout.flatten(token_type_ids),
+                        layout.positions,
+                    ),
+                    config.hidden_dropout_prob,
+                )
             with tf.variable_scope("encoder"):
-                self._encode(attention_bias(input_mask))
-            with tf.variable_scope("pooler"):
-                first = self.get_sequence_output()[:, 0]  # [batch, hidden]
-                self._pooled_output = self._dense(first, self._config.hidden_size, tf.tanh)
+                self._layer_outputs = encode(
+                    config, self._embeddings, layout, attention_bias(input_mask), self.dropout
+                )
+            with tf.variable_scope("pooler/dense"):
+                pooler = Dense(
+                    config.hidden_size,
+                    config.hidden_size,
+                    tf.tanh,
+                    initializer_range=config.initializer_range,
+                )
+            self._pooled_output = pooler(self.get_sequence_output()[:, 0])
 
-    def get_pooled_output(self):
+    def get_pooled_output(self) -> Any:
         """Returns tanh(dense([CLS] vector)): float [batch, hidden]."""
         return self._pooled_output
 
-    def get_sequence_output(self):
+    def get_sequence_output(self) -> Any:
         """Returns the last layer's output: float [batch, seq, hidden], if packed 0 at padding."""
         return self._layout.unflatten(self._layer_outputs[-1])
 
-    def get_all_encoder_layers(self):
-        """Returns the output of every layer, first to last: list of float [batch, seq, hidden]."""
+    def get_all_encoder_layers(self) -> List[Any]:
+        """Returns the output of every layer, first to last, each float [batch, seq, hidden]."""
         return [self._layout.unflatten(output) for output in self._layer_outputs]
 
-    def get_word_embedding_output(self):
-        """Returns the looked-up word vectors alone: float [batch, seq, embedding]."""
+    def get_word_embedding_output(self) -> Any:
+        """Returns the word vectors alone: float [batch, seq, embedding]."""
         return self._layout.unflatten(self._word_embeddings)
 
-    def get_embedding_output(self):
+    def get_embedding_output(self) -> Any:
         """Returns word + segment + position, normalised: float [batch, seq, embedding]."""
         return self._layout.unflatten(self._embeddings)
 
-    def get_embedding_table(self):
+    def get_embedding_table(self) -> Any:
         """Returns the word embedding table: float [vocab, embedding]."""
         return self._embedding_table
 
-    def _embed_words(self, input_ids, use_one_hot_embeddings):
-        config = self._config
-        self._embedding_table = self._variable(
-            "word_embeddings", [config.vocab_size, config.embedding_size]
+
+def add_segments_and_positions(
+    config: AlbertConfig, word_embeddings: Any, token_type_ids: Any, positions: Any
+) -> Any:
+    """Returns the normalised sum of word, segment and position vectors.
+
+    Args:
+        word_embeddings: float [num_tokens, embedding].
+        token_type_ids, positions: int32 [num_tokens].
+    """
+    width = config.embedding_size
+    initializer = create_initializer(config.initializer_range)
+    segment_table = tf.get_variable(
+        "token_type_embeddings", [config.type_vocab_size, width], initializer=initializer
+    )
+    position_table = tf.get_variable(
+        "position_embeddings", [config.max_position_embeddings, width], initializer=initializer
+    )
+    # A product with one-hot rows: with two rows only, the gather's gradient is slower.
+    segments = tf.matmul(tf.one_hot(token_type_ids, config.type_vocab_size), segment_table)
+    total = word_embeddings + segments + tf.gather(position_table, positions)
+    return LayerNorm(width, "LayerNorm")(total)
+
+
+def encode(
+    config: AlbertConfig,
+    tokens: Any,
+    layout: Union[PackedTokens, PaddedTokens],
+    bias: Any,
+    dropout: Dropout,
+) -> List[Any]:
+    """Returns the output of every layer, each float [num_tokens, hidden].
+
+    The layers are ALBERT's one idea: there are `num_hidden_groups` groups of layers, and every
+    group is run over and over with the same weights.
+
+    Args:
+        tokens: float [num_tokens, embedding].
+        bias: float [batch, 1, 1, seq], added to the attention scores.
+    """
+    if config.embedding_size != config.hidden_size:
+        with tf.variable_scope("embedding_hidden_mapping_in"):
+            project = Dense(
+                config.embedding_size,
+                config.hidden_size,
+                initializer_range=config.initializer_range,
+            )
+        tokens = project(tokens)
+    groups: List[List[TransformerLayer]] = []
+    outputs = []
+    for number in range(config.num_hidden_layers):
+        group = int(number / config.num_hidden_layers * config.num_hidden_groups)
+        if group == len(groups):
+            groups.append(_make_group(config, group))
+        for layer in groups[group]:
+            with tf.name_scope(f"layer_{len(outputs)}"):
+                tokens = layer(tokens, layout, bias, dropout)
+            outputs.append(tokens)
+    return outputs
+
+
+def _make_group(config, group):
+    """Returns the TransformerLayers of a group, whose variables are made now."""
+    layers = []
+    for inner in range(config.inner_group_num):
+        with tf.variable_scope(f"transformer/group_{group}/inner_group_{inner}"):
+            layers.append(TransformerLayer(config))
+    return layers
+
+
+class TransformerLayer:
+    """Attention and a feed-forward network, each with a residual and a layer norm behind it."""
+
+    def __init__(self, config: AlbertConfig) -> None:
+        self._config = config
+        hidden, inner = config.hidden_size, config.intermediate_size
+        self._query = self._dense("attention_1/self/query", hidden, hidden)
+        self._key = self._dense("attention_1/self/key", hidden, hidden)
+        self._value = self._dense("attention_1/self/value", hidden, hidden)
+        self._attention_output = self._dense("attention_1/output/dense", hidden, hidden)
+        self._attention_norm = LayerNorm(hidden, "LayerNorm")
+        self._intermediate = self._dense(
+            "ffn_1/intermediate/dense", hidden, inner, config.hidden_act
         )
-        token_ids = self._layout.flatten(input_ids)  # [num_tokens]
-        if use_one_hot_embeddings:
-            return tf.matmul(tf.one_hot(token_ids, config.vocab_size), self._embedding_table)
-        return tf.gather(self._embedding_table, token_ids)
+        self._output = self._dense("ffn_1/intermediate/output/dense", inner, hidden)
+        self._output_norm = LayerNorm(hidden, "LayerNorm_1")
 
-    def _embed_places(self, token_type_ids):
-        config = self._config
-        width = config.embedding_size
-        types = self._variable("token_type_embeddings", [config.type_vocab_size, width])
-        places = self._variable("position_embeddings", [config.max_position_embeddings, width])
-        # A product with one-hot rows: with two rows only, the gather's gradient is slower.
-        type_rows = tf.one_hot(self._layout.flatten(token_type_ids), config.type_vocab_size)
-        total = self._word_embeddings + tf.matmul(type_rows, types)
-        total += tf.gather(places, self._layout.positions)
-        return self.dropout(layer_norm(total, "LayerNorm"), config.hidden_dropout_prob)
+    def _dense(self, scope, num_inputs, num_outputs, activation=None):
+        with tf.variable_scope(scope):
+            return Dense(
+                num_inputs,
+                num_outputs,
+                activation,
+                initializer_range=self._config.initializer_range,
+            )
 
-    def _encode(self, bias):
-        """Runs all layers; layers of one group share one set of variables."""
-        config = self._config
-        tokens = self._embeddings
-        if config.embedding_size != config.hidden_size:
-            with tf.variable_scope("embedding_hidden_mapping_in"):
-                tokens = self._dense_here(tokens, config.hidden_size)
-        self._layer_outputs = []
-        with tf.variable_scope("transformer", reuse=tf.AUTO_REUSE):
-            for layer in range(config.num_hidden_layers):
-                group = int(layer / config.num_hidden_layers * config.num_hidden_groups)
-                for inner in range(config.inner_group_num):
-                    with tf.variable_scope(f"group_{group}/inner_group_{inner}"):
-                        tokens = self._transformer_layer(tokens, bias)
-                    self._layer_outputs.append(tokens)
+    def __call__(
+        self,
+        tokens: Any,
+        layout: Union[PackedTokens, PaddedTokens],
+        bias: Any,
+        dropout: Dropout,
+    ) -> Any:
+        """Returns the layer's output: [num_tokens, hidden] -> the same shape."""
+        rate = self._config.hidden_dropout_prob
+        attended = self._attention_output(self._attend(tokens, layout, bias, dropout))
+        tokens = self._attention_norm(tokens + dropout(attended, rate))
+        output = self._output(self._intermediate(tokens))  # over [num_tokens, intermediate]
+        return self._output_norm(tokens + dropout(output, rate))
 
-    def _transformer_layer(self, tokens, bias):
-        """Returns one layer's output, [num_tokens, hidden] -> the same shape."""
-        config = self._config
-        with tf.variable_scope("attention_1"):
-            with tf.variable_scope("self"):
-                context = self._self_attention(tokens, bias)
-            with tf.variable_scope("output"):
-                attention = self._dense(context, config.hidden_size)
-                attention = self.dropout(attention, config.hidden_dropout_prob)
-        tokens = layer_norm(tokens + attention, "LayerNorm")
-        with tf.variable_scope("ffn_1/intermediate"):
-            activation = get_activation(config.hidden_act)
-            inner = self._dense(tokens, config.intermediate_size, activation)
-            with tf.variable_scope("output"):
-                output = self._dense(inner, config.hidden_size)
-                output = self.dropout(output, config.hidden_dropout_prob)
-        return layer_norm(tokens + output, "LayerNorm_1")
-
-    def _self_attention(self, tokens, bias):
-        """Returns the heads' outputs side by side, [num_tokens, hidden] -> the same shape."""
-        config = self._config
-        head_size = config.hidden_size // config.num_attention_heads
-        query = self._heads(tokens, "query")  # [batch, heads, seq, head_size]
-        key = self._heads(tokens, "key")
-        value = self._heads(tokens, "value")
-        scores = tf.matmul(query * (1.0 / math.sqrt(head_size)), key, transpose_b=True)
-        weights = tf.nn.softmax(scores + bias)  # [batch, heads, seq, seq]
-        weights = self.dropout(weights, config.attention_probs_dropout_prob)
-        return self._layout.merge_heads(tf.matmul(weights, value))
-
-    def _heads(self, tokens, name):
-        with tf.variable_scope(name):
-            return self._layout.split_heads(self._dense_here(tokens, self._config.hidden_size))
-
-    def _dense(self, tokens, width, activation=None):
-        """Returns activation(tokens @ dense/kernel + dense/bias)."""
-        with tf.variable_scope("dense"):
-            output = self._dense_here(tokens, width)
-        return activation(output) if activation else output
-
-    def _dense_here(self, tokens, width):
-        kernel = self._variable("kernel", [tokens.shape.as_list()[-1], width])
-        bias = tf.get_variable("bias", [width], initializer=tf.zeros_initializer())
-        return tf.nn.bias_add(self._product(tokens, kernel), bias)
-
-    def _product(self, tokens, kernel):
-        """Returns tokens @ kernel, whose gradient finds the kernel transposed.
-
-        For few tokens a CPU spends as long on transposing a kernel as on the product; layers that
-        share it share this work, too.
-        """
-        if kernel.name not in self._transposed:
-            self._transposed[kernel.name] = tf.transpose(kernel)
-        transposed = self._transposed[kernel.name]
-
-        @tf.custom_gradient
-        def product(tokens, kernel):
-            def gradient(outer):
-                return tf.matmul(outer, transposed), tf.matmul(tokens, outer, transpose_a=True)
-
-            return tf.matmul(tokens, kernel), gradient
-
-        return product(tokens, tf.convert_to_tensor(kernel))
-
-    def _variable(self, name, shape):
-        initializer = create_initializer(self._config.initializer_range)
-        return tf.get_variable(name, shape, initializer=initializer)
+    def _attend(self, tokens, layout, bias, dropout):
+        """Returns the heads' outputs side by side: [num_tokens, hidden] -> the same shape."""
+        query = layout.split_heads(self._query(tokens))  # [batch, heads, seq, head_size]
+        key = layout.split_heads(self._key(tokens))
+        value = layout.split_heads(self._value(tokens))
+        scale = 1.0 / math.sqrt(self._config.hidden_size // self._config.num_attention_heads)
+        scores = tf.matmul(query * scale, key, transpose_b=True)  # [batch, heads, seq, seq]
+        weights = tf.nn.softmax(scores + bias)
+        weights = dropout(weights, self._config.attention_probs_dropout_prob)
+        return layout.merge_heads(tf.matmul(weights, value))
 
 
-def attention_bias(input_mask):
+def attention_bias(input_mask: Any) -> Any:
     """Returns what is added to the scores: int [batch, seq] -> float [batch, 1, 1, seq]."""
     return (1.0 - tf.cast(input_mask, tf.float32))[:, None, None, :] * MASKED_SCORE
 
 
-def layer_norm(tensor, name):
-    """Returns `tensor` with its last axis normalised, scaled by gamma and shifted by beta."""
-    width = [tensor.shape.as_list()[-1]]
-    with tf.variable_scope(name):
-        beta = tf.get_variable("beta", width, initializer=tf.zeros_initializer())
-        gamma = tf.get_variable("gamma", width, initializer=tf.ones_initializer())
-    centred = tensor - tf.reduce_mean(tensor, axis=-1, keepdims=True)
-    variance = tf.reduce_mean(centred * centred, axis=-1, keepdims=True)
-    return centred * tf.rsqrt(variance + LAYER_NORM_EPSILON) * gamma + beta
-
-
-def gelu(x):
-    """Returns the tanh form of the Gaussian error linear unit (arXiv 1606.08415, section 2)."""
-    # x * x * x, not tf.pow: the power and its gradient took a quarter of a training step.
-    return 0.5 * x * (1.0 + tf.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * (x * x * x))))
-
-
-def get_activation(activation_string):
-    """Returns the function of that name: gelu, relu or tanh; None for linear, "" and None.
-
-    A function is returned as it is. Raises UsageError for anything else.
-    """
-    if callable(activation_string):
-        return activation_string
-    activations = {"linear": None, "": None, "relu": tf.nn.relu, "gelu": gelu, "tanh": tf.tanh}
-    name = "" if activation_string is None else str(activation_string).lower()
-    if name not in activations:
-        raise UsageError(
-            f"hidden_act must be gelu, relu, tanh or linear, not {activation_string!r}."
-        )
-    return activations[name]
-
-
-def create_initializer(initializer_range=0.02):
-    """Returns the truncated normal initializer with that standard deviation."""
-    return tf.truncated_normal_initializer(stddev=initializer_range)
-
-
-def get_shape_list(tensor, expected_rank=None, name=None):
+def get_shape_list(
+    tensor: Any, expected_rank: Union[int, Sequence[int], None] = None, name: Optional[str] = None
+) -> List[Any]:
     """Returns the shape as a list: ints where known, scalar tensors elsewhere.
 
     Raises:
@@ -394,12 +365,14 @@ def get_shape_list(tensor, expected_rank=None, name=None):
     return [dynamic[axis] if size is None else size for axis, size in enumerate(static)]
 
 
-def name_of(variable):
+def name_of(variable: Any) -> str:
     """Returns a variable's name in checkpoints; that of its op may differ on other replicas."""
     return re.sub(r":\d+$", "", variable.name)
 
 
-def get_assignment_map_from_checkpoint(tvars, init_checkpoint, num_of_group=0):
+def get_assignment_map_from_checkpoint(
+    tvars: Sequence[Any], init_checkpoint: str, num_of_group: int = 0
+) -> Tuple[Any, Dict[str, int]]:
     """Returns what `tf.train.init_from_checkpoint` needs to load the variables found in a file.
 
     Args:
@@ -413,7 +386,7 @@ def get_assignment_map_from_checkpoint(tvars, init_checkpoint, num_of_group=0):
         or a list of such maps, one per group, if num_of_group > 0; and {name or name:0: 1}.
     """
     stored = {name for name, _ in tf.train.list_variables(init_checkpoint)}
-    maps = [collections.OrderedDict() for _ in range(max(num_of_group, 1))]
+    maps: List[Dict[str, str]] = [collections.OrderedDict() for _ in range(max(num_of_group, 1))]
     initialized = {}
     for variable in tvars:
         name = name_of(variable)

@@ -9,7 +9,6 @@ import tensorflow.compat.v1 as tf
 import tiny
 
 from albert import modeling
-from albert.common.errors import UsageError
 from albert.engine import checkpoints
 
 BASE = {
@@ -479,23 +478,6 @@ def test_packed_and_padded_tokens_give_the_same(tiny_values):
         np.testing.assert_allclose(one, other, atol=1e-4 * max(1.0, np.abs(other).max()))
 
 
-def test_gradients_of_shared_kernels_are_those_of_a_plain_product():
-    random = np.random.RandomState(4)
-    tokens, kernel, outer = (
-        random.normal(size=shape).astype(np.float32) for shape in ((5, 3), (3, 4), (5, 4))
-    )
-    with tf.Graph().as_default(), tf.Session() as session:
-        model = modeling.AlbertModel(make_config(), True, tf.constant(INPUT_IDS))
-        tokens_in, variable = tf.constant(tokens), tf.get_variable("kernel", initializer=kernel)
-        product = model._product(tokens_in, variable)
-        gradients = tf.gradients(product, [tokens_in, variable], grad_ys=tf.constant(outer))
-        random_init(session)
-        product, (of_tokens, of_kernel) = session.run([product, gradients])
-    np.testing.assert_allclose(product, tokens @ kernel, rtol=1e-5)
-    np.testing.assert_allclose(of_tokens, outer @ kernel.T, rtol=1e-5)
-    np.testing.assert_allclose(of_kernel, tokens.T @ outer, rtol=1e-5)
-
-
 def test_activation_of_the_config_is_used(tiny_values):
     gelu, _ = run_model(make_config(), outputs, load_values(tiny_values))
     relu, _ = run_model(make_config(hidden_act="relu"), outputs, load_values(tiny_values))
@@ -549,59 +531,6 @@ def test_sequence_output_is_the_last_layer(tiny_values):
 # Dropout
 
 DROPPING = {"hidden_dropout_prob": 0.5, "attention_probs_dropout_prob": 0.5}
-
-
-def run_dropout(seed, rates, num_runs=1, num_unrelated=0, shape=(100, 100)):
-    """Returns [num_runs][place] results of dropout on ones, one place for each rate."""
-    with tf.Graph().as_default(), tf.Session() as session:
-        tf.set_random_seed(num_unrelated)
-        for _ in range(num_unrelated):
-            tf.random.uniform([])
-        dropout = modeling.Dropout(None if seed is None else tf.constant(seed, tf.int64))
-        places = [dropout(tf.ones(shape), rate) for rate in rates]
-        return [session.run(places) for _ in range(num_runs)]
-
-
-def test_dropout_of_rate_0_returns_its_argument():
-    tensor = object()
-    assert modeling.Dropout(seed=[0, 0])(tensor, 0.0) is tensor
-
-
-@pytest.mark.parametrize("rate", [0.1, 0.5])
-def test_dropout_zeroes_its_share_and_scales_the_rest(rate):
-    [[dropped]] = run_dropout([1, 2], [rate])
-    kept = dropped[dropped != 0]
-    np.testing.assert_allclose(kept, 1 / (1 - rate), rtol=1e-6)
-    deviation = np.sqrt(rate * (1 - rate) / dropped.size)
-    assert abs(1 - kept.size / dropped.size - rate) < 5 * deviation
-
-
-def test_dropout_mask_depends_on_the_seed_alone():
-    first = run_dropout([3, 4], [0.5, 0.5])
-    second = run_dropout([3, 4], [0.5, 0.5], num_unrelated=5)
-    np.testing.assert_array_equal(first, second)
-
-
-@pytest.mark.parametrize("other", [[4, 4], [3, 1 << 20]])
-def test_dropout_mask_changes_with_either_half_of_the_seed(other):
-    [[first]], [[second]] = run_dropout([3, 4], [0.5]), run_dropout(other, [0.5])
-    assert 0.4 < (first != second).mean() < 0.6  # half of two independent masks differ
-
-
-def test_dropout_with_a_seed_repeats_itself_in_every_run():
-    first, second = run_dropout([3, 4], [0.5], num_runs=2)
-    np.testing.assert_array_equal(first, second)
-
-
-def test_dropout_without_a_seed_draws_a_new_mask_for_every_run():
-    [first], [second] = run_dropout(None, [0.5], num_runs=2)
-    assert 0.4 < (first != second).mean() < 0.6
-
-
-def test_masks_of_different_places_are_independent():
-    [[first, second, third]] = run_dropout([3, 4], [0.5] * 3)
-    for one, other in [(first, second), (first, third), (second, third)]:
-        assert 0.4 < (one != other).mean() < 0.6
 
 
 def noise_of(model):
@@ -669,55 +598,6 @@ def test_each_dropout_rate_acts_where_it_belongs(rate, num_places):
 
 
 # Small parts
-
-
-def evaluate(tensor):
-    with tf.Session() as session:
-        return session.run(tensor)
-
-
-def test_gelu_is_the_tanh_form():
-    x = np.array([-1e4, -5, -1, -0.5, 0, 1e-3, 0.5, 1, 3, 1e4])
-    with tf.Graph().as_default():
-        actual = evaluate(modeling.gelu(tf.constant(x, tf.float32)))
-    np.testing.assert_allclose(actual, np_gelu(x), rtol=1e-5, atol=1e-6)
-    assert abs(actual[7] - 0.8411920) < 1e-6  # by hand; the exact form gives 0.8413447
-
-
-@pytest.mark.parametrize("name, expected", [("relu", [0, 2]), ("tanh", np.tanh([-1.0, 2.0]))])
-def test_activation_is_found_by_name(name, expected):
-    with tf.Graph().as_default():
-        actual = evaluate(modeling.get_activation(name)(tf.constant([-1.0, 2.0])))
-    np.testing.assert_allclose(actual, expected, rtol=1e-6)
-
-
-@pytest.mark.parametrize("name", ["gelu", "GELU"])
-def test_gelu_is_found_by_name_in_any_case(name):
-    assert modeling.get_activation(name) is modeling.gelu
-
-
-@pytest.mark.parametrize("name", ["linear", "", None])
-def test_linear_activation_is_none(name):
-    assert modeling.get_activation(name) is None
-
-
-def test_function_is_its_own_activation():
-    assert modeling.get_activation(np_gelu) is np_gelu
-
-
-@pytest.mark.parametrize("name", ["swish", 5, True, ["gelu"]])
-def test_unknown_activation_is_refused(name):
-    with pytest.raises(UsageError, match="hidden_act must be gelu, relu, tanh or linear, not "):
-        modeling.get_activation(name)
-
-
-def test_initializer_is_a_normal_distribution_cut_at_two_deviations():
-    with tf.Graph().as_default():
-        values = evaluate(modeling.create_initializer(0.1)([200, 200]))
-    assert np.abs(values).max() <= 0.2
-    # The deviation of a normal distribution cut at 2: sqrt(1 - 4 phi(2) / (2 Phi(2) - 1)).
-    assert abs(values.std() / 0.1 - 0.8796) < 0.01
-    assert abs(values.mean()) < 0.003
 
 
 def test_shape_list_of_a_known_shape_is_ints():
