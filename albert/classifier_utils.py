@@ -1,4 +1,4 @@
-"""Classification tasks, GLUE's and one's own, and the head they share."""
+"""Classification tasks, GLUE's and your own, and the head they share."""
 
 import abc
 import dataclasses
@@ -6,19 +6,20 @@ import hashlib
 import json
 import logging
 import os
-from typing import Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Type
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from albert import modeling, tokenization
+from albert import tokenization
 from albert.common import files
 from albert.common.errors import UsageError
-from albert.engine.task import INPUT_IDS, Feature, ModelOutput, Task
+from albert.engine.task import INPUT_IDS, Feature, ModelOutput, Predictions, Task
 from albert.glue import metrics
 from albert.glue.table import GLUE_ROWS, cannot_read, read_tsv
+from albert.nn.layers import create_initializer
 
-# Texts that are handed to the tokenizer at once: enough to be fast, few enough to be cheap.
+# Texts that the tokenizer takes at once: enough to be fast, few enough to need little memory.
 _TEXTS_AT_ONCE = 1024
 
 _log = logging.getLogger(__name__)
@@ -28,13 +29,18 @@ class InputExample:
     """One labelled or unlabelled text, or pair of texts.
 
     Args:
-        guid: str, unique within its split.
-        text_a: str.
-        text_b: str, or None for a single text.
-        label: str, or None in test data.
+        guid: unique within its split.
+        text_b: None for a single text.
+        label: None in test data.
     """
 
-    def __init__(self, guid, text_a, text_b=None, label=None):
+    def __init__(
+        self,
+        guid: str,
+        text_a: str,
+        text_b: Optional[str] = None,
+        label: Optional[str] = None,
+    ) -> None:
         self.guid = guid
         self.text_a = text_a
         self.text_b = text_b
@@ -42,7 +48,7 @@ class InputExample:
 
 
 class DataProcessor(abc.ABC):
-    """A task of one's own: how to read its data, and its labels.
+    """A task of your own: how to read its data, and its labels.
 
         @classifier_utils.register("polarity")
         class Polarity(classifier_utils.DataProcessor):
@@ -62,23 +68,23 @@ class DataProcessor(abc.ABC):
     best_metric = "accuracy"
 
     @abc.abstractmethod
-    def get_train_examples(self, data_dir):
-        """Returns a list of InputExample with labels."""
+    def get_train_examples(self, data_dir: str) -> List[InputExample]:
+        """Returns the training examples, with labels."""
 
     @abc.abstractmethod
-    def get_dev_examples(self, data_dir):
-        """Returns a list of InputExample with labels."""
+    def get_dev_examples(self, data_dir: str) -> List[InputExample]:
+        """Returns the dev examples, with labels."""
 
     @abc.abstractmethod
-    def get_test_examples(self, data_dir):
-        """Returns a list of InputExample without labels."""
+    def get_test_examples(self, data_dir: str) -> List[InputExample]:
+        """Returns the test examples, without labels."""
 
     @abc.abstractmethod
-    def get_labels(self):
-        """Returns the labels, a list of str; None for a regression, whose labels are numbers."""
+    def get_labels(self) -> Optional[List[str]]:
+        """Returns the labels; None for a regression, whose labels are numbers."""
 
-    def get_metrics(self, labels, predictions):
-        """Returns {name: float}, given label ids, or scores in a regression. Here: accuracy."""
+    def get_metrics(self, labels: Sequence[Any], predictions: Sequence[Any]) -> Dict[str, float]:
+        """Returns the metrics, given label ids, or scores in a regression; by default accuracy."""
         return metrics.accuracy(labels, predictions)
 
     @staticmethod
@@ -87,27 +93,27 @@ class DataProcessor(abc.ABC):
         return [cells for _, cells in read_tsv(path, has_header=False)]
 
 
-_PROCESSORS = {}
+_PROCESSORS: Dict[str, Type[DataProcessor]] = {}
 
 
-def register(task_name):
-    """Returns a class decorator that makes a DataProcessor known as --task_name=task_name.
+def register(task_name: str) -> Callable[[Type[DataProcessor]], Type[DataProcessor]]:
+    """Returns a class decorator that makes a DataProcessor the task of that name.
 
     Raises:
-        ValueError: the name is that of another task.
+        ValueError: another task has that name.
     """
 
     def decorate(processor_class):
         name = task_name.lower()
         if name in GLUE_ROWS or _PROCESSORS.get(name, processor_class) is not processor_class:
-            raise ValueError(f"There is a task called {name} already.")
+            raise ValueError(f"There is already a task called {name}.")
         _PROCESSORS[name] = processor_class
         return processor_class
 
     return decorate
 
 
-def make_task(name, *args, **kwargs):
+def make_task(name: str, *args: Any, **kwargs: Any) -> "ClassifierTask":
     """Returns the ClassifierTask of that name, with the arguments of its constructor.
 
     Raises:
@@ -119,33 +125,39 @@ def make_task(name, *args, **kwargs):
     if name in GLUE_ROWS:
         return GlueTask(name, *args, **kwargs)
     known = ", ".join(sorted((*GLUE_ROWS, *_PROCESSORS)))
-    raise UsageError(f"--task_name={name} is unknown; it must be one of {known}.")
+    raise UsageError(f"<task_name> is unknown; it must be one of {known}.", task_name=name)
 
 
 class ClassifierTask(Task):
     """Classification of, or regression on, a text or a pair of texts.
 
     Args:
-        name: str, the task's name in lower case.
+        name: the task's name in lower case.
         data_dir: folder of the data.
-        tokenizer: tokenization.FullTokenizer.
-        max_seq_length: int, longest sequence in tokens, special tokens included.
-        classifier_dropout_prob: float, dropout on the pooled output.
+        max_seq_length: longest sequence in tokens, special tokens included.
+        classifier_dropout_prob: dropout on the pooled output.
 
     Attributes:
-        labels: tuple of str in the order of their ids; None for a regression.
+        labels: in the order of their ids; None for a regression.
     """
 
     labels: Optional[Tuple[str, ...]]
     _label_range = (-np.inf, np.inf)
 
-    def __init__(self, name, data_dir, tokenizer, max_seq_length, classifier_dropout_prob=0.1):
+    def __init__(
+        self,
+        name: str,
+        data_dir: str,
+        tokenizer: tokenization.FullTokenizer,
+        max_seq_length: int,
+        classifier_dropout_prob: float = 0.1,
+    ) -> None:
         self.name = name
         self._data_dir = data_dir
         self._tokenizer = tokenizer
         self._max_seq_length = max_seq_length
         self._classifier_dropout_prob = classifier_dropout_prob
-        self._examples = {}
+        self._examples: Dict[str, List[InputExample]] = {}
 
     @abc.abstractmethod
     def _read_examples(self, split):
@@ -153,33 +165,33 @@ class ClassifierTask(Task):
 
     @abc.abstractmethod
     def _origin(self, split):
-        """Returns what the examples of a split come from, as a dict for JSON."""
+        """Returns what the examples of a split come from, for JSON."""
 
     @abc.abstractmethod
     def _metrics(self, split, labels, decisions):
         """Returns the metrics of one dev split."""
 
     def _submission(self, split):
-        """Returns the name of the file to hand in."""
+        """Returns the name of the submission file of a test split."""
         return f"{self.name}_{split}.tsv"
 
     @property
-    def is_regression(self):
-        """Whether the label is a float."""
+    def is_regression(self) -> bool:
+        """Whether labels are numbers."""
         return self.labels is None
 
-    def examples(self, split):
+    def examples(self, split: str) -> List[InputExample]:
         """Returns the InputExamples of a split, in the order of the file.
 
         Raises:
-            UsageError: there are none, or one has a label that is not allowed.
+            UsageError: there are none, or one has a label that is not the task's.
         """
         if split not in self._examples:
             self._examples[split] = self._read_examples(split)
         return self._examples[split]
 
-    def fingerprint(self, split):
-        """Returns what shapes the features of a split, as a dict for JSON."""
+    def fingerprint(self, split: str) -> Dict[str, Any]:
+        """Returns what shapes the features of a split, for JSON."""
         return {
             "task": self.name,
             "split": split,
@@ -189,20 +201,20 @@ class ClassifierTask(Task):
             "max_seq_length": self._max_seq_length,
         }
 
-    def settings(self):
-        """Returns {name: value} to show among the hyperparameters."""
-        return {"Task": self.name, "Max sequence length": self._max_seq_length}
+    def settings(self) -> Dict[str, Any]:
+        """Returns what to record beside the engine's settings."""
+        return {"task": self.name, "max_seq_length": self._max_seq_length}
 
-    def feature_spec(self):
-        """Returns {name: Feature}; the label is an id, or the score of a regression."""
+    def feature_spec(self) -> Dict[str, Feature]:
+        """Returns how an example is stored; its label is an id, or the score of a regression."""
         return {
             INPUT_IDS: Feature(tf.int32),
             "segment_ids": Feature(tf.int32),
             "label_ids": Feature(tf.float32 if self.is_regression else tf.int32, is_sequence=False),
         }
 
-    def features(self, split):
-        """Yields one dict an example; test examples bear label 0."""
+    def features(self, split: str) -> Iterator[Dict[str, Any]]:
+        """Yields one dict an example; the label of a test example is 0."""
         examples = self.examples(split)
         for start in range(0, len(examples), _TEXTS_AT_ONCE):
             chunk = examples[start : start + _TEXTS_AT_ONCE]
@@ -214,39 +226,43 @@ class ClassifierTask(Task):
                 )
                 yield dict(sequence._asdict(), label_ids=self._label_value(example.label))
 
-    def head(self, model, features, is_training):
+    def head(self, model: Any, features: Dict[str, Any], is_training: bool) -> ModelOutput:
         """Returns softmax cross-entropy, or the squared error of a regression, on [CLS]."""
-        rate = self._classifier_dropout_prob if is_training else 0.0
-        num_outputs = 1 if self.is_regression else len(self.labels)
-        logits = classification_logits(model, num_outputs, rate)  # [batch, num_outputs]
+        del is_training
+        num_outputs = 1 if self.labels is None else len(self.labels)
+        logits = classification_logits(model, num_outputs, self._classifier_dropout_prob)
         labels = features["label_ids"]  # [batch]
         if not self.is_regression:
             return softmax_output(logits, labels)
         scores = tf.squeeze(logits, axis=-1)
         losses = tf.squared_difference(scores, labels)
-        return ModelOutput(tf.reduce_mean(losses), {"scores": scores, "losses": losses})
+        return ModelOutput(tf.reduce_mean(losses), {"scores": scores}, losses)
 
-    def evaluate(self, predictions):
-        """Returns the task's metrics, and the mean loss over all dev splits."""
-        values, losses = {}, []
+    def evaluate(self, predictions: Predictions) -> Dict[str, float]:
+        """Returns the task's metrics."""
+        values: Dict[str, float] = {}
         for split, rows in predictions.items():
             labels = [self._label_value(example.label) for example in self.examples(split)]
             values.update(self._metrics(split, labels, self._decisions(rows)))
-            losses += [row["losses"] for row in rows]
-        return dict(values, loss=float(np.mean(losses, dtype=np.float64)))
+        return values
 
-    def write_predictions(self, predictions, output_dir):
-        """Writes test_results.tsv, submit_results.tsv and the files to hand in; returns the paths.
+    def write_predictions(self, predictions: Predictions, output_dir: str) -> List[str]:
+        """Writes test_results.tsv, submit_results.tsv and the submission files.
 
         test_results.tsv holds the probabilities (or the score) of each test example and
-        submit_results.tsv its id and label, both of the first test split. Each split has a file to
-        hand in, with the number from 0 and the label of each example.
+        submit_results.tsv its id and label, both of the first test split. Each split has a
+        submission file, with the number from 0 and the label of each example.
+
+        Returns:
+            The paths.
         """
         first, *_ = predictions
         paths = []
         for split, rows in predictions.items():
             answers = [self._answer(decision) for decision in self._decisions(rows)]
-            tables = {self._submission(split): [("index", "prediction"), *enumerate(answers)]}
+            tables: Dict[str, List[Sequence[Any]]] = {
+                self._submission(split): [("index", "prediction"), *enumerate(answers)]
+            }
             if split == first:
                 guids = [example.guid for example in self.examples(split)]
                 tables["submit_results.tsv"] = [("index", "prediction"), *zip(guids, answers)]
@@ -258,17 +274,17 @@ class ClassifierTask(Task):
                 files.write_tsv(paths[-1], table)
         return paths
 
-    def _check_label(self, label, place):
-        """Raises UsageError, naming the place, unless the label is one of the task's."""
+    def _check_label(self, label, where):
+        """Raises UsageError, which says where, unless the label is one of the task's."""
         if self.is_regression:
             try:
                 is_allowed = np.isfinite(float(label))
             except (TypeError, ValueError):
                 is_allowed = False
             if not is_allowed:
-                raise UsageError(f"{place}: label {label!r} is not a number.")
+                raise UsageError(f"{where}: label {label!r} is not a number.")
         elif label not in self.labels:
-            raise UsageError(f"{place}: label {label!r} is not one of {', '.join(self.labels)}.")
+            raise UsageError(f"{where}: label {label!r} is not one of {', '.join(self.labels)}.")
 
     def _label_value(self, label):
         if self.is_regression:
@@ -276,7 +292,7 @@ class ClassifierTask(Task):
         return self.labels.index(label) if label is not None else 0
 
     def _decisions(self, rows):
-        """Returns one label id, or score, for each row of predictions."""
+        """Returns the label id, or the score, that each row of predictions decides on."""
         if self.is_regression:
             return [float(row["scores"]) for row in rows]
         return [int(np.argmax(row["probabilities"])) for row in rows]
@@ -296,23 +312,32 @@ class GlueTask(ClassifierTask):
         self.labels = row.labels
         self.best_metric = row.best_metric
         self._label_range = row.label_range
-        self.dev_splits = tuple(split for split in row.splits if split.startswith("dev"))
-        self.test_splits = tuple(
+
+    @property
+    def dev_splits(self) -> Tuple[str, ...]:
+        return tuple(split for split in self._row.splits if split.startswith("dev"))
+
+    @property
+    def test_splits(self) -> Tuple[str, ...]:
+        """The splits with a submission file; an optional one only where its data are there."""
+        return tuple(
             split
-            for split, place in row.splits.items()
-            if place.submission and not (place.is_optional and not self._exists(split))
+            for split, file in self._row.splits.items()
+            if file.submission and not (file.is_optional and not self._exists(split))
         )
 
     @property
-    def model_name(self):
+    def model_name(self) -> str:
         """The task whose models predict this one."""
         return self._row.model_of or self.name
 
     def _path(self, split):
         if split not in self._row.splits:
             raise UsageError(
-                f"--task_name={self.name} has no labelled data: it is for --do_predict alone, "
-                f"with a model of {self.model_name}."
+                "<task_name> has no labelled data: it is for <do_predict> alone, with a model of "
+                f"{self.model_name}.",
+                task_name=self.name,
+                do_predict=None,
             )
         return os.path.join(self._data_dir, *self._row.splits[split].path.split("/"))
 
@@ -376,12 +401,12 @@ class ProcessorTask(ClassifierTask):
     def _read_examples(self, split):
         reader = f"get_{split}_examples"
         found = list(getattr(self._processor, reader)(self._data_dir))
-        place = f"{type(self._processor).__name__}.{reader}"
+        method = f"{type(self._processor).__name__}.{reader}"
         if not found:
-            raise UsageError(f"{place} found no examples in --data_dir={self._data_dir}.")
+            raise UsageError(f"{method} found no examples in <data_dir>.", data_dir=self._data_dir)
         if split not in self.test_splits:
             for example in found:
-                self._check_label(example.label, f"{place}: example {example.guid}")
+                self._check_label(example.label, f"{method}: example {example.guid}")
         return found
 
     def _origin(self, split):
@@ -394,19 +419,18 @@ class ProcessorTask(ClassifierTask):
         return self._processor.get_metrics(labels, decisions)
 
 
-def classification_logits(model, num_outputs, dropout_rate):
+def classification_logits(model: Any, num_outputs: int, dropout_prob: float) -> Any:
     """Returns pooled output @ output_weights^T + output_bias: float [batch, num_outputs]."""
-    pooled = model.dropout(model.get_pooled_output(), dropout_rate)  # [batch, hidden]
+    pooled = model.dropout(model.get_pooled_output(), dropout_prob)  # [batch, hidden]
     width = pooled.shape.as_list()[-1]
     weights = tf.get_variable(
-        "output_weights", [num_outputs, width], initializer=modeling.create_initializer()
+        "output_weights", [num_outputs, width], initializer=create_initializer()
     )
     bias = tf.get_variable("output_bias", [num_outputs], initializer=tf.zeros_initializer())
     return tf.nn.bias_add(tf.matmul(pooled, weights, transpose_b=True), bias)
 
 
-def softmax_output(logits, labels):
-    """Returns the ModelOutput of one choice among classes: logits [batch, n], labels [batch]."""
+def softmax_output(logits: Any, labels: Any) -> ModelOutput:
+    """Returns the output of one choice among n classes: logits [batch, n], labels [batch]."""
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
-    predictions = {"probabilities": tf.nn.softmax(logits), "losses": losses}
-    return ModelOutput(tf.reduce_mean(losses), predictions)
+    return ModelOutput(tf.reduce_mean(losses), {"probabilities": tf.nn.softmax(logits)}, losses)

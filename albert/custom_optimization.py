@@ -6,47 +6,64 @@ clipped once, and only then applied. The same code runs without any strategy.
 """
 
 import re
+from typing import Any, Iterable, Optional, Sequence, Tuple
 
 import tensorflow.compat.v1 as tf
 
 from albert.common.errors import UsageError
 
 CLIP_NORM = 1.0  # of the mean gradient of the global batch, as in BERT's and ALBERT's pre-training
-LEARNING_RATE = "learning_rate"  # collection: the rate of each replica's update, all the same
 NOT_DECAYED = ("LayerNorm", "layer_norm", "bias")
 
 
 def create_optimizer(
-    loss,
-    init_lr,
-    num_train_steps,
-    num_warmup_steps,
-    optimizer="adamw",
-    clip_norm=CLIP_NORM,
-    bias_correction=False,
-):
+    loss: Any,
+    init_lr: float,
+    num_train_steps: int,
+    num_warmup_steps: int,
+    optimizer: str = "adamw",
+    clip_norm: Optional[float] = CLIP_NORM,
+    bias_correction: bool = False,
+) -> Any:
+    """Returns the op that applies one update with the scheduled learning rate and counts it.
+
+    Args:
+        loss: scalar, the mean over this replica's batch.
+        init_lr: the peak of the schedule.
+        num_train_steps: updates until the rate is 0.
+        num_warmup_steps: updates of linear warm-up.
+        optimizer, clip_norm, bias_correction: see `minimize`.
+    """
+    global_step = tf.train.get_or_create_global_step()
+    learning_rate = learning_rate_schedule(global_step, init_lr, num_train_steps, num_warmup_steps)
+    return minimize(loss, learning_rate, optimizer, clip_norm, bias_correction)
+
+
+def minimize(
+    loss: Any,
+    learning_rate: Any,
+    optimizer: str = "adamw",
+    clip_norm: Optional[float] = CLIP_NORM,
+    bias_correction: bool = False,
+) -> Any:
     """Returns the op that applies one update to all trainable variables and counts it.
 
     Args:
         loss: scalar, the mean over this replica's batch.
-        init_lr: float, the peak of the schedule.
-        num_train_steps: int, updates until the rate is 0.
-        num_warmup_steps: int, updates of linear warm-up.
-        optimizer: "adamw" or "lamb".
+        learning_rate: scalar float32 tensor.
+        optimizer: a key of OPTIMIZERS.
         clip_norm: largest global norm of the mean gradient; None does not clip.
         bias_correction: divide the moments by 1 - beta^t (the released models were trained
             without it).
 
     Raises:
-        UsageError: another optimizer's name.
+        UsageError: there is no such optimizer.
     """
-    classes = {"adamw": AdamWeightDecayOptimizer, "lamb": LAMBOptimizer}
-    if optimizer not in classes:
-        raise UsageError(f"--optimizer={optimizer} must be one of {', '.join(sorted(classes))}.")
-    global_step = tf.train.get_or_create_global_step()
-    learning_rate = learning_rate_schedule(global_step, init_lr, num_train_steps, num_warmup_steps)
-    tf.add_to_collection(LEARNING_RATE, learning_rate)
-    rule = classes[optimizer](
+    if optimizer not in OPTIMIZERS:
+        raise UsageError(
+            f"<optimizer> must be one of {', '.join(sorted(OPTIMIZERS))}.", optimizer=optimizer
+        )
+    rule = OPTIMIZERS[optimizer](
         learning_rate,
         weight_decay_rate=0.01,
         exclude_from_weight_decay=NOT_DECAYED,
@@ -57,10 +74,13 @@ def create_optimizer(
     # Not compute_gradients: inside Estimator.train, and only there, it divides the loss by the
     # number of replicas.
     gradients = tf.gradients(loss, variables)
+    global_step = tf.train.get_or_create_global_step()
     return rule.apply_gradients(zip(gradients, variables), global_step=global_step)
 
 
-def learning_rate_schedule(global_step, init_lr, num_train_steps, num_warmup_steps):
+def learning_rate_schedule(
+    global_step: Any, init_lr: float, num_train_steps: int, num_warmup_steps: int
+) -> Any:
     """Returns the rate at a step: scalar float32.
 
     init_lr * step / warmup while step < warmup, then init_lr * (1 - step / num_train_steps), never
@@ -93,16 +113,16 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
 
     def __init__(
         self,
-        learning_rate,
-        weight_decay_rate=0.0,
-        beta_1=0.9,
-        beta_2=0.999,
-        epsilon=1e-6,
-        exclude_from_weight_decay=None,
-        name="AdamWeightDecayOptimizer",
-        clip_norm=None,
-        bias_correction=False,
-    ):
+        learning_rate: Any,
+        weight_decay_rate: float = 0.0,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-6,
+        exclude_from_weight_decay: Optional[Sequence[str]] = None,
+        name: str = "AdamWeightDecayOptimizer",
+        clip_norm: Optional[float] = None,
+        bias_correction: bool = False,
+    ) -> None:
         super().__init__(use_locking=False, name=name)
         self.learning_rate = learning_rate
         self.weight_decay_rate = weight_decay_rate
@@ -113,7 +133,12 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
         self.clip_norm = clip_norm
         self.bias_correction = bias_correction
 
-    def apply_gradients(self, grads_and_vars, global_step=None, name=None):
+    def apply_gradients(
+        self,
+        grads_and_vars: Iterable[Tuple[Any, Any]],
+        global_step: Any = None,
+        name: Optional[str] = None,
+    ) -> Any:
         """Returns the op of one update, the same on every replica; it adds 1 to `global_step`.
 
         Args:
@@ -222,17 +247,17 @@ class LAMBOptimizer(AdamWeightDecayOptimizer):
 
     def __init__(
         self,
-        learning_rate,
-        weight_decay_rate=0.0,
-        beta_1=0.9,
-        beta_2=0.999,
-        epsilon=1e-6,
-        exclude_from_weight_decay=None,
-        exclude_from_layer_adaptation=None,
-        name="LAMBOptimizer",
-        clip_norm=None,
-        bias_correction=False,
-    ):
+        learning_rate: Any,
+        weight_decay_rate: float = 0.0,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-6,
+        exclude_from_weight_decay: Optional[Sequence[str]] = None,
+        exclude_from_layer_adaptation: Optional[Sequence[str]] = None,
+        name: str = "LAMBOptimizer",
+        clip_norm: Optional[float] = None,
+        bias_correction: bool = False,
+    ) -> None:
         super().__init__(
             learning_rate,
             weight_decay_rate,
@@ -266,3 +291,7 @@ def _flatten(gradient, variable):
             gradient.values, gradient.indices, variable.shape.as_list()[0]
         )
     return tf.reshape(tf.cast(gradient, tf.float32), [-1])
+
+
+# {name: class}; all are constructed alike.
+OPTIMIZERS = {"adamw": AdamWeightDecayOptimizer, "lamb": LAMBOptimizer}

@@ -27,7 +27,7 @@ from albert.nn.layers import (  # noqa: F401
     gelu,
     get_activation,
 )
-from albert.nn.token_layout import PackedTokens, PaddedTokens
+from albert.nn.token_layout import PackedTokens, PaddedTokens, TokenLayout
 
 MASKED_SCORE = -10000.0
 
@@ -72,13 +72,13 @@ class AlbertConfig:
     @classmethod
     def from_json_file(cls, json_file: str) -> "AlbertConfig":
         """Returns the config in a JSON file; raises UsageError when it cannot be read."""
-        json_object = json_files.load_json(json_file)
-        if not isinstance(json_object, dict):
-            raise UsageError(f"{json_file} does not hold a JSON object.")
+        json_object = json_files.load_json(json_file, "albert_config_file")
         try:
             return cls.from_dict(json_object)
         except UsageError as error:
-            raise UsageError(f"{json_file}: {error}") from error
+            raise UsageError(
+                f"<albert_config_file>: {error}", albert_config_file=json_file
+            ) from error
 
     def to_dict(self) -> Dict[str, Any]:
         """Returns all values as a new dict."""
@@ -149,7 +149,7 @@ class AlbertModel:
         del use_einsum
         self.dropout = Dropout(is_training, dropout_seed)
         shape = get_shape_list(input_ids, expected_rank=2)
-        layout: Union[PackedTokens, PaddedTokens]
+        layout: TokenLayout
         if packed_tokens and input_mask is not None:
             layout = PackedTokens(input_mask, shape, config.num_attention_heads)
         else:
@@ -246,7 +246,7 @@ def add_segments_and_positions(
 def encode(
     config: AlbertConfig,
     tokens: Any,
-    layout: Union[PackedTokens, PaddedTokens],
+    layout: TokenLayout,
     bias: Any,
     dropout: Dropout,
 ) -> List[Any]:
@@ -268,7 +268,7 @@ def encode(
             )
         tokens = project(tokens)
     groups: List[List[TransformerLayer]] = []
-    outputs = []
+    outputs: List[Any] = []
     for number in range(config.num_hidden_layers):
         group = int(number / config.num_hidden_layers * config.num_hidden_groups)
         if group == len(groups):
@@ -318,7 +318,7 @@ class TransformerLayer:
     def __call__(
         self,
         tokens: Any,
-        layout: Union[PackedTokens, PaddedTokens],
+        layout: TokenLayout,
         bias: Any,
         dropout: Dropout,
     ) -> Any:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import os
-from typing import NamedTuple
+from typing import Any, Dict, Iterator, List, NamedTuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -13,9 +13,9 @@ from albert import tokenization
 from albert.classifier_utils import classification_logits, softmax_output
 from albert.common import console, files
 from albert.common.errors import UsageError
-from albert.engine.task import INPUT_IDS, Feature, Task
+from albert.engine.task import INPUT_IDS, Feature, ModelOutput, Predictions, Task, mean_loss
 from albert.glue import metrics
-from albert.race.files import LETTERS, LEVELS, read_race
+from albert.race.files import LETTERS, LEVELS, RacePassage, read_race
 
 _NUM_OPTIONS = len(LETTERS)
 _NUM_SPECIALS = 3  # [CLS] and two [SEP]
@@ -34,12 +34,10 @@ class RaceSettings(NamedTuple):
 
 
 class RaceTask(Task):
-    """Multiple choice: a feature is a question, a sequence of it one option.
+    """Multiple choice: a feature is a question, and each of its sequences is one option.
 
     Args:
         data_dir: folder that holds RACE/.
-        tokenizer: tokenization.FullTokenizer.
-        settings: RaceSettings.
 
     Raises:
         UsageError: the settings leave no room for the article, or exclude each other.
@@ -48,33 +46,42 @@ class RaceTask(Task):
     name = "race"
     best_metric = "accuracy"
 
-    def __init__(self, data_dir, tokenizer, settings):
+    def __init__(
+        self, data_dir: str, tokenizer: tokenization.FullTokenizer, settings: RaceSettings
+    ) -> None:
         if settings.max_qa_length < 1:
-            raise UsageError(f"--max_qa_length={settings.max_qa_length} must be 1 or more.")
+            raise UsageError(
+                "<max_qa_length> must be 1 or more.", max_qa_length=settings.max_qa_length
+            )
         if settings.max_seq_length <= settings.max_qa_length + _NUM_SPECIALS:
             raise UsageError(
-                f"--max_seq_length={settings.max_seq_length} leaves no room for the article: it "
-                f"must be above --max_qa_length={settings.max_qa_length} and {_NUM_SPECIALS} for "
-                "[CLS] and [SEP]."
+                f"<max_seq_length> leaves no room for the article: it must be above "
+                f"<max_qa_length> and {_NUM_SPECIALS} for [CLS] and [SEP].",
+                max_seq_length=settings.max_seq_length,
+                max_qa_length=settings.max_qa_length,
             )
         if settings.high_only and settings.middle_only:
-            raise UsageError("--high_only and --middle_only exclude each other: give one or none.")
+            raise UsageError(
+                "<high_only> and <middle_only> exclude each other: give one or none.",
+                high_only=None,
+                middle_only=None,
+            )
         left_out = {"high": settings.middle_only, "middle": settings.high_only}
         self._levels = [level for level in LEVELS if not left_out[level]]
         self._data_dir = data_dir
         self._tokenizer = tokenizer
         self._settings = settings
-        self._passages = {}
+        self._passages: Dict[str, List[RacePassage]] = {}
 
-    def settings(self):
-        """Returns {name: value} to show among the hyperparameters."""
+    def settings(self) -> Dict[str, Any]:
+        """Returns what to record beside the engine's settings."""
         return {
-            "Task": "RACE" if len(self._levels) > 1 else f"RACE {self._levels[0]}",
-            "Max sequence length": self._settings.max_seq_length,
+            "task": "RACE" if len(self._levels) > 1 else f"RACE {self._levels[0]}",
+            "max_seq_length": self._settings.max_seq_length,
         }
 
-    def fingerprint(self, split):
-        """Returns what shapes the features of a split, as a dict for JSON."""
+    def fingerprint(self, split: str) -> Dict[str, Any]:
+        """Returns what shapes the features of a split, for JSON."""
         digest = hashlib.sha256()
         for passage in self._read(split):
             digest.update(json.dumps(passage).encode())
@@ -87,16 +94,16 @@ class RaceTask(Task):
             "max_qa_length": self._settings.max_qa_length,
         }
 
-    def feature_spec(self):
-        """Returns {name: Feature}; the label is the number of the right option."""
+    def feature_spec(self) -> Dict[str, Feature]:
+        """Returns how a question is stored; the label is the number of the right option."""
         return {
             INPUT_IDS: Feature(tf.int32, num_sequences=_NUM_OPTIONS),
             "segment_ids": Feature(tf.int32, num_sequences=_NUM_OPTIONS),
             "label_ids": Feature(tf.int32, is_sequence=False),
         }
 
-    def features(self, split):
-        """Yields one dict a question; without an answer it bears label 0."""
+    def features(self, split: str) -> Iterator[Dict[str, Any]]:
+        """Yields one dict a question; the label is 0 where there is no answer."""
         for passage in self._read(split):
             texts = [text for question in passage.questions for text in _with_options(question)]
             article, *endings = self._tokenizer.encode_batch([passage.article, *texts])
@@ -109,32 +116,34 @@ class RaceTask(Task):
                     "label_ids": question.label or 0,
                 }
 
-    def head(self, model, features, is_training):
+    def head(self, model: Any, features: Dict[str, Any], is_training: bool) -> ModelOutput:
         """Returns softmax cross-entropy over the options, each scored by its own [CLS]."""
-        rate = self._settings.dropout_prob if is_training else 0.0
-        scores = classification_logits(model, 1, rate)  # [batch * options, 1]
+        del is_training
+        scores = classification_logits(
+            model, 1, self._settings.dropout_prob
+        )  # [batch * options, 1]
         logits = tf.reshape(scores, [-1, _NUM_OPTIONS])  # [batch, options]
         return softmax_output(logits, features["label_ids"])
 
-    def evaluate(self, predictions):
-        """Returns the accuracy on all questions and on those of each level, and the mean loss."""
+    def evaluate(self, predictions: Predictions) -> Dict[str, float]:
+        """Returns the accuracy on all questions and on those of each level."""
         ((split, rows),) = predictions.items()
         questions = self._questions(split)
         labels = [question.label for question in questions]
         chosen = _chosen(rows)
         values = metrics.accuracy(labels, chosen)
         for level in self._levels:
-            places = [place for place, row in enumerate(questions) if row.level == level]
-            part = metrics.accuracy([labels[n] for n in places], [chosen[n] for n in places])
+            numbers = [number for number, row in enumerate(questions) if row.level == level]
+            part = metrics.accuracy([labels[n] for n in numbers], [chosen[n] for n in numbers])
             values[f"accuracy_{level}"] = part["accuracy"]
-        losses = [row["losses"] for row in rows]
-        return dict(values, loss=float(np.mean(losses, dtype=np.float64)))
+        return values
 
-    def write_predictions(self, predictions, output_dir):
+    def write_predictions(self, predictions: Predictions, output_dir: str) -> List[str]:
         """Writes test_results.tsv and submit_results.tsv, as classification does.
 
-        They hold the four probabilities, and the id and the letter, of each question. Where the
-        test set has answers its metrics are logged and written to test_metrics.json.
+        The first holds the four probabilities of each question, the second its id and the letter
+        chosen. Where the test set has answers, its metrics are logged and written to
+        test_metrics.json.
         """
         ((split, rows),) = predictions.items()
         questions = self._questions(split)
@@ -148,7 +157,7 @@ class RaceTask(Task):
             paths.append(os.path.join(output_dir, name))
             files.write_tsv(paths[-1], table)
         if all(question.label is not None for question in questions):
-            values = self.evaluate(predictions)
+            values = dict(self.evaluate(predictions), **mean_loss(predictions))
             _log.info("Test set: %s.", console.in_words(values))
             paths.append(os.path.join(output_dir, "test_metrics.json"))
             files.write_text(paths[-1], json.dumps(values, indent=2) + "\n")

@@ -102,7 +102,8 @@ def _steps_of(run):
         return ""
     stored = json_files.load_json(run.results_file)
     settings = json_files.value_of(stored, "settings", dict, run.results_file, "the record")
-    return f" with {settings['Training steps']} steps" if "Training steps" in settings else ""
+    steps = settings.get("train_steps", settings.get("Training steps"))  # as it was called once
+    return "" if steps is None else f" with {steps} steps"
 
 
 def fetch(runs, data_dir, config):

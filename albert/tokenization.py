@@ -6,27 +6,17 @@ result. SentencePiece models serve the English checkpoints, WordPiece the Chines
 
 import collections
 import unicodedata
-from typing import List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 from albert.common import files
 from albert.common.errors import UsageError
+from albert.text import characters
 
 SPIECE_UNDERLINE = "\u2581"  # SentencePiece's mark of the beginning of a word
 
 # How `sample=True` draws: among the 64 best segmentations, flattened by the exponent 0.1.
 _SAMPLE_NBEST = 64
 _SAMPLE_ALPHA = 0.1
-
-_CJK_IDEOGRAPHS = (
-    (0x4E00, 0x9FFF),
-    (0x3400, 0x4DBF),
-    (0x20000, 0x2A6DF),
-    (0x2A700, 0x2B73F),
-    (0x2B740, 0x2B81F),
-    (0x2B820, 0x2CEAF),
-    (0xF900, 0xFAFF),
-    (0x2F800, 0x2FA1F),
-)
 
 
 class SpecialTokens(NamedTuple):
@@ -79,12 +69,16 @@ class FullTokenizer:
         if spm_model_file:
             self.sp_model = _load_sp_model(spm_model_file)
             self.vocab = _sp_vocab(self.sp_model)
-            specials, source = SENTENCEPIECE_SPECIALS, f"--spm_model_file={spm_model_file}"
+            specials, source = SENTENCEPIECE_SPECIALS, {"spm_model_file": spm_model_file}
         elif vocab_file:
             self.vocab = load_vocab(vocab_file)
-            specials, source = WORDPIECE_SPECIALS, f"--vocab_file={vocab_file}"
+            specials, source = WORDPIECE_SPECIALS, {"vocab_file": vocab_file}
         else:
-            raise UsageError("--spm_model_file or --vocab_file is needed; neither was given.")
+            raise UsageError(
+                "<spm_model_file> or <vocab_file> is needed; neither was given.",
+                spm_model_file=None,
+                vocab_file=None,
+            )
         _check_specials(self.vocab, specials, source)
         self.inv_vocab = {index: token for token, index in self.vocab.items()}
         self.pad_id = self.vocab[specials.pad]
@@ -99,19 +93,19 @@ class FullTokenizer:
             self.basic_tokenizer = BasicTokenizer(do_lower_case)
             self.wordpiece_tokenizer = WordpieceTokenizer(self.vocab, specials.unk)
 
-    def fingerprint(self):
-        """Returns what decides the ids of a text, as a dict for JSON."""
+    def fingerprint(self) -> Dict[str, Any]:
+        """Returns what decides the ids of a text, for JSON."""
         return {"vocabulary": files.sha256(self._file), "do_lower_case": self.do_lower_case}
 
-    def tokenize(self, text):
-        """Returns the tokens of the text: list of str."""
+    def tokenize(self, text: str) -> List[str]:
+        """Returns the tokens of the text."""
         if self.sp_model is not None:
             return encode_pieces(self.sp_model, self._preprocess(text))
         words = self.basic_tokenizer.tokenize(text)
         return [token for word in words for token in self.wordpiece_tokenizer.tokenize(word)]
 
-    def encode(self, text):
-        """Returns the ids of the text: list of int, never the id of pad, [CLS], [SEP] or [MASK].
+    def encode(self, text: str) -> List[int]:
+        """Returns the ids of the text, never the id of pad, [CLS], [SEP] or [MASK].
 
         Text that spells a special token is text: it comes out in pieces or as <unk>.
         """
@@ -120,34 +114,34 @@ class FullTokenizer:
         # Safe as it is: the basic tokenizer cuts brackets off, so no word is called "[CLS]".
         return [self.vocab[token] for token in self.tokenize(text)]
 
-    def encode_batch(self, texts):
+    def encode_batch(self, texts: Sequence[str]) -> List[List[int]]:
         """Returns `[encode(text) for text in texts]`, with SentencePiece several times faster."""
         if self.sp_model is None:
             return [self.encode(text) for text in texts]
         encoded = self.sp_model.Encode([self._preprocess(text) for text in texts], out_type=int)
         return [self._substitute(ids) for ids in encoded]
 
-    def convert_tokens_to_ids(self, tokens):
-        """Returns the ids of the tokens: list of int, unk_id for one outside the vocabulary.
+    def convert_tokens_to_ids(self, tokens: Sequence[str]) -> List[int]:
+        """Returns the ids of the tokens, unk_id for one outside the vocabulary.
 
         Takes "[CLS]" for the special token: for sequences that a caller builds, not for text.
         """
         return [self.vocab.get(token, self.unk_id) for token in tokens]
 
-    def convert_ids_to_tokens(self, ids):
-        """Returns the tokens with these ids: list of str. Raises KeyError for an unknown id."""
+    def convert_ids_to_tokens(self, ids: Sequence[int]) -> List[str]:
+        """Returns the tokens with these ids; raises KeyError for an unknown id."""
         return [self.inv_vocab[index] for index in ids]
 
     def _preprocess(self, text):
         return preprocess_text(text, lower=self.do_lower_case)
 
     def _find_substitutes(self):
-        """Returns {piece id: ids to put in its place}, for the few pieces that need it.
+        """Returns {piece id: ids that replace it}, for the few pieces that need it.
 
-        The comma repair depends on the piece alone, so it is done here once a piece and not once
-        an occurrence. Special tokens are in the table for models that declare them as symbols to
-        be found in text; the official models declare them as control symbols, which text cannot
-        produce.
+        The comma repair depends on the piece alone, so it is done here once for each piece rather
+        than at each occurrence. Special tokens are in the table for models that declare them as
+        symbols to be found in text; the official models declare them as control symbols, which text
+        cannot produce.
         """
         substitutes = {
             index: self.sp_model.PieceToId(_split_final_comma(self.sp_model, piece))
@@ -167,38 +161,43 @@ class FullTokenizer:
 
 
 class BasicTokenizer:
-    """Cuts text into words: white space, and every punctuation mark and CJK ideograph alone."""
+    """Splits text into words, with each punctuation mark and CJK ideograph a word of its own."""
 
-    def __init__(self, do_lower_case=True):
+    def __init__(self, do_lower_case: bool = True) -> None:
         self.do_lower_case = do_lower_case
 
-    def tokenize(self, text):
-        """Returns the words of the text, lower-cased and without accents if so set: list of str."""
-        text = text.translate(_CLEAN_AND_SPACE_IDEOGRAPHS)
+    def tokenize(self, text: str) -> List[str]:
+        """Returns the words of the text, lower-cased and without accents if so configured."""
+        text = text.translate(characters.CLEAN_AND_SPACE_IDEOGRAPHS)
         if not self.do_lower_case:
-            return text.translate(_SPACE_PUNCTUATION).split()
+            return text.translate(characters.SPACE_PUNCTUATION).split()
         # Decomposition can yield punctuation (the Greek question mark is a semicolon), hence first.
         decomposed = unicodedata.normalize("NFD", text.lower())
-        return decomposed.translate(_STRIP_ACCENTS_AND_SPACE_PUNCTUATION).split()
+        return decomposed.translate(characters.STRIP_ACCENTS_AND_SPACE_PUNCTUATION).split()
 
 
 class WordpieceTokenizer:
-    """Cuts words into the longest known pieces, from left to right."""
+    """Splits words into the longest known pieces, from left to right."""
 
-    def __init__(self, vocab, unk_token="[UNK]", max_input_chars_per_word=200):
+    def __init__(
+        self,
+        vocab: Dict[str, int],
+        unk_token: str = "[UNK]",
+        max_input_chars_per_word: int = 200,
+    ) -> None:
         self.vocab = vocab
         self.unk_token = unk_token
         self.max_input_chars_per_word = max_input_chars_per_word
 
-    def tokenize(self, text):
-        """Returns the pieces of white-space separated words: list of str.
+    def tokenize(self, text: str) -> List[str]:
+        """Returns the pieces of white-space separated words.
 
-        A piece that continues a word starts with "##". A word that cannot be put together from
-        known pieces, or is too long, becomes one unk_token.
+        A piece that continues a word starts with "##". A word that is too long, or that known
+        pieces cannot spell, becomes one unk_token.
         """
-        return [piece for word in text.split() for piece in self._cut(word)]
+        return [piece for word in text.split() for piece in self._split(word)]
 
-    def _cut(self, word):
+    def _split(self, word):
         if len(word) > self.max_input_chars_per_word:
             return [self.unk_token]
         pieces = []
@@ -220,7 +219,12 @@ class WordpieceTokenizer:
         return None
 
 
-def build_sequence(tokenizer, ids_a, ids_b, max_seq_length):
+def build_sequence(
+    tokenizer: FullTokenizer,
+    ids_a: Sequence[int],
+    ids_b: Optional[Sequence[int]],
+    max_seq_length: int,
+) -> PackedSequence:
     """Returns the PackedSequence `[CLS] a [SEP]`, or `[CLS] a [SEP] b [SEP]` with segments 0 and 1.
 
     `ids_b` of None or without ids means a single sequence, as in the original. Too long a pair is
@@ -233,8 +237,9 @@ def build_sequence(tokenizer, ids_a, ids_b, max_seq_length):
     room = max_seq_length - num_specials
     if room < 0:
         raise UsageError(
-            f"--max_seq_length={max_seq_length} is too small: at least {num_specials} is needed"
-            " for [CLS] and [SEP]."
+            f"<max_seq_length> is too small: at least {num_specials} is needed for [CLS] and"
+            " [SEP].",
+            max_seq_length=max_seq_length,
         )
     num_a, num_b = _truncated_lengths(len(ids_a), len(ids_b or ()), room)
     first = [tokenizer.cls_id, *ids_a[:num_a], tokenizer.sep_id]
@@ -251,21 +256,21 @@ def _truncated_lengths(num_a, num_b, room):
     return kept_a, min(num_b, room - kept_a)
 
 
-def preprocess_text(inputs, remove_space=True, lower=False):
+def preprocess_text(inputs: str, remove_space: bool = True, lower: bool = False) -> str:
     """Returns the text as SentencePiece expects it: NFKD without combining characters.
 
     White space is stripped and collapsed if `remove_space`, letters are lower-cased if `lower`.
     """
     outputs = " ".join(inputs.split()) if remove_space else inputs
     if not outputs.isascii():  # decomposition leaves ASCII alone
-        outputs = unicodedata.normalize("NFKD", outputs).translate(_DROP_COMBINING)
+        outputs = unicodedata.normalize("NFKD", outputs).translate(characters.DROP_COMBINING)
     return outputs.lower() if lower else outputs
 
 
-def encode_pieces(sp_model, text, sample=False):
-    """Returns the pieces of preprocessed text: list of str, a comma after a digit on its own.
+def encode_pieces(sp_model: Any, text: str, sample: bool = False) -> List[str]:
+    """Returns the pieces of preprocessed text; a comma after a digit is a piece of its own.
 
-    With `sample` the segmentation is drawn at random from the likeliest ones.
+    With `sample` the segmentation is drawn at random from the most likely ones.
     """
     if sample:
         pieces = sp_model.SampleEncodeAsPieces(text, _SAMPLE_NBEST, _SAMPLE_ALPHA)
@@ -280,8 +285,8 @@ def encode_pieces(sp_model, text, sample=False):
     return repaired
 
 
-def encode_ids(sp_model, text, sample=False):
-    """Returns the ids of `encode_pieces`: list of int."""
+def encode_ids(sp_model: Any, text: str, sample: bool = False) -> List[int]:
+    """Returns the ids of `encode_pieces`."""
     return sp_model.PieceToId(encode_pieces(sp_model, text, sample))
 
 
@@ -298,8 +303,8 @@ def _split_final_comma(sp_model, piece):
     return sp_model.EncodeAsPieces(piece[:-1].replace(SPIECE_UNDERLINE, "")) + [","]
 
 
-def load_vocab(vocab_file):
-    """Returns the WordPiece vocabulary: OrderedDict, token -> number of its line from 0.
+def load_vocab(vocab_file: str) -> Dict[str, int]:
+    """Returns the WordPiece vocabulary, an OrderedDict: token -> number of its line from 0.
 
     A line holds a token, or a token, a tab and a score. Of equal tokens the last one counts.
 
@@ -308,23 +313,23 @@ def load_vocab(vocab_file):
     """
     vocab = collections.OrderedDict()
     try:
-        # Ids are line numbers, so nothing but "\n" may end a line: U+2028 and U+0085 are tokens.
+        # Ids are line numbers, so only "\n" may end a line: U+2028 and U+0085 are tokens.
         with open(vocab_file, encoding="utf-8-sig", newline="\n") as reader:
             for index, line in enumerate(reader):
                 vocab[line.rstrip("\n").split("\t")[0].strip(" \r")] = index
     except OSError as error:
-        raise UsageError(f"--vocab_file={vocab_file}: {error.strerror}.") from error
+        raise UsageError(f"<vocab_file>: {error.strerror}.", vocab_file=vocab_file) from error
     except UnicodeDecodeError as error:
         raise UsageError(
-            f"--vocab_file={vocab_file} is not UTF-8 text: {error.reason}; it holds one token a"
-            " line."
+            f"<vocab_file> is not UTF-8 text: {error.reason}; it must hold one token a line.",
+            vocab_file=vocab_file,
         ) from error
     return vocab
 
 
 def _load_sp_model(spm_model_file):
     """Returns the SentencePieceProcessor. Raises UsageError if the file is missing or no model."""
-    # Not at the top: sentencepiece and TensorFlow 1.15 both carry protobuf and can crash when
+    # Not at the top: sentencepiece and TensorFlow 1.15 both bundle protobuf and can crash when
     # sentencepiece is loaded first, so importing this module must not decide the order.
     import sentencepiece
 
@@ -332,14 +337,16 @@ def _load_sp_model(spm_model_file):
         with open(spm_model_file, "rb") as reader:
             serialized = reader.read()
     except OSError as error:
-        raise UsageError(f"--spm_model_file={spm_model_file}: {error.strerror}.") from error
+        raise UsageError(
+            f"<spm_model_file>: {error.strerror}.", spm_model_file=spm_model_file
+        ) from error
     sp_model = sentencepiece.SentencePieceProcessor()
     try:
         sp_model.LoadFromSerializedProto(serialized)
     except RuntimeError as error:
         raise UsageError(
-            f"--spm_model_file={spm_model_file} is not a SentencePiece model"
-            f" ({len(serialized)} bytes read)."
+            f"<spm_model_file> is not a SentencePiece model ({len(serialized)} bytes read).",
+            spm_model_file=spm_model_file,
         ) from error
     return sp_model
 
@@ -354,60 +361,7 @@ def _check_specials(vocab, specials, source):
     required = (specials.pad, specials.unk, specials.cls, specials.sep)
     missing = [token for token in required if token not in vocab]
     if missing:
+        (setting,) = source
         raise UsageError(
-            f"{source} lacks {', '.join(missing)}: a WordPiece --vocab_file needs"
-            " [PAD], [UNK], [CLS] and [SEP], a SentencePiece --spm_model_file <pad>, <unk>, [CLS]"
-            " and [SEP]."
+            f"<{setting}> lacks {', '.join(missing)}: it must have {', '.join(required)}.", **source
         )
-
-
-class _CharacterTable(dict):
-    """A table for str.translate that asks `replace(character)` once for every character it meets.
-
-    Text then passes through in C, whatever `replace` costs. `replace` returns a str, "" to drop.
-    """
-
-    def __init__(self, replace):
-        super().__init__()
-        self._replace = replace
-
-    def __missing__(self, code_point):
-        replacement = self._replace(chr(code_point))
-        self[code_point] = replacement
-        return replacement
-
-
-def _drop_combining(character):
-    # Half a surrogate pair, which JSON can smuggle into a str, has no UTF-8 for SentencePiece.
-    if unicodedata.category(character) == "Cs":
-        return "\ufffd"
-    return "" if unicodedata.combining(character) else character
-
-
-def _clean_and_space_ideographs(character):
-    # Tab and line ends are control characters too, but they separate words.
-    if character in "\t\n\r":
-        return " "
-    if character == "\ufffd" or unicodedata.category(character) in ("Cc", "Cf"):
-        return ""
-    if any(first <= ord(character) <= last for first, last in _CJK_IDEOGRAPHS):
-        return f" {character} "
-    return character
-
-
-def _space_punctuation(character):
-    # In ASCII also symbols such as $, + and ^ count as punctuation.
-    is_ascii_symbol = "!" <= character <= "~" and not character.isalnum()
-    if is_ascii_symbol or unicodedata.category(character).startswith("P"):
-        return f" {character} "
-    return character
-
-
-def _strip_accents_and_space_punctuation(character):
-    return "" if unicodedata.category(character) == "Mn" else _space_punctuation(character)
-
-
-_DROP_COMBINING = _CharacterTable(_drop_combining)
-_CLEAN_AND_SPACE_IDEOGRAPHS = _CharacterTable(_clean_and_space_ideographs)
-_SPACE_PUNCTUATION = _CharacterTable(_space_punctuation)
-_STRIP_ACCENTS_AND_SPACE_PUNCTUATION = _CharacterTable(_strip_accents_and_space_punctuation)

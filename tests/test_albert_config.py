@@ -65,7 +65,7 @@ def usage_error_of_config(path):
         modeling.AlbertConfig.from_json_file(str(path))
     message = str(caught.value)
     assert "\n" not in message
-    assert f"--albert_config_file={path}" in message
+    assert f"albert_config_file={path}" in message
     return message
 
 

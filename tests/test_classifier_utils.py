@@ -238,7 +238,7 @@ def test_task_names_are_known_in_any_case(tmp_path):
 def test_an_unknown_task_is_a_usage_error_that_lists_the_known_ones(tmp_path):
     with pytest.raises(
         UsageError,
-        match="--task_name=colla .*ax, cola, mnli, mrpc, qnli, qqp, rte, sst-2, sts-b, wnli",
+        match="task_name=colla .*ax, cola, mnli, mrpc, qnli, qqp, rte, sst-2, sts-b, wnli",
     ):
         make_task(tmp_path, "colla")
 
@@ -463,7 +463,7 @@ HEAD_FEATURES = {
 
 
 def run_head(own_task, config, labels):
-    """Runs the head in evaluation; returns (loss, predictions, pooled output, weights, bias)."""
+    """Returns (loss, losses, predictions, pooled output, weights, bias) of the head."""
     config = copy.copy(config)
     config.initializer_range = 0.5  # so that the examples differ
     dtype = own_task.feature_spec()["label_ids"].dtype
@@ -487,38 +487,45 @@ def run_head(own_task, config, labels):
             weights.load(random.normal(size=weights.shape.as_list()), session)
             bias.load(random.normal(size=bias.shape.as_list()), session)
             return session.run(
-                (output.loss, output.predictions, model.get_pooled_output(), weights, bias)
+                (
+                    output.loss,
+                    output.losses,
+                    output.predictions,
+                    model.get_pooled_output(),
+                    weights,
+                    bias,
+                )
             )
 
 
 def test_classification_is_softmax_cross_entropy_on_the_pooled_output(tmp_path, tiny_config):
     labels = [1, 0, 1]
     own = make_task(tmp_path, "sst-2", classifier_dropout_prob=0.5)
-    loss, predictions, pooled, weights, bias = run_head(own, tiny_config, labels)
+    loss, per_example, predictions, pooled, weights, bias = run_head(own, tiny_config, labels)
     assert weights.shape == (2, 16) and bias.shape == (2,)
     exponentials = np.exp(pooled.astype(np.float64) @ weights.T + bias)
     probabilities = exponentials / exponentials.sum(axis=1, keepdims=True)
     losses = -np.log(probabilities[np.arange(3), labels])
     assert np.ptp(losses) > 0.01
     np.testing.assert_allclose(predictions["probabilities"], probabilities, atol=1e-6)
-    np.testing.assert_allclose(predictions["losses"], losses, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(per_example, losses, rtol=1e-5, atol=1e-5)
     assert loss == pytest.approx(losses.mean(), rel=1e-5)
 
 
 def test_regression_is_the_squared_error_of_one_output(tmp_path, tiny_config):
     labels = [3.8, 0.0, 5.0]
     own = make_task(tmp_path, "sts-b", classifier_dropout_prob=0.5)
-    loss, predictions, pooled, weights, bias = run_head(own, tiny_config, labels)
+    loss, per_example, predictions, pooled, weights, bias = run_head(own, tiny_config, labels)
     assert weights.shape == (1, 16) and bias.shape == (1,)
     scores = (pooled.astype(np.float64) @ weights.T + bias)[:, 0]
     assert predictions["scores"].shape == (3,)
     np.testing.assert_allclose(predictions["scores"], scores, atol=1e-5)
-    np.testing.assert_allclose(predictions["losses"], (scores - labels) ** 2, rtol=1e-4)
+    np.testing.assert_allclose(per_example, (scores - labels) ** 2, rtol=1e-4)
     assert loss == pytest.approx(np.mean((scores - labels) ** 2), rel=1e-4)
 
 
 class StubModel:
-    """Notes the rates at which its dropout is called."""
+    """Records the rates at which its dropout, which acts in training only, is called."""
 
     def __init__(self):
         self.rates = []
@@ -531,19 +538,19 @@ class StubModel:
         return tensor
 
 
-@pytest.mark.parametrize("is_training, rate", [(True, 0.3), (False, 0.0)])
-def test_the_pooled_output_is_dropped_in_training_only(tmp_path, is_training, rate):
+@pytest.mark.parametrize("is_training", [True, False])
+def test_the_pooled_output_goes_through_the_models_dropout(tmp_path, is_training):
     own = make_task(tmp_path, "cola", classifier_dropout_prob=0.3)
     model = StubModel()
     with tf.Graph().as_default():
         own.head(model, {"label_ids": tf.constant([0, 1])}, is_training)
-    assert model.rates == [rate]
+    assert model.rates == [0.3]
 
 
 # --- Evaluation and the files to hand in
 
 
-def test_evaluation_is_the_metrics_and_the_mean_loss(tmp_path):
+def test_evaluation_is_the_metrics(tmp_path):
     labels = [1, 0, 1, 1]
     lines = "".join(f"gj04\t{label}\t\tthe cat\n" for label in labels)
     write_tsv(tmp_path, "CoLA", "dev", lines)
@@ -554,7 +561,7 @@ def test_evaluation_is_the_metrics_and_the_mean_loss(tmp_path):
     ]
     values = make_task(tmp_path, "cola").evaluate({"dev": rows})
     # TP 2, FP 1, FN 1, TN 0: (2*0 - 1*1) / sqrt(3 * 3 * 1 * 1)
-    assert values == pytest.approx({"matthews_corr": -1 / 3, "accuracy": 0.5, "loss": 1.0})
+    assert values == pytest.approx({"matthews_corr": -1 / 3, "accuracy": 0.5})
     json.dumps(values)
 
 
@@ -564,7 +571,7 @@ def test_evaluation_of_a_regression_correlates_the_scores(tmp_path):
     scores = [1, 3, 2, 6]
     rows = [{"scores": np.float32(s), "losses": np.float32(0.25)} for s in scores]
     values = make_task(tmp_path, "sts-b").evaluate({"dev": rows})
-    expected = {"pearson": 7 / 70**0.5, "spearman": 0.8, "loss": 0.25}
+    expected = {"pearson": 7 / 70**0.5, "spearman": 0.8}
     assert values == pytest.approx(expected)
 
 

@@ -595,5 +595,5 @@ def test_create_optimizer_does_not_correct_the_bias_unless_asked():
 def test_an_unknown_optimizer_is_refused_with_the_known_ones():
     with tf.Graph().as_default():
         weights = tf.get_variable("weights", [])
-        with pytest.raises(UsageError, match=r"--optimizer=sgd must be one of adamw, lamb\."):
+        with pytest.raises(UsageError, match=r"optimizer=sgd must be one of adamw, lamb\."):
             custom_optimization.create_optimizer(weights * 2.0, 0.1, 10, 0, optimizer="sgd")

@@ -16,18 +16,16 @@ PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "albert"
 # each is a room of its own, a task, or else a command.
 ALLOWED = {
     "common": "",
-    "tokenization": "common",
-    "text": "common tokenization",
+    "text": "common",
     "nn": "common",
     "modeling": "common nn",
     "custom_optimization": "common",
     "contract": "common nn modeling",
     "engine": "common nn modeling custom_optimization contract",
-    "tasks": "common nn modeling tokenization text contract",
+    "tasks": "common nn modeling text contract",
     "downloads": "common nn modeling engine tasks",
-    "cli": "common nn modeling tokenization custom_optimization contract engine tasks downloads",
-    "commands": "common nn modeling tokenization text custom_optimization contract engine tasks "
-    "downloads cli",
+    "cli": "common nn modeling text custom_optimization contract engine tasks downloads",
+    "commands": "common nn modeling text custom_optimization contract engine tasks downloads cli",
 }
 TASK_PACKAGES = ("glue", "squad", "race")
 LARGEST_DOOR = 20
@@ -46,6 +44,8 @@ def room_of(module):
     package = module.split(".")[0]
     if module == "engine.task":
         return "contract"
+    if package == "tokenization":
+        return "text"
     if package in TASK_PACKAGES or package.endswith("_utils"):
         return "tasks"
     return package if package in ALLOWED else "commands"

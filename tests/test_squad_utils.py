@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from albert import modeling, squad_utils, tokenization
+from albert import squad_utils, tokenization
 from albert.common.errors import UsageError
+from albert.nn.layers import Dropout
 from albert.squad import decoding, heads
 from albert.squad.decoding import ShownWindow, Span
 from albert.text.alignment import AlignedTokens
@@ -95,7 +96,7 @@ class FixedModel:
 
     def __init__(self, sequence):
         self._sequence = tf.constant(sequence)
-        self.dropout = modeling.Dropout(tf.zeros([2], tf.int64))
+        self.dropout = Dropout(False)
 
     def get_sequence_output(self):
         return self._sequence

@@ -430,18 +430,18 @@ def test_official_vocabulary_file_agrees_with_the_model(shared_data, english):
 
 
 def test_no_file_at_all_is_refused():
-    assert "--spm_model_file" in usage_error_of(None) and "--vocab_file" in usage_error_of("")
+    assert "spm_model_file" in usage_error_of(None) and "vocab_file" in usage_error_of("")
 
 
 def test_missing_vocab_file_is_refused(tmp_path):
     path = str(tmp_path / "absent.txt")
-    assert f"--vocab_file={path}: No such file" in usage_error_of(path)
+    assert f"vocab_file={path}: No such file" in usage_error_of(path)
 
 
 def test_missing_spm_model_file_is_refused(tmp_path):
     path = str(tmp_path / "absent.model")
     message = usage_error_of(None, spm_model_file=path)
-    assert f"--spm_model_file={path}: No such file" in message
+    assert f"spm_model_file={path}: No such file" in message
 
 
 def test_folder_in_place_of_a_file_is_refused(tmp_path):
@@ -454,7 +454,7 @@ def test_file_that_is_no_sentencepiece_model_is_refused(tmp_path, content):
     path = tmp_path / "bad.model"
     path.write_bytes(content)
     message = usage_error_of(None, spm_model_file=str(path))
-    assert f"--spm_model_file={path} is not a SentencePiece model" in message
+    assert f"spm_model_file={path} is not a SentencePiece model" in message
 
 
 def test_truncated_sentencepiece_model_is_refused(shared_data, tmp_path):
@@ -466,23 +466,23 @@ def test_truncated_sentencepiece_model_is_refused(shared_data, tmp_path):
 def test_sentencepiece_model_without_the_special_tokens_is_refused(tmp_path):
     path = train_spm(tmp_path / "plain.model")
     message = usage_error_of(None, spm_model_file=path)
-    assert f"--spm_model_file={path} lacks [CLS], [SEP]:" in message
+    assert f"spm_model_file={path} lacks [CLS], [SEP]:" in message
 
 
 @pytest.mark.parametrize("token", ["[PAD]", "[UNK]", "[CLS]", "[SEP]"])
 def test_wordpiece_vocabulary_without_a_special_token_is_refused(tmp_path, token):
     path = write_vocab(tmp_path / "vocab.txt", [t for t in WORDPIECE_TOKENS if t != token])
-    assert f"--vocab_file={path} lacks {token}:" in usage_error_of(path)
+    assert f"vocab_file={path} lacks {token}:" in usage_error_of(path)
 
 
 def test_vocabulary_that_is_not_utf8_is_refused(tmp_path):
     path = tmp_path / "vocab.txt"
     path.write_bytes("[PAD]\ncafé\n".encode("latin-1"))
-    assert f"--vocab_file={path} is not UTF-8" in usage_error_of(str(path))
+    assert f"vocab_file={path} is not UTF-8" in usage_error_of(str(path))
 
 
 def test_too_small_a_max_seq_length_is_refused():
-    with pytest.raises(UsageError, match="--max_seq_length=2 "):
+    with pytest.raises(UsageError, match="max_seq_length=2 "):
         tokenization.build_sequence(StubTokenizer, [10], [20], max_seq_length=2)
 
 

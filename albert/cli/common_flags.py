@@ -148,19 +148,18 @@ def make_tokenizer(albert_config, max_seq_length):
 def run_engine(task, config, is_scored):
     """Does what --do_train and --do_predict ask for, and scores every checkpoint if `is_scored`."""
     engine = training.Engine(task, config)
-    evaluator = engine.evaluator() if is_scored else None
     try:
         if FLAGS.do_train:
-            engine.train(evaluator)
+            engine.train(evaluate=is_scored)
     except (training.Interrupted, tf.train.NanLossDuringTrainingError):
-        engine.summarize(evaluator)
+        engine.summarize()
         raise
-    if evaluator:
-        engine.evaluate(evaluator)
+    if is_scored:
+        engine.evaluate()
     if FLAGS.do_predict:
         engine.predict()
-    if FLAGS.do_train or evaluator:
-        engine.summarize(evaluator)
+    if FLAGS.do_train or is_scored:
+        engine.summarize()
 
 
 def apply_recipe(name):
@@ -314,7 +313,7 @@ def _report(main):
         )
     except training.Interrupted as stopped:
         _log.warning("%s", stopped)
-        sys.exit(training.exit_status(stopped))
+        sys.exit(stopped.exit_status)
     except KeyboardInterrupt:
         _log.warning("Interrupted. The same command goes on from the last checkpoint.")
         sys.stderr.flush()

@@ -1,8 +1,9 @@
-"""Checkpoint files: which there are, what they hold, and a best one that is never half written."""
+"""Checkpoint files: which exist, what they hold, and a best one that is never half written."""
 
 import os
 import re
 import shutil
+from typing import Any, Dict, List, Optional
 
 import tensorflow.compat.v1 as tf
 
@@ -13,17 +14,17 @@ _INCOMING = ".incoming-best"
 _OUTGOING = ".outgoing-best.index"
 
 
-def prefix(path):
+def prefix(path: str) -> str:
     """Returns a checkpoint's path without the endings of its files."""
     return re.sub(r"\.(index|meta|data-\d{5}-of-\d{5})$", "", path)
 
 
-def exists(path):
-    """Whether there is a checkpoint with that prefix."""
+def exists(path: str) -> bool:
+    """Returns whether there is a checkpoint with that prefix."""
     return os.path.exists(path + ".index")
 
 
-def saved_steps(output_dir):
+def saved_steps(output_dir: str) -> Dict[int, str]:
     """Returns {step: prefix} of the numbered checkpoints in a folder, in order of their steps."""
     if not os.path.isdir(output_dir):
         return {}
@@ -34,34 +35,39 @@ def saved_steps(output_dir):
     return dict(sorted(found.items()))
 
 
-def files_of(path):
+def files_of(path: str) -> List[str]:
     """Returns the paths of a checkpoint's files, the index last."""
     folder, name = os.path.split(path)
     names = [file for file in os.listdir(folder) if prefix(file) == name and file != name]
     return [os.path.join(folder, file) for file in sorted(names, key=_index_last)]
 
 
-def latest(output_dir):
+def latest(output_dir: str) -> Optional[str]:
     """Returns the prefix of the checkpoint that training goes on from, or None."""
     return tf.train.latest_checkpoint(output_dir)
 
 
-def best(output_dir):
+def best(output_dir: str) -> Optional[str]:
     """Returns the prefix of the best checkpoint, or None if there is none."""
     path = os.path.join(output_dir, BEST)
     return path if exists(path) else None
 
 
-def read_scalar(path, name):
+def read_scalar(path: str, name: str) -> Any:
     """Returns the value of a scalar variable in a checkpoint, as a Python number."""
     return tf.train.load_variable(path, name).item()
 
 
-def keep_as_best(path):
-    """Makes a copy of a checkpoint the best one of its folder; returns the best one's prefix.
+def keep_as_best(path: str) -> str:
+    """Copies a checkpoint as the best one of its folder, and returns the copy's prefix.
 
-    All files are copied under other names first. The best checkpoint is then replaced file by
-    file; if that is cut short, there is none until `finish_keeping` has been called.
+    All files are first copied under other names, then renamed one by one:
+
+    | killed while          | what is left                                  | `finish_keeping`   |
+    |-----------------------|-----------------------------------------------|--------------------|
+    | copying               | the old best, and copies without their index  | removes the copies |
+    | removing the old best | whole copies, parts of the old best           | goes on from there |
+    | renaming the copies   | whole files, some of them under the new names | goes on from there |
     """
     output_dir = os.path.dirname(path)
     finish_keeping(output_dir)
@@ -73,12 +79,12 @@ def keep_as_best(path):
     return os.path.join(output_dir, BEST)
 
 
-def finish_keeping(output_dir):
-    """Completes a `keep_as_best` that was cut short, or clears away what it had copied."""
+def finish_keeping(output_dir: str) -> None:
+    """Completes a `keep_as_best` that was cut short, or removes copies that are not whole."""
     if not os.path.isdir(output_dir):
         return
     incoming = [file for file in os.listdir(output_dir) if file.startswith(_INCOMING)]
-    # Files that never got their name are no part of it, whichever way it ends.
+    # Files still being copied when the process died never count.
     for file in [file for file in incoming if file.endswith(".part")]:
         incoming.remove(file)
         os.remove(os.path.join(output_dir, file))
@@ -93,9 +99,10 @@ def finish_keeping(output_dir):
 
 
 def _remove_best(output_dir):
-    """Removes the old best checkpoint, if there is one, also if that was cut short before.
+    """Removes the old best checkpoint, or the rest of one whose removal was cut short.
 
-    Its index, under another name, says so: the files of a new best one look the same.
+    Its index, renamed before the other files are removed, tells the rest of it from a new best one,
+    whose files have the same names.
     """
     best_path = os.path.join(output_dir, BEST)
     outgoing = os.path.join(output_dir, _OUTGOING)

@@ -1,33 +1,63 @@
 """What a fine-tuning run needs besides its task."""
 
 import dataclasses
+import math
 from typing import Optional
 
-from albert import modeling
 from albert.common.errors import UsageError
-from albert.engine import checkpoints
+from albert.custom_optimization import OPTIMIZERS
+from albert.modeling import AlbertConfig
+
+STRATEGY_TYPES = ("one", "mirror")
+DEVICE_TYPES = ("auto", "gpu", "cpu")
+ALL_REDUCES = ("auto", "nccl", "hierarchical_copy")
+MAX_SEED = 2**31 - 1
+
+_CHOICES = {
+    "optimizer": tuple(OPTIMIZERS),
+    "strategy_type": STRATEGY_TYPES,
+    "device_type": DEVICE_TYPES,
+    "all_reduce": ALL_REDUCES,
+}
+_POSITIVE = (
+    "train_batch_size",
+    "eval_batch_size",
+    "predict_batch_size",
+    "train_steps",
+    "save_checkpoints_steps",
+    "keep_checkpoint_max",
+    "num_devices",
+)
+_SWITCHES = ("discard_classifier_weights", "packed_tokens")
 
 
 @dataclasses.dataclass(frozen=True)
 class FinetuneConfig:
-    """What a run needs besides its task; checks itself.
+    """What a run needs besides its task. Every field is checked when it is made; no file is read.
 
     Attributes:
-        albert_config: modeling.AlbertConfig.
         output_dir: folder of checkpoints and results.
         cached_dir: folder of feature files; None for output_dir.
         init_checkpoint: prefix of the pre-trained checkpoint; None trains from scratch.
         discard_classifier_weights: take only the encoder from it.
         train_batch_size, eval_batch_size, predict_batch_size: examples of one replica.
+        learning_rate: peak of the schedule.
         train_steps, warmup_steps: updates.
-        num_devices: devices that share the work.
+        save_checkpoints_steps: updates between two checkpoints.
+        keep_checkpoint_max: numbered checkpoints to keep.
+        optimizer: a key of custom_optimization.OPTIMIZERS.
         strategy_type: "mirror", or "one" for a single device whatever num_devices says.
-        device_type: "auto", "gpu" or "cpu".
-        all_reduce: "auto", "nccl" or "hierarchical_copy".
+        num_devices: devices that share the work.
+        device_type: one of DEVICE_TYPES.
+        all_reduce: one of ALL_REDUCES.
         packed_tokens: compute real tokens only, not padding.
+        seed: decides initial weights, data order and dropout.
+
+    Raises:
+        UsageError: a value is not allowed.
     """
 
-    albert_config: modeling.AlbertConfig
+    albert_config: AlbertConfig
     output_dir: str
     cached_dir: Optional[str] = None
     init_checkpoint: Optional[str] = None
@@ -48,49 +78,67 @@ class FinetuneConfig:
     packed_tokens: bool = True
     seed: int = 42
 
-    def __post_init__(self):
-        positive = {
-            "--train_batch_size": self.train_batch_size,
-            "--eval_batch_size": self.eval_batch_size,
-            "--predict_batch_size": self.predict_batch_size,
-            "--train_step": self.train_steps,
-            "--save_checkpoints_steps": self.save_checkpoints_steps,
-            "--keep_checkpoint_max": self.keep_checkpoint_max,
-            "--num_gpu_cores": self.num_devices,
-        }
-        for flag, value in positive.items():
-            if value < 1:
-                raise UsageError(f"{flag}={value} must be 1 or more.")
+    def __post_init__(self) -> None:
+        for name in (*_POSITIVE, "warmup_steps", "seed"):
+            if not _is_integer(getattr(self, name)):
+                raise UsageError(f"<{name}> must be a whole number.", **{name: getattr(self, name)})
+        for name in _POSITIVE:
+            if getattr(self, name) < 1:
+                raise UsageError(f"<{name}> must be 1 or more.", **{name: getattr(self, name)})
+        if not 0 <= self.seed <= MAX_SEED:
+            raise UsageError(f"<seed> must be from 0 to {MAX_SEED}.", seed=self.seed)
         if not 0 <= self.warmup_steps <= self.train_steps:
             raise UsageError(
-                f"--warmup_step={self.warmup_steps} must be from 0 to "
-                f"--train_step={self.train_steps}."
+                "<warmup_steps> must be from 0 to <train_steps>.",
+                warmup_steps=self.warmup_steps,
+                train_steps=self.train_steps,
             )
-        if not 0 < self.learning_rate < float("inf"):
-            raise UsageError(f"--learning_rate={self.learning_rate} must be above 0.")
-        if not 0 <= self.seed < 2**31:
-            raise UsageError(f"--seed={self.seed} must be from 0 to {2**31 - 1}.")
-        paths = {"--output_dir": self.output_dir, "--init_checkpoint": self.init_checkpoint}
-        for flag, path in paths.items():
-            if path and set(path) & set("[\\"):  # it takes them for patterns
-                raise UsageError(f"{flag}={path}: TensorFlow cannot read from a path with [ or \\.")
-        if self.init_checkpoint and not checkpoints.exists(self.init_checkpoint):
-            raise UsageError(
-                f"--init_checkpoint={self.init_checkpoint}: there is no such checkpoint "
-                "(give the path without .index)."
-            )
+        is_number = isinstance(self.learning_rate, float) or _is_integer(self.learning_rate)
+        if not is_number or not 0 < self.learning_rate < math.inf:
+            raise UsageError("<learning_rate> must be above 0.", learning_rate=self.learning_rate)
+        for name, allowed in _CHOICES.items():
+            value = getattr(self, name)
+            if value not in allowed:
+                raise UsageError(f"<{name}> must be one of {', '.join(allowed)}.", **{name: value})
+        for name in _SWITCHES:
+            if not isinstance(getattr(self, name), bool):
+                raise UsageError(f"<{name}> must be True or False.", **{name: getattr(self, name)})
+        self._check_paths()
+
+    def _check_paths(self) -> None:
+        if not isinstance(self.output_dir, str) or not self.output_dir:
+            raise UsageError("<output_dir> must name a folder.", output_dir=self.output_dir)
+        for name in ("cached_dir", "init_checkpoint"):
+            path = getattr(self, name)
+            if path is not None and not isinstance(path, str):
+                raise UsageError(f"<{name}> must be a path.", **{name: path})
+        for name in ("output_dir", "init_checkpoint"):
+            path = getattr(self, name)
+            if path and set(path) & set("[\\"):  # TensorFlow takes them for patterns
+                raise UsageError(
+                    f"<{name}>: TensorFlow cannot read from a path with [ or \\.", **{name: path}
+                )
 
     @property
-    def num_replicas(self):
+    def num_replicas(self) -> int:
         """Replicas that train, which share a global batch."""
-        return self.num_devices if self.strategy_type == "mirror" else 1
+        return num_replicas(self.strategy_type, self.num_devices)
 
     @property
-    def global_batch_size(self):
+    def global_batch_size(self) -> int:
         """Examples of one update."""
         return self.train_batch_size * self.num_replicas
 
     @property
-    def feature_dir(self):
+    def feature_dir(self) -> str:
         """Folder of the feature files."""
         return self.cached_dir or self.output_dir
+
+
+def num_replicas(strategy_type: str, num_devices: int) -> int:
+    """Returns how many replicas train under a strategy."""
+    return num_devices if strategy_type == "mirror" else 1
+
+
+def _is_integer(value):
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -3,6 +3,7 @@
 import logging
 import math
 import os
+from typing import Dict, Optional
 
 import numpy as np
 
@@ -12,20 +13,24 @@ FILE_NAME = "learning_curve.png"
 _SMOOTHED_FROM = 50  # points; fewer are drawn as they are
 
 
-def draw(output_dir, evaluations, best_step=None):
+def draw(
+    output_dir: str,
+    evaluations: Dict[int, Dict[str, float]],
+    best_step: Optional[int] = None,
+) -> Optional[str]:
     """Writes learning_curve.png and returns its path, or None where there is nothing to draw.
 
     Args:
-        output_dir: folder with the events of the training for TensorBoard, and for the picture.
-        evaluations: {step: {metric: float}}.
-        best_step: int, marked among the metrics, or None.
+        output_dir: folder of the training's TensorBoard events, and of the picture.
+        evaluations: {step: metrics}.
+        best_step: marked among the metrics.
     """
     training = _read_scalars(output_dir)
     dev = _curves_of(evaluations)
     if not any(map(len, (*training.values(), *dev.values()))):
         return None
-    # Here and below, not at the top: it takes half a second, which only a curve is worth.
-    _hush("matplotlib")  # tells of every font it finds, where all is to be told
+    # Here and below, not at the top: the import takes half a second, which only a curve is worth.
+    _log_errors_only("matplotlib")  # it logs every font that it finds
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     path = os.path.join(output_dir, FILE_NAME)
@@ -96,14 +101,14 @@ def _smoothed(points):
 def _read_scalars(output_dir):
     """Returns {tag: float [n, 2], steps and values} of a folder's events.
 
-    Those that a killed run wrote after the checkpoint its successor began with are left out.
+    What a killed run wrote after its last checkpoint is left out.
     """
     tags = ("loss", "learning_rate")
     if not any("tfevents" in name for name in os.listdir(output_dir)):
         return {tag: _array([]) for tag in tags}  # TensorBoard 1.15 fails on a folder without any
     from tensorboard.backend.event_processing import event_accumulator
 
-    _hush("tensorboard")  # reports each restart of a run as a warning
+    _log_errors_only("tensorboard")  # it warns of every restart of a run
     # With a slash at its end: a folder with "tfevents" in its name would be read as a file.
     folder = os.path.join(output_dir, "")
     events = event_accumulator.EventAccumulator(folder, size_guidance={"scalars": 0})
@@ -117,7 +122,7 @@ def _read_scalars(output_dir):
     }
 
 
-def _hush(library):
+def _log_errors_only(library):
     logging.getLogger(library).setLevel(logging.ERROR)
 
 

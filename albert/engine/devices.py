@@ -1,10 +1,11 @@
 """Which devices a run uses and how they share the work.
 
-What differs between TensorFlow 1.15 and 2.15 stands here and nowhere else.
+The differences between TensorFlow 1.15 and 2.15 are handled here and nowhere else.
 """
 
 import logging
 import re
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import tensorflow.compat.v1 as tf
 from tensorflow.python.client import device_lib
@@ -17,14 +18,14 @@ IS_TF2 = tf.__version__.startswith("2.")
 _log = logging.getLogger(__name__)
 
 
-def prepare(num_cpu_devices=1):
-    """Readies TensorFlow for graphs, with that many logical CPU devices; to be called first.
+def prepare(num_cpu_devices: int = 1) -> None:
+    """Switches TensorFlow to graphs, with that many logical CPU devices. Call it first.
 
     Raises:
-        UsageError: TensorFlow has begun to work in this process with fewer CPU devices.
+        UsageError: TensorFlow already runs in this process with fewer CPU devices.
     """
     if not IS_TF2:
-        return  # graphs are the rule, and a session makes its own logical CPUs
+        return  # graphs are the default, and a session makes its own logical CPUs
     tf.disable_v2_behavior()
     cpu = tf.config.list_physical_devices("CPU")[0]
     configured = tf.config.get_logical_device_configuration(cpu) or [None]
@@ -40,12 +41,12 @@ def prepare(num_cpu_devices=1):
         ) from error
 
 
-def choose(device_type, num_devices):
+def choose(device_type: str, num_devices: int) -> Tuple[str, ...]:
     """Returns the names of the devices to use, such as ("/gpu:0", "/gpu:1").
 
     Args:
         device_type: "gpu", "cpu", or "auto": GPUs if there are any.
-        num_devices: int; of CPUs there are as many as one asks for.
+        num_devices: of CPUs there are as many as are asked for.
 
     Raises:
         UsageError: there are fewer GPUs.
@@ -54,16 +55,18 @@ def choose(device_type, num_devices):
     if device_type == "auto":
         device_type = "gpu" if num_gpus else "cpu"
         if device_type == "cpu":
-            _log.info("TensorFlow sees no GPU: using the CPU (--device_type=auto).")
+            _log.info("TensorFlow sees no GPU: using the CPU.")
     if device_type == "gpu" and num_devices > num_gpus:
         raise UsageError(
-            f"--num_gpu_cores={num_devices}, but TensorFlow sees {num_gpus} GPU(s); "
-            "ask for no more than that, or use --device_type=cpu."
+            f"<num_devices>, but TensorFlow sees {num_gpus} GPU(s); ask for no more than that, or "
+            "use <device_type>.",
+            num_devices=num_devices,
+            device_type="cpu",
         )
     return tuple(f"/{device_type}:{index}" for index in range(num_devices))
 
 
-def make_strategy(devices, all_reduce):
+def make_strategy(devices: Sequence[str], all_reduce: str) -> Any:
     """Returns the tf.distribute strategy that trains on these devices.
 
     Args:
@@ -85,17 +88,19 @@ def make_strategy(devices, all_reduce):
     return tf.distribute.MirroredStrategy(list(devices), cross_device_ops=reduction)
 
 
-def check_all_reduce(devices, all_reduce):
+def check_all_reduce(devices: Sequence[str], all_reduce: str) -> None:
     """Raises UsageError if NCCL is asked for without GPUs."""
     if all_reduce == "nccl" and "gpu" not in devices[0]:
-        raise UsageError("--all_reduce=nccl needs GPUs; use auto or hierarchical_copy.")
+        raise UsageError(
+            "<all_reduce> needs GPUs; use auto or hierarchical_copy.", all_reduce=all_reduce
+        )
 
 
-def without_autotuning(dataset):
-    """Returns the tf.data.Dataset with its buffers and threads as written.
+def without_autotuning(dataset: Any) -> Any:
+    """Returns the tf.data.Dataset with the buffers and threads that the code asks for.
 
     On TensorFlow 2.15 the thread that tunes them keeps a whole core busy beside training, and
-    closing a session waits for it, for a minute and more.
+    closing a session waits for it, for a minute or more.
     """
     if not IS_TF2:
         return dataset
@@ -104,10 +109,10 @@ def without_autotuning(dataset):
     return dataset.with_options(options)
 
 
-def session_config(devices):
+def session_config(devices: Sequence[str]) -> Any:
     """Returns the ConfigProto for sessions on these devices.
 
-    GPU memory grows with need: training and prediction share the process.
+    GPU memory grows as needed: training and prediction share the process.
     """
     config = tf.ConfigProto(allow_soft_placement=True)
     config.gpu_options.allow_growth = True
@@ -116,21 +121,22 @@ def session_config(devices):
     return config
 
 
-def built_with():
-    """Returns the versions of CUDA and of cuDNN that TensorFlow was built with; None without."""
+def built_with() -> Tuple[Optional[str], Optional[str]]:
+    """Returns the versions of CUDA and cuDNN that TensorFlow was built with; None for neither."""
     if IS_TF2:
         build = build_info.build_info
         return build.get("cuda_version"), build.get("cudnn_version")
-    return tuple(
-        getattr(build_info, name, None) for name in ("cuda_version_number", "cudnn_version_number")
+    return (
+        getattr(build_info, "cuda_version_number", None),
+        getattr(build_info, "cudnn_version_number", None),
     )
 
 
-def describe_gpus():
-    """Returns the GPUs that TensorFlow can use, as dicts for JSON.
+def describe_gpus() -> List[Dict[str, Any]]:
+    """Returns the GPUs that TensorFlow can use, for JSON.
 
-    Each has a name, its memory in bytes, as far as it is free, and its compute capability, such as
-    "7.0", or None where TensorFlow does not tell.
+    Each has a name, its free memory in bytes, and its compute capability, such as "7.0", or None
+    where TensorFlow does not report it.
     """
     found = device_lib.list_local_devices(session_config(("/gpu:0",)))
     return [

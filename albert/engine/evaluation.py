@@ -3,12 +3,16 @@
 import logging
 import math
 import os
+from typing import Dict
 
 import tensorflow.compat.v1 as tf
 
 from albert.common.console import in_words
 from albert.engine import checkpoints
+from albert.engine.input_pipeline import FeatureFile
+from albert.engine.predictor import Predictor
 from albert.engine.results import EvaluationRecord
+from albert.engine.task import Task, mean_loss
 
 _log = logging.getLogger(__name__)
 
@@ -17,14 +21,22 @@ class Evaluator:
     """Evaluates the checkpoints of one output_dir, each once.
 
     Args:
-        task: Task.
-        predictor: Predictor.
         output_dir: folder of the checkpoints and of the results.
-        feature_files: {dev split: FeatureFile}.
-        batch_size: int, of one device.
+        feature_files: {dev split: its features}.
+        batch_size: of one device.
+
+    Attributes:
+        record: the EvaluationRecord in output_dir.
     """
 
-    def __init__(self, task, predictor, output_dir, feature_files, batch_size):
+    def __init__(
+        self,
+        task: Task,
+        predictor: Predictor,
+        output_dir: str,
+        feature_files: Dict[str, FeatureFile],
+        batch_size: int,
+    ) -> None:
         self._task = task
         self._predictor = predictor
         self._output_dir = output_dir
@@ -36,7 +48,7 @@ class Evaluator:
         checkpoints.finish_keeping(output_dir)
         self.record = EvaluationRecord(output_dir, task.best_metric, self._dataset)
 
-    def evaluate_all(self):
+    def evaluate_all(self) -> None:
         """Evaluates every checkpoint on disk that has not been, earliest first.
 
         The best one comes before them: its numbered files may be gone, and a numbered checkpoint
@@ -48,7 +60,7 @@ class Evaluator:
         for step, path in checkpoints.saved_steps(self._output_dir).items():
             self.evaluate(step, path)
 
-    def evaluate(self, step, path):
+    def evaluate(self, step: int, path: str) -> None:
         """Evaluates a checkpoint unless it is recorded already, and keeps it if it is the best.
 
         A checkpoint of step 0 is only the starting point and is passed over.
@@ -57,12 +69,11 @@ class Evaluator:
             return
         if not self.record.find(step, self._dataset):
             _log.info("Evaluating step %d.", step)
-            metrics = self._task.evaluate(
-                {
-                    split: self._predictor.predict(path, feature_file, self._batch_size)
-                    for split, feature_file in self._feature_files.items()
-                }
-            )
+            predictions = {
+                split: self._predictor.predict(path, feature_file, self._batch_size)
+                for split, feature_file in self._feature_files.items()
+            }
+            metrics = dict(self._task.evaluate(predictions), **mean_loss(predictions))
             for name, value in metrics.items():
                 if not math.isfinite(value):
                     _log.warning("Step %d: %s is %s: the model has diverged.", step, name, value)
@@ -93,6 +104,6 @@ class Evaluator:
         writer.flush()
 
 
-def shown_metrics(task, metrics):
+def shown_metrics(task: Task, metrics: Dict[str, float]) -> Dict[str, float]:
     """Returns those of {metric: value} that the task wants to be shown."""
     return {name: metrics[name] for name in task.shown_metrics or metrics if name in metrics}

@@ -5,53 +5,49 @@ import os
 import signal
 import threading
 import time
+from typing import Any, Dict, Optional
 
 import tensorflow.compat.v1 as tf
 import tqdm
 
 from albert.common import console
-from albert.custom_optimization import LEARNING_RATE
 from albert.engine.progress import Progress, duration, speed
 
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_OF_ONE_SIGNAL = 1.0
 POINTS_PER_CURVE = 1000  # at least, where there are as many steps
-NUM_TOKENS = "num_tokens"  # collection: real tokens of each replica's batch
 
 _log = logging.getLogger(__name__)
 
 
 class ProgressHook(tf.train.SessionRunHook):
-    """Shows how training goes: a bar on a terminal, else a line now and then; and for TensorBoard.
-
-    The graph's collections LEARNING_RATE, NUM_TOKENS and LOSSES say what to show.
+    """Shows how training goes: a bar on a terminal, else a line now and then; and in TensorBoard.
 
     Attributes:
-        progress: Progress, the steps so far.
+        progress: the steps so far.
 
     Args:
-        train_steps: int, the last step.
-        examples_per_step: int, the global batch.
+        step_values: model_fn.StepValues, of the graph that is trained.
+        train_steps: the last step.
+        examples_per_step: the global batch.
         output_dir: folder of TensorBoard's events.
     """
 
-    def __init__(self, train_steps, examples_per_step, output_dir):
+    def __init__(
+        self, step_values: Any, train_steps: int, examples_per_step: int, output_dir: str
+    ) -> None:
         self.progress = Progress(train_steps, examples_per_step)
+        self._step_values = step_values
         self._examples_per_step = examples_per_step
         self._output_dir = output_dir
         self._steps_per_point = max(1, train_steps // POINTS_PER_CURVE)
         self._bar = None
 
-    def begin(self):
-        self._fetches = {
-            # What Estimator reports: the mean over the replicas.
-            "loss": tf.get_collection(tf.GraphKeys.LOSSES)[-1],
-            "learning_rate": tf.get_collection(LEARNING_RATE)[0],
-            "num_tokens": tf.add_n(tf.get_collection(NUM_TOKENS)),
-        }
+    def begin(self) -> None:
+        self._fetches = self._step_values.fetches()
         self._global_step = tf.train.get_global_step()
 
-    def after_create_session(self, session, coord):
+    def after_create_session(self, session: Any, coord: Any) -> None:
         del coord
         self._last_line = time.monotonic()
         # Counted here: fetched beside the update, global_step may be the one before or after it.
@@ -59,7 +55,7 @@ class ProgressHook(tf.train.SessionRunHook):
         self.progress.step = step
         self._point = _Point()
         self._writer = tf.summary.FileWriterCache.get(self._output_dir)
-        # Readers then leave out what a run that was killed wrote after its last checkpoint.
+        # Readers then ignore what a killed run wrote after its last checkpoint.
         self._writer.add_session_log(tf.SessionLog(status=tf.SessionLog.START), step + 1)
         if console.columns() and _log.isEnabledFor(logging.INFO):
             self._bar = tqdm.tqdm(
@@ -69,12 +65,12 @@ class ProgressHook(tf.train.SessionRunHook):
                 bar_format="{n_fmt}/{total_fmt} {bar} {desc}",
             )
 
-    def before_run(self, run_context):
+    def before_run(self, run_context: Any) -> Any:
         del run_context
         self._started = time.monotonic()
         return tf.train.SessionRunArgs(self._fetches)
 
-    def after_run(self, run_context, run_values):
+    def after_run(self, run_context: Any, run_values: Any) -> None:
         del run_context
         values = run_values.results
         seconds = time.monotonic() - self._started
@@ -90,11 +86,11 @@ class ProgressHook(tf.train.SessionRunHook):
             self._last_line = time.monotonic()
             _log.info("Step %d of %d: %s.", step, last_step, line_text(values, self.progress))
 
-    def end(self, session):
+    def end(self, session: Any) -> None:
         del session
         self.close()
 
-    def close(self):
+    def close(self) -> None:
         """Ends the bar, if that has not been done."""
         if self._bar:
             self._bar.close()
@@ -104,11 +100,11 @@ class ProgressHook(tf.train.SessionRunHook):
         self._point = _Point()
         values = [tf.Summary.Value(tag=tag, simple_value=scalars[tag]) for tag in scalars]
         self._writer.add_summary(tf.Summary(value=values), self.progress.step)
-        self._writer.flush()  # a killed run would take the points of its last two minutes along
+        self._writer.flush()  # or a killed run would lose the points of its last two minutes
 
 
 class _Point:
-    """What the steps of one point of the curves had: sums, and the last learning rate."""
+    """One point of TensorBoard's curves: sums over its steps, and the last learning rate."""
 
     def __init__(self):
         self._num_steps = 0
@@ -124,7 +120,7 @@ class _Point:
         self._learning_rate = values["learning_rate"]
 
     def scalars(self, examples_per_step):
-        """Returns {tag: value}: means over the steps."""
+        """Returns {tag: value}, means over the steps."""
         seconds = max(self._seconds, 1e-9)
         return {
             "loss": self._loss / self._num_steps,
@@ -134,7 +130,7 @@ class _Point:
         }
 
 
-def line_text(values, progress):
+def line_text(values: Dict[str, float], progress: Progress) -> str:
     """Returns the progress line for a file, without the step."""
     parts = [f"loss {values['loss']:.4f}", f"learning rate {values['learning_rate']:.2e}"]
     if progress.seconds_left is not None:
@@ -142,8 +138,8 @@ def line_text(values, progress):
     return ", ".join(parts)
 
 
-def bar_text(values, progress):
-    """Returns what stands behind the bar: short, to fit beside the steps in 80 columns."""
+def bar_text(values: Dict[str, float], progress: Progress) -> str:
+    """Returns the text behind the bar, short enough for 80 columns beside the steps."""
     text = f"loss {values['loss']:.4f} lr {values['learning_rate']:.1e}"
     if progress.seconds_left is not None:
         text += f" {speed(progress)} {duration(progress.seconds_left)} left".replace(",", "")
@@ -153,27 +149,27 @@ def bar_text(values, progress):
 class StopOnSignal(tf.train.SessionRunHook):
     """Ends training after the current step at the first Ctrl-C or SIGTERM, so that it is saved.
 
-    A second signal acts as it would have without the hook. One that follows within a second is
-    taken for the first one again: `timeout`, schedulers and scripts signal a process and its group.
+    A second signal acts as it would have without the hook. One that follows within a second counts
+    as the first one repeated: `timeout`, schedulers and scripts signal a process and its group.
 
     Attributes:
-        signal: number of the signal that came, or None.
+        signal: number of the signal received, or None.
     """
 
     _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-    def __init__(self):
-        self.signal = None
-        self._previous = {}
+    def __init__(self) -> None:
+        self.signal: Optional[int] = None
+        self._previous: Dict[int, Any] = {}
 
-    def __enter__(self):
+    def __enter__(self) -> "StopOnSignal":
         if threading.current_thread() is threading.main_thread():
             self._previous = {
                 number: signal.signal(number, self._receive) for number in self._SIGNALS
             }
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: Any) -> None:
         self._restore()
 
     def _receive(self, number, frame):
@@ -194,7 +190,7 @@ class StopOnSignal(tf.train.SessionRunHook):
             signal.signal(number, handler)
         self._previous = {}
 
-    def after_run(self, run_context, run_values):
+    def after_run(self, run_context: Any, run_values: Any) -> None:
         del run_values
         if self.signal is not None:
             run_context.request_stop()

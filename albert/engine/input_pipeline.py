@@ -1,7 +1,7 @@
 """Cached feature files and the batches read from them.
 
-A feature file is a TFRecord of unpadded features beside a JSON sidecar, which tells what it was
-made from and how to see that it is whole.
+A feature file is a TFRecord of unpadded features. The JSON sidecar beside it says what it was made
+from and how to check that it is whole.
 """
 
 import hashlib
@@ -9,15 +9,15 @@ import json
 import logging
 import os
 import zlib
-from typing import NamedTuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple
 
 import tensorflow.compat.v1 as tf
 import tqdm
 
-from albert.common import files
+from albert.common import files, json_files
 from albert.common.errors import UsageError
 from albert.engine import devices
-from albert.engine.task import INPUT_IDS, INPUT_MASK
+from albert.engine.task import INPUT_IDS, INPUT_MASK, Feature
 
 FORMAT_VERSION = 1
 _LENGTHS = "/lengths"  # behind the name of a feature of several sequences, which are stored as one
@@ -33,7 +33,12 @@ class FeatureFile(NamedTuple):
     fingerprint: str
 
 
-def cached_features(directory, name, origin, make_features):
+def cached_features(
+    directory: str,
+    name: str,
+    origin: Dict[str, Any],
+    make_features: Callable[[], Iterable[Dict[str, Any]]],
+) -> FeatureFile:
     """Returns the FeatureFile of that name and origin, made now unless a whole one is there.
 
     Files of different origin have different names, so runs with other settings share the folder.
@@ -41,10 +46,10 @@ def cached_features(directory, name, origin, make_features):
     time write the same bytes.
 
     Args:
-        directory: folder, created if missing (`--cached_dir`).
-        name: str, beginning of the file's name.
-        origin: dict for JSON, all that shapes the features.
-        make_features: function that returns an iterable of {name: value or list of values}.
+        directory: folder, made if it is missing.
+        name: beginning of the file's name.
+        origin: all that shapes the features, for JSON.
+        make_features: returns the features, {name: value or list of values}.
 
     Raises:
         UsageError: the folder cannot be written to, or there are no features.
@@ -60,7 +65,9 @@ def cached_features(directory, name, origin, make_features):
         os.makedirs(directory, exist_ok=True)
         return _make_cached(path, fingerprint, make_features())
     except (OSError, tf.errors.OpError) as error:
-        raise UsageError(f"--cached_dir={directory} cannot be written to: {error}.") from error
+        raise UsageError(
+            f"<cached_dir> cannot be written to: {error}.", cached_dir=directory
+        ) from error
 
 
 def _open_cached(path, fingerprint):
@@ -68,11 +75,10 @@ def _open_cached(path, fingerprint):
     if not os.path.exists(path):
         return None
     try:
-        with open(path + ".json", encoding="utf-8") as reader:
-            sidecar = json.load(reader)
+        sidecar = json_files.load_json(path + ".json")
         expected = [sidecar[key] for key in ("fingerprint", "num_bytes", "crc32")]
         num_features = sidecar["num_features"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (UsageError, KeyError, TypeError) as error:
         _log.warning("Making %s again: its sidecar cannot be read (%s).", path, error)
         return None
     if expected != [fingerprint, os.path.getsize(path), _crc32(path)]:
@@ -86,7 +92,6 @@ def _make_cached(path, fingerprint, features):
     with files.replacing(path) as temporary:
         with tf.io.TFRecordWriter(temporary) as writer:
             num_features = 0
-            # A bar for people; a file that the output goes to gets none.
             for feature in tqdm.tqdm(features, unit=" features", leave=False, disable=None):
                 writer.write(_serialize(feature))
                 num_features += 1
@@ -131,7 +136,13 @@ def _store(example, name, values):
         stored.int64_list.value.extend(values)
 
 
-def train_dataset(feature_file, spec, batch_size, seed, num_consumed=0):
+def train_dataset(
+    feature_file: FeatureFile,
+    spec: Dict[str, Feature],
+    batch_size: int,
+    seed: int,
+    num_consumed: int = 0,
+) -> Any:
     """Returns an endless tf.data.Dataset of batches, {name: tensor of Feature.shape}.
 
     Epoch e is a full shuffle of the file that depends on (seed, e) alone; batches run on over the
@@ -139,11 +150,9 @@ def train_dataset(feature_file, spec, batch_size, seed, num_consumed=0):
     anywhere in it.
 
     Args:
-        feature_file: FeatureFile.
-        spec: {name: Feature}.
-        batch_size: int, of one replica.
-        seed: int.
-        num_consumed: int, how many features of the stream earlier runs have used.
+        spec: {name: Feature}, from Task.feature_spec.
+        batch_size: of one replica.
+        num_consumed: how many features of the stream earlier runs have used.
     """
     first_epoch, num_skipped = divmod(num_consumed, feature_file.num_features)
 
@@ -159,7 +168,7 @@ def train_dataset(feature_file, spec, batch_size, seed, num_consumed=0):
     return _parsed(batches, inputs)
 
 
-def next_batch_of(dataset):
+def next_batch_of(dataset: Any) -> Callable[[], Dict[str, Any]]:
     """Returns a function whose calls return the batches of a dataset, one after another.
 
     As the result of an input_fn it gives each replica its own batch. Given the dataset, a strategy
@@ -167,7 +176,7 @@ def next_batch_of(dataset):
     may oversleep its end: about every other short run ended 10 to 20 s late.
     """
     iterator = tf.data.make_one_shot_iterator(dataset)
-    previous = []
+    previous: List[Any] = []
 
     def next_batch():
         with tf.control_dependencies(previous):  # in the order of the calls
@@ -184,7 +193,9 @@ def _parsed(batches, spec):
     return devices.without_autotuning(parsed)
 
 
-def read_batches(feature_file, spec, batch_size):
+def read_batches(
+    feature_file: FeatureFile, spec: Dict[str, Feature], batch_size: int
+) -> Iterator[Dict[str, Any]]:
     """Yields all features of a file in order, in batches {name: NumPy array}; the last is short."""
     with tf.Graph().as_default() as graph:
         records = tf.data.TFRecordDataset(feature_file.path).batch(batch_size)

@@ -1,26 +1,133 @@
-"""The graph of a task on its model: what is trained and what predicts."""
+"""The graph of a task: the model with the task's head, and one training step on it."""
 
 import logging
 import zlib
+from typing import Any, Callable, Dict, Optional
 
 import tensorflow.compat.v1 as tf
 
-from albert import custom_optimization, modeling
+from albert.custom_optimization import learning_rate_schedule, minimize
 from albert.engine import pretrained
-from albert.engine.hooks import NUM_TOKENS
-from albert.engine.task import INPUT_IDS, INPUT_MASK
+from albert.engine.config import FinetuneConfig
+from albert.engine.task import INPUT_IDS, INPUT_MASK, ModelOutput, Task
+from albert.modeling import AlbertConfig, AlbertModel
 
 # Advances by one with every attempted update; data order and dropout follow it, so that a run
 # that was killed goes on exactly where its checkpoint was written.
 BATCHES_CONSUMED = "batches_consumed"
-_PLACES_PER_BATCH = 1 << 16  # room for the places of dropout between two batches' seeds
+# Dropout counts its calls within a step: two steps' seeds are this far apart.
+_DROPOUT_CALLS_PER_STEP = 1 << 16
 
 _log = logging.getLogger(__name__)
 
 
-def model_fn(task, config, init_checkpoint, features, mode):
-    """Returns the EstimatorSpec of one replica's training step."""
-    batches_consumed = tf.get_variable(
+def build(
+    task: Task,
+    albert_config: AlbertConfig,
+    features: Dict[str, Any],
+    is_training: bool,
+    dropout_seed: Any = None,
+    packed_tokens: bool = True,
+) -> ModelOutput:
+    """Returns the output of the task's head on a new AlbertModel in the current graph.
+
+    Args:
+        features: {name: tensor}, a batch as the input pipeline makes it.
+        dropout_seed: int64 tensor [2], used if `is_training`.
+        packed_tokens: compute real tokens only, not padding.
+    """
+    model = AlbertModel(
+        albert_config,
+        is_training,
+        input_ids=_sequences(features[INPUT_IDS]),
+        input_mask=_sequences(features[INPUT_MASK]),
+        token_type_ids=_sequences(features["segment_ids"]),
+        dropout_seed=dropout_seed,
+        packed_tokens=packed_tokens,
+    )
+    return task.head(model, features, is_training)
+
+
+def _sequences(tensor):
+    """Returns what the model sees: [batch, seq] as it is, [batch, n, seq] -> [batch * n, seq]."""
+    if tensor.shape.ndims == 2:
+        return tensor
+    return tf.reshape(tensor, [-1, tf.shape(tensor)[-1]])
+
+
+class StepValues:
+    """What each replica's training step makes known, for whoever watches the training.
+
+    The model function adds the tensors of every replica; `fetches` combines them.
+    """
+
+    def __init__(self) -> None:
+        self._losses: list = []
+        self._learning_rates: list = []
+        self._num_tokens: list = []
+
+    def add(self, loss: Any, learning_rate: Any, num_tokens: Any) -> None:
+        """Adds a replica's mean loss, learning rate and number of real tokens, all scalars."""
+        self._losses.append(loss)
+        self._learning_rates.append(learning_rate)
+        self._num_tokens.append(num_tokens)
+
+    def fetches(self) -> Dict[str, Any]:
+        """Returns {name: scalar tensor}: the mean loss, the learning rate and all tokens."""
+        return {
+            "loss": tf.add_n(self._losses) / len(self._losses),
+            "learning_rate": self._learning_rates[0],
+            "num_tokens": tf.add_n(self._num_tokens),
+        }
+
+
+def model_fn(
+    task: Task,
+    config: FinetuneConfig,
+    init_checkpoint: Optional[str],
+    step_values: StepValues,
+) -> Callable[..., Any]:
+    """Returns Estimator's model function, which builds one replica's training step.
+
+    Args:
+        init_checkpoint: where the variables' first values come from; None in a run that goes on.
+        step_values: is given the tensors of every replica's step.
+    """
+
+    def training_step(features, mode):
+        batches_consumed = _batches_consumed()
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        with tf.variable_scope("", custom_getter=_seeded_getter(config.seed)):
+            output = build(
+                task,
+                config.albert_config,
+                features,
+                is_training=True,
+                dropout_seed=_dropout_seed(config.seed, replica, batches_consumed),
+                packed_tokens=config.packed_tokens,
+            )
+        if init_checkpoint:
+            is_first_replica = tf.get_static_value(replica) in (0, None)
+            _load(init_checkpoint, config.discard_classifier_weights, is_first_replica)
+        learning_rate = learning_rate_schedule(
+            tf.train.get_global_step(),
+            config.learning_rate,
+            config.train_steps,
+            config.warmup_steps,
+        )
+        update = minimize(output.loss, learning_rate, config.optimizer)
+        with tf.control_dependencies([update]):
+            train_op = tf.group(batches_consumed.assign_add(1))
+        step_values.add(output.loss, learning_rate, tf.reduce_sum(features[INPUT_MASK]))
+        # Estimator sums what it calls the loss over the replicas, and stops where it is NaN.
+        mean_loss = output.loss / config.num_replicas
+        return tf.estimator.EstimatorSpec(mode, loss=mean_loss, train_op=train_op)
+
+    return training_step
+
+
+def _batches_consumed():
+    return tf.get_variable(
         BATCHES_CONSUMED,
         shape=[],
         dtype=tf.int64,
@@ -28,42 +135,26 @@ def model_fn(task, config, init_checkpoint, features, mode):
         trainable=False,
         aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
     )
-    replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-    dropout_seed = tf.stack(
+
+
+def _dropout_seed(seed, replica, batches_consumed):
+    """Returns the int64 tensor [2] that decides the dropout of one replica's step."""
+    return tf.stack(
         [
-            config.seed * _PLACES_PER_BATCH + tf.cast(replica, tf.int64),
-            batches_consumed.read_value() * _PLACES_PER_BATCH,
+            seed * _DROPOUT_CALLS_PER_STEP + tf.cast(replica, tf.int64),
+            batches_consumed.read_value() * _DROPOUT_CALLS_PER_STEP,
         ]
     )
-    with tf.variable_scope("", custom_getter=_seeded_getter(config.seed)):
-        output = build(
-            task,
-            config.albert_config,
-            features,
-            is_training=True,
-            dropout_seed=dropout_seed,
-            packed_tokens=config.packed_tokens,
-        )
-    if init_checkpoint:
-        missing = pretrained.load(init_checkpoint, config.discard_classifier_weights)
-        if tf.get_static_value(replica) in (0, None):  # once, not on every replica
-            num_found = len(tf.trainable_variables()) - len(missing)
-            _log.info("%d variables come from %s.", num_found, init_checkpoint)
-            if missing:
-                _log.info("Not there, so new: %s.", ", ".join(missing))
-    train_op = custom_optimization.create_optimizer(
-        output.loss,
-        config.learning_rate,
-        config.train_steps,
-        config.warmup_steps,
-        optimizer=config.optimizer,
-    )
-    with tf.control_dependencies([train_op]):
-        train_op = tf.group(batches_consumed.assign_add(1))
-    tf.add_to_collection(NUM_TOKENS, tf.reduce_sum(features[INPUT_MASK]))
-    # Estimator shows the sum over the replicas: make that the mean of the global batch.
-    shown_loss = output.loss / config.num_replicas
-    return tf.estimator.EstimatorSpec(mode, loss=shown_loss, train_op=train_op)
+
+
+def _load(init_checkpoint, discard_classifier_weights, is_first_replica):
+    missing = pretrained.load(init_checkpoint, discard_classifier_weights)
+    if not is_first_replica:  # one log line, not one for every replica
+        return
+    num_found = len(tf.trainable_variables()) - len(missing)
+    _log.info("%d variables come from %s.", num_found, init_checkpoint)
+    if missing:
+        _log.info("Not in it, so initialized anew: %s.", ", ".join(missing))
 
 
 def _seeded_getter(seed):
@@ -80,30 +171,3 @@ def _seeded_getter(seed):
         return next_getter(name, *args, initializer=initializer, **kwargs)
 
     return getter
-
-
-def build(task, albert_config, features, is_training, dropout_seed=None, packed_tokens=True):
-    """Returns the task's ModelOutput on a new AlbertModel in the current graph.
-
-    Args:
-        features: {name: tensor}, a batch as `input_pipeline` makes it.
-        dropout_seed: int64 tensor [2], used if `is_training`.
-        packed_tokens: compute real tokens only, not padding.
-    """
-    if not is_training:
-        dropout_seed = tf.zeros([2], tf.int64)
-    model = modeling.AlbertModel(
-        albert_config,
-        is_training,
-        *(_sequences(features[name]) for name in (INPUT_IDS, INPUT_MASK, "segment_ids")),
-        dropout_seed=dropout_seed,
-        packed_tokens=packed_tokens,
-    )
-    return task.head(model, features, is_training)
-
-
-def _sequences(tensor):
-    """Returns what the model sees: [batch, seq] as it is, [batch, n, seq] -> [batch * n, seq]."""
-    if tensor.shape.ndims == 2:
-        return tensor
-    return tf.reshape(tensor, [-1, tf.shape(tensor)[-1]])

@@ -8,45 +8,52 @@ their results affected by it.
 
 import concurrent.futures
 import threading
+from typing import Any, Dict, List, Sequence
 
 import tensorflow.compat.v1 as tf
 
 from albert.engine import devices as devices_lib
-from albert.engine.input_pipeline import read_batches
+from albert.engine.input_pipeline import FeatureFile, read_batches
 from albert.engine.model_fn import build
-from albert.engine.task import INPUT_IDS, INPUT_MASK
+from albert.engine.task import INPUT_IDS, INPUT_MASK, LOSSES, Task
+from albert.modeling import AlbertConfig
 
 
 class Predictor:
     """Runs a task's model for inference; its graphs are built at first use and then kept.
 
     Args:
-        task: Task.
-        albert_config: modeling.AlbertConfig.
         devices: names of the devices to use.
         packed_tokens: compute real tokens only, not padding.
     """
 
-    def __init__(self, task, albert_config, devices, packed_tokens=True):
+    def __init__(
+        self,
+        task: Task,
+        albert_config: AlbertConfig,
+        devices: Sequence[str],
+        packed_tokens: bool = True,
+    ) -> None:
         self._task = task
         self._albert_config = albert_config
         self._devices = devices
         self._packed_tokens = packed_tokens
         self._spec = task.feature_spec()
-        self._workers = None
+        self._workers: List[_Worker] = []
 
-    def predict(self, checkpoint, feature_file, batch_size):
+    def predict(
+        self, checkpoint: str, feature_file: FeatureFile, batch_size: int
+    ) -> List[Dict[str, Any]]:
         """Returns one dict a feature, {name: value}, in the order of the file.
 
         Args:
             checkpoint: path of the checkpoint to restore.
-            feature_file: input_pipeline.FeatureFile.
-            batch_size: int, of one device.
+            batch_size: of one device.
         """
-        if self._workers is None:
+        if not self._workers:
             self._workers = self._make_workers()
         batches = _Shared(enumerate(read_batches(feature_file, self._spec, batch_size)))
-        results = {}
+        results: Dict[int, Dict[str, Any]] = {}
         with concurrent.futures.ThreadPoolExecutor(len(self._workers)) as pool:
             futures = [
                 pool.submit(worker.run, checkpoint, batches, results) for worker in self._workers
@@ -58,7 +65,13 @@ class Predictor:
             except BaseException:  # Ctrl-C too: let the other devices stop after their batch
                 batches.stop()
                 raise
-        return [row for number in sorted(results) for row in _rows(results[number])]
+        rows = [row for number in sorted(results) for row in _rows(results[number])]
+        if len(rows) != feature_file.num_features:
+            raise RuntimeError(
+                f"{len(rows)} predictions for {feature_file.num_features} features of "
+                f"{feature_file.path}."
+            )
+        return rows
 
     def _make_workers(self):
         """Builds the graph once and copies it to the other devices, which is much faster."""
@@ -75,7 +88,7 @@ class Predictor:
                 is_training=False,
                 packed_tokens=self._packed_tokens,
             )
-            fetches = {name: tensor.name for name, tensor in output.predictions.items()}
+            fetches = {name: tensor.name for name, tensor in _outputs(output).items()}
             feeds = {name: tensor.name for name, tensor in inputs.items()}
             saver_def = tf.train.Saver(tf.global_variables()).as_saver_def()
         graph_def = graph.as_graph_def()
@@ -101,7 +114,7 @@ class _Worker:
         self._fetches = fetches
         self._saver_def = saver_def
 
-    def run(self, checkpoint, batches, results):
+    def run(self, checkpoint: str, batches: "_Shared", results: Dict[int, Dict[str, Any]]) -> None:
         """Restores a checkpoint, then puts {batch number: predictions} into `results`."""
         self._session.run(
             self._saver_def.restore_op_name, {self._saver_def.filename_tensor_name: checkpoint}
@@ -129,9 +142,15 @@ class _Shared:
                 raise StopIteration
             return next(self._iterator)
 
-    def stop(self):
+    def stop(self) -> None:
         """Ends the iteration for all threads."""
         self._stopped = True
+
+
+def _outputs(output):
+    """Returns {name: tensor} of all that comes back of a ModelOutput."""
+    losses = {} if output.losses is None else {LOSSES: output.losses}
+    return dict(output.predictions, **losses)
 
 
 def _on_device(graph_def, device):

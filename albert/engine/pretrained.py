@@ -1,5 +1,7 @@
 """Loads a pre-trained or fine-tuned checkpoint into a model, or says why it does not fit."""
 
+from typing import List
+
 import tensorflow.compat.v1 as tf
 
 from albert import modeling
@@ -7,7 +9,7 @@ from albert.common.errors import UsageError
 
 _ENCODER = "bert/"
 
-# Variables that give other programs' checkpoints away.
+# Variables by which checkpoints of other programs are recognized.
 _FOREIGN_LAYOUTS = {
     "bert/encoder/layer_shared/": "brightmart's albert_zh",
     "bert/embeddings/word_embeddings_2": "brightmart's albert_zh",
@@ -16,15 +18,15 @@ _FOREIGN_LAYOUTS = {
 }
 
 
-def load(init_checkpoint, discard_classifier_weights=False):
-    """Makes the trainable variables found in a checkpoint begin with its values, on all replicas.
+def load(init_checkpoint: str, discard_classifier_weights: bool = False) -> List[str]:
+    """Initializes the trainable variables that a checkpoint holds from it, on all replicas.
 
     Args:
         init_checkpoint: prefix of the checkpoint.
         discard_classifier_weights: take only the encoder's variables.
 
     Returns:
-        The names of the variables that it does not hold, which begin anew.
+        The names of the variables that it does not hold, which keep their initializers.
 
     Raises:
         UsageError: the checkpoint is of another layout, holds none of the encoder's variables, or
@@ -38,8 +40,8 @@ def load(init_checkpoint, discard_classifier_weights=False):
     found = [name for name in wanted if name in stored]
     if not any(name.startswith(_ENCODER) for name in found):
         raise UsageError(
-            f"--init_checkpoint={init_checkpoint} holds none of the model's variables, such as "
-            f"{wanted[0]}."
+            f"<init_checkpoint> holds none of the model's variables, such as {wanted[0]}.",
+            init_checkpoint=init_checkpoint,
         )
     for name in found:
         _check_shape(init_checkpoint, name, stored[name], variables[name].shape.as_list())
@@ -50,8 +52,8 @@ def load(init_checkpoint, discard_classifier_weights=False):
     return [name for name in variables if name not in found]
 
 
-def check(init_checkpoint):
-    """Raises UsageError unless a checkpoint can be read, all of it, and is not another program's.
+def check(init_checkpoint: str) -> None:
+    """Reads all of a checkpoint; raises UsageError if it is damaged or of another program.
 
     Names and shapes are in one file, the values in others, which may be missing or cut short.
     """
@@ -70,13 +72,15 @@ def _stored_shapes(init_checkpoint):
         stored = dict(tf.train.list_variables(init_checkpoint))
     except (tf.errors.OpError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise UsageError(f"--init_checkpoint={init_checkpoint} cannot be read: {reason}") from error
+        raise UsageError(
+            f"<init_checkpoint> cannot be read: {reason}", init_checkpoint=init_checkpoint
+        ) from error
     for mark, program in _FOREIGN_LAYOUTS.items():
         if any(name.startswith(mark) for name in stored):
             raise UsageError(
-                f"--init_checkpoint={init_checkpoint} has the variable layout of {program} "
-                f"({mark}...), not of google-research/albert: take a checkpoint released there, or "
-                "convert it."
+                f"<init_checkpoint> has the variable layout of {program} ({mark}...), not of "
+                "google-research/albert: take a checkpoint released there, or convert it.",
+                init_checkpoint=init_checkpoint,
             )
     return stored
 
@@ -85,11 +89,13 @@ def _check_shape(init_checkpoint, name, stored, wanted):
     if stored == wanted:
         return
     advice = (
-        "Does --albert_config_file belong to it?"
+        "Does <albert_config_file> belong to it?"
         if name.startswith(_ENCODER)
-        else "--discard_classifier_weights starts with a new head."
+        else "<discard_classifier_weights> starts with a new head."
     )
     raise UsageError(
-        f"--init_checkpoint={init_checkpoint}: {name} has shape {stored}, but the model's is "
-        f"{wanted}. {advice}"
+        f"<init_checkpoint>: {name} has shape {stored}, but the model's is {wanted}. {advice}",
+        init_checkpoint=init_checkpoint,
+        albert_config_file=None,
+        discard_classifier_weights=None,
     )

@@ -6,8 +6,9 @@ The JSON file is the record; the text is written from it and keeps the lines of 
 import json
 import math
 import os
+from typing import Any, Dict, List, Optional, Tuple
 
-from albert.common import files
+from albert.common import files, json_files
 from albert.common.errors import UsageError
 
 # Written beside ours in the text, because scripts look for them.
@@ -17,35 +18,55 @@ ORIGINAL_NAMES = {
     "matthews_corr": "matthew_corr",
 }
 
+# {key in the JSON file: label in the text}; a key without a label is its own.
+LABELS = {
+    "train_batch_size": "Training batch size",
+    "global_batch_size": "Global batch size",
+    "task": "Task",
+    "max_seq_length": "Max sequence length",
+    "learning_rate": "Learning rate",
+    "num_replicas": "Num of GPU cores",
+    "train_steps": "Training steps",
+    "warmup_steps": "Warmup steps",
+    "optimizer": "Optimizer",
+    "seed": "Seed",
+    "total_seconds": "Total time",
+    "examples_per_second": "Speed",
+    "tokens_per_second": "Tokens per second",
+}
+# Records used to have labels as keys.
+_KEYS = {label: key for key, label in LABELS.items()}
+
 
 class EvaluationRecord:
     """Evaluations by step, the settings they belong to, and the best of them.
 
     Args:
         output_dir: folder of the two files; what they hold from earlier runs is read.
-        best_metric: str, the metric whose highest value is best.
-        dataset: str, as given to `add`; only evaluations on that data can be the best one, since
+        best_metric: the metric whose highest value is best.
+        dataset: as given to `add`; only evaluations on that data can be the best one, since
             scores on other data do not compare. None lets all of them.
 
     Raises:
         UsageError: eval_results.json is there but cannot be understood.
     """
 
-    def __init__(self, output_dir, best_metric, dataset=None):
+    def __init__(self, output_dir: str, best_metric: str, dataset: Optional[str] = None) -> None:
         self.path = os.path.join(output_dir, "eval_results.json")
         self._text_path = os.path.join(output_dir, "eval_results.txt")
         self._best_metric = best_metric
         self._dataset = dataset
-        self._settings = {}
-        self._evaluations = []
+        self._settings: Dict[str, Any] = {}
+        self._evaluations: List[Dict[str, Any]] = []
         if os.path.exists(self.path):
             self._read()
 
     def _read(self):
         try:
-            with open(self.path, encoding="utf-8") as reader:
-                stored = json.load(reader)
-            self._settings = dict(stored["settings"])
+            stored = json_files.load_json(self.path)
+            self._settings = {
+                _KEYS.get(name, name): value for name, value in dict(stored["settings"]).items()
+            }
             self._evaluations = [
                 dict(
                     row,
@@ -55,55 +76,55 @@ class EvaluationRecord:
                 )
                 for row in stored["evaluations"]
             ]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (UsageError, ValueError, KeyError, TypeError) as error:
             raise UsageError(
                 f"{self.path} cannot be read ({error!r}); move it away to evaluate anew."
             ) from error
 
-    def best(self):
+    def best(self) -> Optional[Dict[str, Any]]:
         """Returns the evaluation with the highest best_metric, the earliest of equals, or None."""
         finite = [row for row in self._evaluations if self._score(row) is not None]
         return max(finite, key=lambda row: (self._score(row), -row["step"])) if finite else None
 
-    def metrics_by_step(self):
+    def metrics_by_step(self) -> Dict[int, Dict[str, float]]:
         """Returns {step: metrics} of the evaluations that can be the best one, earliest first."""
-        return {row["step"]: row["metrics"] for row in self._evaluations if self._counts(row)}
+        return {row["step"]: row["metrics"] for row in self._evaluations if self._can_be_best(row)}
 
-    def find(self, step, dataset):
+    def find(self, step: int, dataset: str) -> Optional[Dict[str, Any]]:
         """Returns the evaluation of a step on that data, or None.
 
         Args:
-            dataset: str, whatever identifies the evaluated data.
+            dataset: whatever identifies the evaluated data.
         """
         for row in self._evaluations:
             if row["step"] == step and row["dataset"] == dataset:
                 return row
         return None
 
-    def add(self, step, dataset, metrics):
+    def add(self, step: int, dataset: str, metrics: Dict[str, float]) -> None:
         """Records an evaluation in place of an earlier one of that step, and writes both files."""
         kept = [row for row in self._evaluations if row["step"] != step]
         kept.append({"step": step, "dataset": dataset, "metrics": metrics})
         self._evaluations = sorted(kept, key=lambda row: row["step"])
         self.write()
 
-    def note_saved(self, step, files_saved):
+    def note_saved(self, step: int, files_saved: List[Tuple[str, str]]) -> None:
         """Records which files became the best checkpoint after the evaluation of a step."""
         for row in self._evaluations:
             if row["step"] == step:
                 row["saved"] = [list(pair) for pair in files_saved]
         self.write()
 
-    def add_settings(self, settings):
-        """Adds {name: value} to what stands under Hyperparameters, and writes both files."""
+    def add_settings(self, settings: Dict[str, Any]) -> None:
+        """Adds {key: value} to the settings, Hyperparameters in the text; writes both files."""
         self._settings.update(settings)
         self.write()
 
-    def setting(self, name, default=None):
+    def setting(self, name: str, default: Any = None) -> Any:
         """Returns a value given to `add_settings` by this run or an earlier one."""
         return self._settings.get(name, default)
 
-    def write(self):
+    def write(self) -> None:
         """Writes both files anew, each whole or not at all."""
         best = self.best()
         stored = {
@@ -115,13 +136,13 @@ class EvaluationRecord:
         files.write_text(self.path, json.dumps(stored, indent=2) + "\n")
         files.write_text(self._text_path, "\n".join(self._lines()) + "\n")
 
-    def _counts(self, row):
+    def _can_be_best(self, row):
         return self._dataset in (None, row["dataset"])
 
     def _score(self, row):
         """Returns the best_metric of an evaluation; None where it is not to be the best one."""
         score = row["metrics"].get(self._best_metric)
-        if not self._counts(row) or score is None:
+        if not self._can_be_best(row) or score is None:
             return None
         # A model whose loss is NaN has no decisions either: its accuracy is that of one class.
         is_finite = math.isfinite(score) and math.isfinite(row["metrics"].get("loss", 0.0))
@@ -130,7 +151,7 @@ class EvaluationRecord:
     def _lines(self):
         yield "===== Hyperparameters ====="
         for name, value in self._settings.items():
-            yield f"{name}: {value}"
+            yield f"{LABELS.get(name, name)}: {value}"
         best_score = -math.inf
         for row in self._evaluations:
             yield "===== Evaluation ====="

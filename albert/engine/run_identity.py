@@ -1,30 +1,33 @@
-"""Whose run an output_dir holds: recorded when training begins, compared ever after."""
+"""Which run an output_dir holds: recorded when training begins, compared ever after."""
 
 import json
 import os
+from typing import Any, Dict
 
-from albert.common import files
+from albert.common import files, json_files
 from albert.common.errors import UsageError
 
 NAME = "run.json"
 
 
-def claim(output_dir, identity):
+def claim(output_dir: str, settings: Dict[str, Any], sizes: Dict[str, int]) -> None:
     """Records a run in output_dir, or checks that it is the run recorded there.
 
     Args:
         output_dir: an existing folder.
-        identity: {flag or file: value}, JSON values; what may not change within a run.
+        settings: {setting: value} of what may not change within a run, JSON values.
+        sizes: the model's, from AlbertConfig.sizes.
 
     Raises:
         UsageError: the folder holds another run.
     """
-    if not check(output_dir, identity):
-        files.write_text(os.path.join(output_dir, NAME), json.dumps(identity, indent=2) + "\n")
+    if not check(output_dir, settings, sizes):
+        record = {"settings": settings, "sizes": sizes}
+        files.write_text(os.path.join(output_dir, NAME), json.dumps(record, indent=2) + "\n")
 
 
-def check(output_dir, identity):
-    """Returns whether output_dir holds the record of a run; other runs than this are refused.
+def check(output_dir: str, settings: Dict[str, Any], sizes: Dict[str, int]) -> bool:
+    """Returns whether output_dir holds the record of a run; another run than this is refused.
 
     Only what both name is compared.
 
@@ -34,19 +37,45 @@ def check(output_dir, identity):
     path = os.path.join(output_dir, NAME)
     if not os.path.exists(path):
         return False
-    try:
-        with open(path, encoding="utf-8") as reader:
-            recorded = dict(json.load(reader))
-    except (OSError, ValueError, TypeError) as error:
-        raise UsageError(f"{path} cannot be read ({error}); use another --output_dir.") from error
+    recorded = _read(path)
+    named = {f"<{name}>": ("settings", name, value) for name, value in settings.items()}
+    named.update(
+        (f"{name} of <albert_config_file>", ("sizes", name, value)) for name, value in sizes.items()
+    )
     differences = [
-        f"{name} was {recorded[name]!r} and is {identity[name]!r}"
-        for name in identity
-        if name in recorded and recorded[name] != identity[name]
+        f"{shown} was {recorded[group][name]!r} and is {value!r}"
+        for shown, (group, name, value) in named.items()
+        if name in recorded[group] and recorded[group][name] != value
     ]
     if differences:
         raise UsageError(
-            f"--output_dir={output_dir} holds another run: {'; '.join(differences)}. "
-            "Use another folder, or the same settings to go on."
+            f"<output_dir> holds another run: {'; '.join(differences)}. "
+            "Use another folder, or the same settings to go on.",
+            output_dir=output_dir,
+            albert_config_file=None,
+            **dict.fromkeys(settings),
         )
     return True
+
+
+def _read(path):
+    """Returns {"settings": {...}, "sizes": {...}} of a record."""
+    advice = "Use another <output_dir>."
+    try:
+        record = json_files.load_json(path)
+        if isinstance(record, dict) and "settings" not in record:  # of an earlier release
+            return _from_flags(record)
+        return {group: dict(record[group]) for group in ("settings", "sizes")}
+    except UsageError as error:
+        raise UsageError(f"{error} {advice}", output_dir=None) from error
+    except (KeyError, ValueError, TypeError) as error:
+        raise UsageError(f"{path} is no record of a run. {advice}", output_dir=None) from error
+
+
+def _from_flags(record):
+    """Returns a record of {"--seed": 1, "hidden_size of --albert_config_file": 16, ...}."""
+    suffix = " of --albert_config_file"
+    return {
+        "settings": {key[2:]: record[key] for key in record if not key.endswith(suffix)},
+        "sizes": {key[: -len(suffix)]: record[key] for key in record if key.endswith(suffix)},
+    }

@@ -1,9 +1,10 @@
 """Which positions of [batch, seq] are tokens the model works on.
 
 Outside attention the model works on a matrix with one row a token, [num_tokens, width]. A layout
-turns [batch, seq, ...] into such rows and back, and knows what the model does not: which positions
-there are.
+turns [batch, seq, ...] into such rows and back, and alone knows which positions have a row.
 """
+
+from typing import Any, Sequence, Union
 
 import tensorflow.compat.v1 as tf
 
@@ -13,29 +14,29 @@ class PaddedTokens:
 
     Args:
         shape: [batch, seq], ints or scalar tensors.
-        num_heads: int, of the attention.
+        num_heads: of the attention.
     """
 
-    def __init__(self, shape, num_heads):
+    def __init__(self, shape: Sequence[Any], num_heads: int) -> None:
         self._shape = list(shape)
         self._num_heads = num_heads
         self.positions = tf.tile(tf.range(shape[1]), [shape[0]])  # [num_tokens]
 
-    def flatten(self, tensor):
+    def flatten(self, tensor: Any) -> Any:
         """Returns the tokens' values: [batch, seq, ...] -> [num_tokens, ...]."""
         return tf.reshape(tensor, [-1] + tensor.shape.as_list()[2:])
 
-    def unflatten(self, tokens):
+    def unflatten(self, tokens: Any) -> Any:
         """Returns the padded form: [num_tokens, width] -> [batch, seq, width]."""
         return tf.reshape(tokens, self._shape + [tokens.shape.as_list()[-1]])
 
-    def split_heads(self, tokens):
+    def split_heads(self, tokens: Any) -> Any:
         """Returns each head's part: [num_tokens, width] -> [batch, heads, seq, width / heads]."""
         size = tokens.shape.as_list()[-1] // self._num_heads
         split = tf.reshape(tokens, self._shape + [self._num_heads, size])
         return tf.transpose(split, [0, 2, 1, 3])
 
-    def merge_heads(self, heads):
+    def merge_heads(self, heads: Any) -> Any:
         """Returns the parts side by side: [batch, heads, seq, size] -> [num_tokens, width]."""
         width = self._num_heads * heads.shape.as_list()[-1]
         return tf.reshape(tf.transpose(heads, [0, 2, 1, 3]), [-1, width])
@@ -44,36 +45,36 @@ class PaddedTokens:
 class PackedTokens:
     """The layout in which only the positions marked in the mask are tokens: padding costs nothing.
 
-    Methods are those of PaddedTokens. Each moves rows, and its gradient moves them back. Both are
-    gathers: the gradient that TensorFlow would derive from a gather is a scattered sum, which is
-    slower. Where the rows are is worked out once for all layers.
+    The methods are those of PaddedTokens. Each moves rows, and its gradient moves them back. Both
+    are gathers: the gradient that TensorFlow would derive from a gather is a scattered sum, which
+    is slower. The indices are computed once for all layers.
 
     Args:
-        input_mask: int32 [batch, seq], 1 for tokens. There must be one at least.
+        input_mask: int32 [batch, seq], 1 for tokens, of which there is at least one.
         shape: [batch, seq], ints or scalar tensors.
-        num_heads: int, of the attention.
+        num_heads: of the attention.
     """
 
-    def __init__(self, input_mask, shape, num_heads):
+    def __init__(self, input_mask: Any, shape: Sequence[Any], num_heads: int) -> None:
         self._num_heads = num_heads
         is_token = tf.reshape(input_mask, [-1]) > 0  # [batch * seq]
-        self._places = tf.cast(tf.where(is_token)[:, 0], tf.int32)  # [num_tokens]
-        self.positions = self._places % shape[1]  # [num_tokens]
-        # Padding is given the row of another token, so that it has a finite value.
+        self._token_indices = tf.cast(tf.where(is_token)[:, 0], tf.int32)  # [num_tokens]
+        self.positions = self._token_indices % shape[1]  # [num_tokens]
+        # Padding takes the row of another token, so that its value is finite.
         rows = tf.maximum(tf.cumsum(tf.cast(is_token, tf.int32)) - 1, 0)
         self._rows = tf.reshape(rows, shape)  # [batch, seq]
         self._is_token = tf.reshape(tf.cast(is_token, tf.float32), shape)
         # The same for rows of single heads: [num_tokens, heads] and [batch, heads, seq].
         head = tf.range(num_heads)
-        sequence = (self._places // shape[1])[:, None] * num_heads + head
-        self._head_places = sequence * shape[1] + self.positions[:, None]
+        sequence = (self._token_indices // shape[1])[:, None] * num_heads + head
+        self._head_indices = sequence * shape[1] + self.positions[:, None]
         self._head_rows = self._rows[:, None] * num_heads + head[:, None]
 
-    def flatten(self, tensor):
+    def flatten(self, tensor: Any) -> Any:
         """Returns the tokens' values: [batch, seq, ...] -> [num_tokens, ...]."""
-        return tf.gather(tf.reshape(tensor, [-1] + tensor.shape.as_list()[2:]), self._places)
+        return tf.gather(tf.reshape(tensor, [-1] + tensor.shape.as_list()[2:]), self._token_indices)
 
-    def unflatten(self, tokens):
+    def unflatten(self, tokens: Any) -> Any:
         """Returns the padded form, 0 at padding: [num_tokens, width] -> [batch, seq, width]."""
 
         @tf.custom_gradient
@@ -82,10 +83,10 @@ class PackedTokens:
 
         return unflattened(tokens)
 
-    def split_heads(self, tokens):
+    def split_heads(self, tokens: Any) -> Any:
         """Returns each head's part: [num_tokens, width] -> [batch, heads, seq, width / heads].
 
-        At padding stand finite values without meaning.
+        Values at padding are finite and have no meaning.
         """
 
         @tf.custom_gradient
@@ -94,7 +95,7 @@ class PackedTokens:
 
         return split(tokens)
 
-    def merge_heads(self, heads):
+    def merge_heads(self, heads: Any) -> Any:
         """Returns the parts side by side: [batch, heads, seq, size] -> [num_tokens, width]."""
 
         @tf.custom_gradient
@@ -112,5 +113,8 @@ class PackedTokens:
 
     def _merge(self, heads):
         size = heads.shape.as_list()[-1]
-        rows = tf.gather(tf.reshape(heads, [-1, size]), self._head_places)
+        rows = tf.gather(tf.reshape(heads, [-1, size]), self._head_indices)
         return tf.reshape(rows, [-1, self._num_heads * size])
+
+
+TokenLayout = Union[PaddedTokens, PackedTokens]

@@ -2,7 +2,7 @@
 
 import glob
 import os
-from typing import List, NamedTuple, Optional, Tuple
+from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 from albert.common.errors import UsageError
 from albert.common.json_files import load_json, value_of
@@ -17,11 +17,11 @@ class RaceQuestion(NamedTuple):
     """A question on a passage.
 
     Attributes:
-        id: str, the passage's id and the question's number from 0.
+        id: the passage's id and the question's number from 0.
         level: one of LEVELS.
-        question: str, in which `_` stands for the option if it is a gap to be filled.
-        options: tuple of four str.
-        label: int, the right option; None where the file has no answers.
+        question: a `_` in it is a gap for the option to fill.
+        options: four texts.
+        label: number of the right option; None where the file has no answers.
     """
 
     id: str
@@ -38,8 +38,10 @@ class RacePassage(NamedTuple):
     questions: List[RaceQuestion]
 
 
-def read_race(data_dir, split, levels, needs_answers):
-    """Returns the passages of a split, level by level in the order of their files' numbers.
+def read_race(
+    data_dir: str, split: str, levels: Sequence[str], needs_answers: bool
+) -> List[RacePassage]:
+    """Returns the passages of a split by level, then in the order of their files' numbers.
 
     Args:
         data_dir: folder that holds RACE/.
@@ -61,9 +63,11 @@ def read_race(data_dir, split, levels, needs_answers):
 def _paths(data_dir, split, level):
     folder = os.path.join(data_dir, "RACE", split, level)
     if not os.path.isdir(folder):
-        raise UsageError(f"{folder} is not there: unpack {_ARCHIVE} into --data_dir={data_dir}.")
+        raise UsageError(
+            f"{folder} is missing: unpack {_ARCHIVE} into <data_dir>.", data_dir=data_dir
+        )
     paths = glob.glob(os.path.join(glob.escape(folder), "*.txt"))
-    # The original leaves all passages of a folder there once more, as all.txt.
+    # The original writes all passages of a folder into it once more, as all.txt.
     paths = [path for path in paths if os.path.basename(path) != "all.txt"]
     if not paths:
         raise UsageError(f"{folder} holds no passages, which are files such as 1.txt.")
@@ -91,14 +95,14 @@ def _read_passage(path, level, needs_answers):
     )
 
 
-def _question(place, identifier, level, question, options, *answers):
+def _question(where, identifier, level, question, options, *answers):
     if not isinstance(question, str):
-        raise UsageError(f"{place} must be a text, not {question!r}.")
+        raise UsageError(f"{where} must be a text, not {question!r}.")
     are_texts = isinstance(options, list) and all(isinstance(option, str) for option in options)
     if not are_texts or len(options) != len(LETTERS):
-        raise UsageError(f"{place} must have four texts as options, not {options!r}.")
+        raise UsageError(f"{where} must have four texts as options, not {options!r}.")
     for answer in answers:  # none or one
         if answer not in LETTERS:
-            raise UsageError(f"{place} has the answer {answer!r}; A, B, C and D are allowed.")
+            raise UsageError(f"{where} has the answer {answer!r}; A, B, C and D are allowed.")
     label = LETTERS.index(answers[0]) if answers else None
     return RaceQuestion(identifier, level, question, tuple(options), label)

@@ -2,8 +2,8 @@
 
 import tensorflow.compat.v1 as tf
 
-from albert import modeling
 from albert.engine.task import ModelOutput
+from albert.nn.layers import LayerNorm, create_initializer
 
 _MASKED_LOGIT = -1e30
 
@@ -79,7 +79,7 @@ def _end_logits(sequence, starts, p_mask):
         of_token = tf.tensordot(sequence, kernel[:hidden], 1)[:, None]  # [batch, 1, seq, hidden]
         of_start = tf.tensordot(start_vectors, kernel[hidden:], 1)[:, :, None]
         inner = tf.tanh(of_token + of_start + bias)  # [batch, starts, seq, hidden]
-        inner = modeling.layer_norm(_keep_width(inner, hidden), "LayerNorm")
+        inner = LayerNorm(hidden, "LayerNorm")(_keep_width(inner, hidden))
         logits = _dense(inner, 1, "dense_1")[..., 0]  # [batch, starts, seq]
     return _masked(logits, p_mask[:, None])
 
@@ -100,7 +100,7 @@ def _dense(tensor, width, name, has_bias=True, is_transposed=False):
     num_inputs = tensor.shape.as_list()[-1]
     if is_transposed:
         weights = tf.get_variable(
-            f"{name}_weights", [width, num_inputs], initializer=modeling.create_initializer()
+            f"{name}_weights", [width, num_inputs], initializer=create_initializer()
         )
         bias = tf.get_variable(f"{name}_bias", [width], initializer=tf.zeros_initializer())
         return tf.tensordot(tensor, tf.transpose(weights), 1) + bias
@@ -110,7 +110,7 @@ def _dense(tensor, width, name, has_bias=True, is_transposed=False):
 
 
 def _kernel(shape):
-    return tf.get_variable("kernel", shape, initializer=modeling.create_initializer())
+    return tf.get_variable("kernel", shape, initializer=create_initializer())
 
 
 def _bias(width):

@@ -30,13 +30,13 @@ def test_more_gpus_than_there_are_is_a_usage_error_that_names_the_flag(num_gpus,
     with pytest.raises(UsageError) as caught:
         devices.choose(device_type, 3)
     message = str(caught.value)
-    assert "--num_gpu_cores=3" in message and "2 GPU(s)" in message
+    assert "num_devices=3" in message and "2 GPU(s)" in message
     assert "\n" not in message
 
 
 def test_gpus_without_any_gpu_is_a_usage_error(num_gpus):
     num_gpus(0)
-    with pytest.raises(UsageError, match="--num_gpu_cores=1.*0 GPU"):
+    with pytest.raises(UsageError, match="num_devices=1.*0 GPU"):
         devices.choose("gpu", 1)
 
 
@@ -60,7 +60,7 @@ def test_the_cpu_is_used_beside_gpus_if_asked_for(num_gpus):
 
 @pytest.mark.parametrize("names", [("/cpu:0",), ("/cpu:0", "/cpu:1")])
 def test_nccl_on_the_cpu_is_a_usage_error(names):
-    with pytest.raises(UsageError, match="--all_reduce=nccl"):
+    with pytest.raises(UsageError, match="all_reduce=nccl"):
         devices.make_strategy(names, "nccl")
 
 

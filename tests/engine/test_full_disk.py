@@ -45,7 +45,7 @@ def features(count):
 
 def test_features_that_fill_the_disk_are_an_error_and_leave_nothing(small_disk):
     cache = small_disk / "cache"
-    with pytest.raises(UsageError, match="--cached_dir=.*No space left on device") as error:
+    with pytest.raises(UsageError, match="cached_dir=.*No space left on device") as error:
         input_pipeline.cached_features(str(cache), "a", {}, features(5000))
     assert "\n" not in str(error.value)
     assert list(cache.iterdir()) == []
@@ -59,7 +59,7 @@ def test_features_on_a_read_only_disk_are_used(small_disk):
 
 def test_features_that_a_read_only_disk_lacks_are_an_error(small_disk):
     assert call("mount", "-o", "remount,ro", str(small_disk)) == 0
-    with pytest.raises(UsageError, match="--cached_dir=.*Read-only file system"):
+    with pytest.raises(UsageError, match="cached_dir=.*Read-only file system"):
         input_pipeline.cached_features(str(small_disk), "a", {}, features(10))
 
 

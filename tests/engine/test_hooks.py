@@ -15,6 +15,7 @@ import tensorflow.compat.v1 as tf
 
 from albert.common import console
 from albert.engine.hooks import ProgressHook, StopOnSignal
+from albert.engine.model_fn import StepValues
 
 
 def on_a_terminal(monkeypatch, is_one):
@@ -26,20 +27,22 @@ def on_a_terminal(monkeypatch, is_one):
 
 @pytest.fixture
 def graph(monkeypatch):
-    """Yields a graph with what the hook shows, of two replicas."""
+    """Yields a graph with a global step, while no terminal is shown anything."""
     on_a_terminal(monkeypatch, False)
     with tf.Graph().as_default() as graph:
         tf.train.get_or_create_global_step()
-        tf.add_to_collection(tf.GraphKeys.LOSSES, tf.constant(7.0))  # the replica's own
-        tf.add_to_collection(tf.GraphKeys.LOSSES, tf.constant(0.5))  # Estimator's, added last
-        for num_tokens in (60, 40):
-            tf.add_to_collection("num_tokens", tf.constant(num_tokens))
-            tf.add_to_collection("learning_rate", tf.constant(2e-5))
         yield graph
 
 
+def values_of_two_replicas():
+    step_values = StepValues()
+    for loss, num_tokens in ((0.75, 60), (0.25, 40)):
+        step_values.add(tf.constant(loss), tf.constant(2e-5), tf.constant(num_tokens))
+    return step_values
+
+
 def started_hook(folder, train_steps, examples_per_step, step=0):
-    hook = ProgressHook(train_steps, examples_per_step, str(folder))
+    hook = ProgressHook(values_of_two_replicas(), train_steps, examples_per_step, str(folder))
     hook.begin()
     with tf.Session() as session:
         session.run(tf.global_variables_initializer())
@@ -71,6 +74,12 @@ def scalars_of(folder):
         for event in events_of(folder)
         for value in event.summary.value
     }
+
+
+def test_values_of_all_replicas_are_combined():
+    with tf.Graph().as_default(), tf.Session() as session:
+        values = session.run(values_of_two_replicas().fetches())
+    assert values == {"loss": 0.5, "learning_rate": pytest.approx(2e-5), "num_tokens": 100}
 
 
 def test_progress_counts_steps_and_nothing_between_them(tmp_path, graph, clock):
@@ -167,7 +176,7 @@ def test_tensorboard_learns_where_a_run_goes_on(tmp_path, graph, clock):
 
 def test_the_hook_works_in_a_session(tmp_path, graph):
     train_op = tf.assign_add(tf.train.get_global_step(), 1)
-    hook = ProgressHook(3, 2, str(tmp_path))
+    hook = ProgressHook(values_of_two_replicas(), 3, 2, str(tmp_path))
     with tf.train.MonitoredSession(hooks=[hook]) as session:
         for _ in range(3):
             session.run(train_op)

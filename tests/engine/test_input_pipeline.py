@@ -356,7 +356,7 @@ def test_a_folder_that_cannot_be_made_is_a_usage_error_of_one_line(tmp_path):
     with pytest.raises(UsageError) as caught:
         make_file(tmp_path / "file" / "cache")
     message = str(caught.value)
-    assert f"--cached_dir={tmp_path / 'file' / 'cache'}" in message
+    assert f"cached_dir={tmp_path / 'file' / 'cache'}" in message
     assert "\n" not in message
 
 
@@ -365,7 +365,7 @@ def test_a_folder_that_is_a_file_is_a_usage_error_of_one_line(tmp_path):
     with pytest.raises(UsageError) as caught:
         make_file(tmp_path / "file")
     message = str(caught.value)
-    assert f"--cached_dir={tmp_path / 'file'}" in message
+    assert f"cached_dir={tmp_path / 'file'}" in message
     assert "\n" not in message
 
 

@@ -38,13 +38,19 @@ class TinyTask(task.Task):
         for number in range({"dev": NUM_FEATURES, "pair": 2}[split]):
             ids = [(7 * number + 3 * place) % 50 for place in range(lengths[number])]
             segments = [place % 2 for place in range(lengths[number])]
-            yield {"input_ids": ids, "segment_ids": segments, "number": number}
+            yield {
+                "input_ids": ids,
+                "segment_ids": segments,
+                "number": number,
+                "note": [number] * (number % 3),
+            }
 
     def feature_spec(self):
         return {
             "input_ids": Feature(tf.int32),
             "segment_ids": Feature(tf.int32),
             "number": Feature(tf.int32, is_sequence=False),
+            "note": Feature(tf.int32, is_input=False),
         }
 
     def head(self, model, features, is_training):
@@ -94,7 +100,7 @@ class Reference:
             self._saver.restore(session, checkpoint)
             for feature in features:
                 feature = dict(feature, input_mask=[1] * len(feature["input_ids"]))
-                feed = {self._inputs[name]: [value] for name, value in feature.items()}
+                feed = {tensor: [feature[name]] for name, tensor in self._inputs.items()}
                 rows.append(session.run(self._output.predictions["logits"], feed)[0])
         return np.array(rows)
 
@@ -194,9 +200,23 @@ def test_fewer_batches_than_devices_are_predicted_once_each(
 
 def test_a_row_holds_plain_values_of_one_feature(predictors, checkpoint, dev_file):
     row = predictors[2].predict(checkpoint, dev_file, BATCH_SIZE)[0]
-    assert set(row) == {"logits", "number"}
+    assert set(row) == {"logits", "number", "note"}
     assert row["logits"].shape == (3,)
     assert np.ndim(row["number"]) == 0
+
+
+def test_a_feature_that_is_no_input_comes_back_padded_with_its_predictions(
+    predictors, checkpoint, dev_file
+):
+    for number, row in enumerate(predictors[1].predict(checkpoint, dev_file, BATCH_SIZE)):
+        assert list(row["note"][: number % 3]) == [number] * (number % 3)
+        assert not row["note"][number % 3 :].any()
+
+
+def test_as_many_rows_as_features_must_come_back(predictors, checkpoint, dev_file):
+    lying = dev_file._replace(num_features=dev_file.num_features + 1)
+    with pytest.raises(RuntimeError, match=f"{NUM_FEATURES} predictions for {NUM_FEATURES + 1}"):
+        predictors[1].predict(checkpoint, lying, BATCH_SIZE)
 
 
 def test_the_same_checkpoint_gives_the_same_predictions_again(predictors, checkpoint, dev_file):

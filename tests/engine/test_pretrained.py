@@ -50,7 +50,7 @@ def test_head_of_the_same_size_is_taken_along(tiny_config, finetuned):
 
 
 def test_head_of_another_size_is_refused_with_the_flag_that_helps(tiny_config, finetuned):
-    expected = r"output_weights has shape \[3, 16\], but the model's is \[2, 16\]. --discard_clas"
+    expected = r"output_weights has shape \[3, 16\], but the model's is \[2, 16\]. discard_clas"
     with pytest.raises(UsageError, match=expected):
         load(tiny_config, finetuned)
 
@@ -64,7 +64,7 @@ def test_discarding_takes_the_encoder_and_leaves_the_head(tiny_config, finetuned
 
 def test_encoder_of_another_size_is_refused_with_the_config(tiny_config, finetuned):
     tiny_config.intermediate_size = 64
-    with pytest.raises(UsageError, match="Does --albert_config_file belong to it?"):
+    with pytest.raises(UsageError, match="Does albert_config_file belong to it?"):
         load(tiny_config, finetuned, num_labels=3)
 
 

@@ -180,26 +180,34 @@ def test_a_new_evaluation_of_a_step_replaces_the_old_one(tmp_path):
 
 def test_what_an_earlier_run_recorded_is_kept(tmp_path):
     first = make_record(tmp_path)
-    first.add_settings({"Seed": 42, "Total time": 10.0})
+    first.add_settings({"seed": 42, "total_seconds": 10.0})
     first.add(1, "data", {"accuracy": 0.5})
     first.note_saved(1, [("one", "best")])
     second = make_record(tmp_path)
-    assert second.setting("Total time") == 10.0
+    assert second.setting("total_seconds") == 10.0
     assert second.best()["step"] == 1
-    second.add_settings({"Total time": 12.5})
+    second.add_settings({"total_seconds": 12.5})
     second.add(2, "data", {"accuracy": 0.25})
     stored = json_of(tmp_path)
-    assert stored["settings"] == {"Seed": 42, "Total time": 12.5}
+    assert stored["settings"] == {"seed": 42, "total_seconds": 12.5}
     assert [row["step"] for row in stored["evaluations"]] == [1, 2]
     lines = text_of(tmp_path)
-    assert "Seed: 42" in lines
+    assert "Seed: 42" in lines and "Total time: 12.5" in lines
     assert "saved one to best" in lines
+
+
+def test_settings_under_the_labels_of_older_records_are_understood(tmp_path):
+    make_record(tmp_path).add_settings({"Training steps": 7, "own": 1})
+    record = make_record(tmp_path)
+    assert record.setting("train_steps") == 7
+    record.write()
+    assert json_of(tmp_path)["settings"] == {"train_steps": 7, "own": 1}
 
 
 def test_a_setting_that_was_never_given_has_the_default(tmp_path):
     record = make_record(tmp_path)
-    assert record.setting("Speed") is None
-    assert record.setting("Total time", 0.0) == 0.0
+    assert record.setting("seed") is None
+    assert record.setting("total_seconds", 0.0) == 0.0
 
 
 @pytest.mark.parametrize(
