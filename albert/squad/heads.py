@@ -1,4 +1,6 @@
-"""Heads of SQuAD 1.1 and 2.0 on the tokens' vectors, with the variable names of the original."""
+"""Heads of SQuAD 1.1 and 2.0, with the variable names of the original."""
+
+from typing import Any, Dict
 
 import tensorflow.compat.v1 as tf
 
@@ -8,13 +10,18 @@ from albert.engine.task import ModelOutput
 _MASKED_LOGIT = -1e30
 
 
-def head_of_version_1(model, features, is_training):
-    """Returns the mean of the cross-entropies of start and end; predictions: both logits."""
+def head_of_version_1(
+    model: modeling.AlbertModel, features: Dict[str, Any], is_training: bool
+) -> ModelOutput:
+    """Returns the loss, the mean of the cross-entropies of start and end, and the predictions.
+
+    Predictions: `start_logits` and `end_logits`, float [batch, seq].
+    """
     del is_training
     sequence = model.get_sequence_output()  # [batch, seq, hidden]
     with tf.variable_scope("cls/squad"):
         logits = _dense(sequence, 2, "output", is_transposed=True)  # [batch, seq, 2]
-    # Padding is no choice, so that the loss does not depend on how long the batch is.
+    # Padding is masked, so that the loss does not depend on how much of it the batch has.
     is_padding = 1.0 - tf.cast(features["input_mask"], tf.float32)
     start_logits, end_logits = (
         _masked(part, is_padding) for part in tf.unstack(logits, num=2, axis=-1)
@@ -26,13 +33,26 @@ def head_of_version_1(model, features, is_training):
     return ModelOutput(loss, {"start_logits": start_logits, "end_logits": end_logits})
 
 
-def head_of_version_2(model, features, is_training, start_n_top, end_n_top, dropout_prob):
-    """Returns start, end given the start, and whether there is an answer.
+def head_of_version_2(
+    model: modeling.AlbertModel,
+    features: Dict[str, Any],
+    is_training: bool,
+    start_n_top: int,
+    end_n_top: int,
+    dropout_prob: float,
+) -> ModelOutput:
+    """Returns the loss in training, else the predictions.
 
-    The loss is half the sum of the cross-entropies of start and end plus half the sigmoid
-    cross-entropy of being impossible. Predictions: the best starts and for each its best ends, with
-    log-probabilities, and `null_logits`, high where there is no answer. In training there are no
-    predictions, else there is no loss, since each goes its own way from the start on.
+    The end depends on the start: on the true one in training, else on each of the best ones. So
+    each mode computes only what it returns.
+
+    The loss is half the sum of the cross-entropies of start and end, plus half the sigmoid
+    cross-entropy of `is_impossible`.
+
+    Predictions, with starts = start_n_top and ends = end_n_top, or seq if that is less:
+    - `start_index`, `start_log_probs`: the best starts, [batch, starts].
+    - `end_index`, `end_log_probs`: the best ends for each of them, [batch, starts, ends].
+    - `null_logits`: [batch], high if there is no answer.
     """
     sequence = model.get_sequence_output()
     p_mask = tf.cast(features["p_mask"], tf.float32)  # [batch, seq]
@@ -65,11 +85,11 @@ def head_of_version_2(model, features, is_training, start_n_top, end_n_top, drop
     return ModelOutput(0.5 * spans + 0.5 * tf.reduce_mean(nulls), {})
 
 
-def _end_logits(sequence, starts, p_mask):
-    """Returns the ends' logits given each start: int [batch, starts] -> [batch, starts, seq].
+def _end_logits(sequence: Any, starts: Any, p_mask: Any) -> Any:
+    """Returns the logits of the end for each start: int [batch, starts] -> [batch, starts, seq].
 
-    The first layer works on [token, start] side by side; its kernel's two halves are applied to
-    the two apart, once a token and once a start, and not once for every pair.
+    The input of the first layer is a token's vector concatenated with a start's. The two halves of
+    its kernel are applied separately, once per token and once per start instead of once per pair.
     """
     hidden = sequence.shape.as_list()[-1]
     start_vectors = tf.gather(sequence, starts, batch_dims=1)  # [batch, starts, hidden]
@@ -84,7 +104,9 @@ def _end_logits(sequence, starts, p_mask):
     return _masked(logits, p_mask[:, None])
 
 
-def _null_logits(model, sequence, start_logits, dropout_rate):
+def _null_logits(
+    model: modeling.AlbertModel, sequence: Any, start_logits: Any, dropout_rate: float
+) -> Any:
     """Returns the logits of there being no answer: [batch]."""
     weights = tf.nn.softmax(start_logits)[:, None]  # [batch, 1, seq]
     summary = tf.matmul(weights, sequence)[:, 0]  # [batch, hidden]
