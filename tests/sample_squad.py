@@ -44,8 +44,10 @@ def predictions_of(task, outputs):
     Rows come as from the Predictor: beside the outputs stand the features that are no input.
     """
     spec = task.feature_spec()
+    windows = list(task.features("predict"))
+    assert len(windows) == len(outputs)
     rows = []
-    for features, output in zip(task.features("predict"), outputs):
+    for features, output in zip(windows, outputs):
         passed_on = {name: features[name] for name in spec if not spec[name].is_input}
         rows.append(dict(passed_on, **output))
     return {"predict": rows}

@@ -140,13 +140,13 @@ def _bias(width):
 
 
 def _keep_width(tensor, width):
-    """Returns the tensor, whose last axis is known to be that wide."""
+    """Returns the tensor with the static size of its last axis set."""
     tensor.set_shape(tensor.shape.as_list()[:-1] + [width])
     return tensor
 
 
 def _masked(logits, mask):
-    """Returns the logits, out of reach where the mask is 1."""
+    """Returns the logits, but a very low value where the mask is 1."""
     return logits * (1.0 - mask) + _MASKED_LOGIT * mask
 
 
