@@ -77,8 +77,7 @@ def make_windows(
     if doc_stride < 1:
         raise UsageError("<doc_stride> must be 1 or more.", doc_stride=doc_stride)
     prefix = [tokenizer.cls_id, *question_ids, tokenizer.sep_id]
-    windows = []
-    begin = 0
+    windows, begin = [], 0
     while True:
         tokens = context_ids[begin : begin + room]
         windows.append(
