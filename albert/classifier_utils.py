@@ -17,7 +17,7 @@ from albert.common.errors import UsageError
 from albert.engine.task import INPUT_IDS, Feature, ModelOutput, Predictions, Task
 from albert.glue import metrics
 from albert.glue.table import GLUE_ROWS, cannot_read, read_tsv
-from albert.nn.layers import create_initializer
+from albert.nn.layers import ClassLogits
 
 # Texts that the tokenizer takes at once: enough to be fast, few enough to need little memory.
 _TEXTS_AT_ONCE = 1024
@@ -312,17 +312,11 @@ class GlueTask(ClassifierTask):
         self.labels = row.labels
         self.best_metric = row.best_metric
         self._label_range = row.label_range
-
-    @property
-    def dev_splits(self) -> Tuple[str, ...]:
-        return tuple(split for split in self._row.splits if split.startswith("dev"))
-
-    @property
-    def test_splits(self) -> Tuple[str, ...]:
-        """The splits with a submission file; an optional one only where its data are there."""
-        return tuple(
+        self.dev_splits = tuple(split for split in row.splits if split.startswith("dev"))
+        # An optional split is predicted only where its data are there.
+        self.test_splits = tuple(
             split
-            for split, file in self._row.splits.items()
+            for split, file in row.splits.items()
             if file.submission and not (file.is_optional and not self._exists(split))
         )
 
@@ -420,14 +414,9 @@ class ProcessorTask(ClassifierTask):
 
 
 def classification_logits(model: Any, num_outputs: int, dropout_prob: float) -> Any:
-    """Returns pooled output @ output_weights^T + output_bias: float [batch, num_outputs]."""
+    """Returns a linear layer on the pooled output, dropped out: float [batch, num_outputs]."""
     pooled = model.dropout(model.get_pooled_output(), dropout_prob)  # [batch, hidden]
-    width = pooled.shape.as_list()[-1]
-    weights = tf.get_variable(
-        "output_weights", [num_outputs, width], initializer=create_initializer()
-    )
-    bias = tf.get_variable("output_bias", [num_outputs], initializer=tf.zeros_initializer())
-    return tf.nn.bias_add(tf.matmul(pooled, weights, transpose_b=True), bias)
+    return ClassLogits(pooled.shape.as_list()[-1], num_outputs)(pooled)
 
 
 def softmax_output(logits: Any, labels: Any) -> ModelOutput:

@@ -74,14 +74,8 @@ class Task(abc.ABC):
     best_metric: str
     shown_metrics: Tuple[str, ...] = ()
     train_split: str = "train"
-
-    @property
-    def dev_splits(self) -> Tuple[str, ...]:
-        return ("dev",)
-
-    @property
-    def test_splits(self) -> Tuple[str, ...]:
-        return ("test",)
+    dev_splits: Tuple[str, ...] = ("dev",)
+    test_splits: Tuple[str, ...] = ("test",)
 
     @property
     def model_name(self) -> str:

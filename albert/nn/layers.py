@@ -47,12 +47,14 @@ class Dense:
 
     def __call__(self, inputs: Any) -> Any:
         """Returns the output: [..., num_inputs] -> [..., num_outputs]."""
+        # The two ways to add a bias round its gradient differently: a run must keep to the one that
+        # it was started with, or it would not go on bit for bit.
         if inputs.shape.ndims == 2:
             outputs = self._product(inputs)
+            outputs = outputs if self.bias is None else tf.nn.bias_add(outputs, self.bias)
         else:
             outputs = tf.tensordot(inputs, self.kernel, 1)
-        if self.bias is not None:
-            outputs = tf.nn.bias_add(outputs, self.bias)
+            outputs = outputs if self.bias is None else outputs + self.bias
         return self._activation(outputs) if self._activation else outputs
 
     def _product(self, inputs):
@@ -75,6 +77,25 @@ class Dense:
             return tf.matmul(inputs, kernel), gradient
 
         return product(inputs, tf.convert_to_tensor(self.kernel))
+
+
+class ClassLogits:
+    """x @ output_weights^T + output_bias, over the last axis: named as in BERT's classifiers."""
+
+    def __init__(self, num_inputs: int, num_classes: int) -> None:
+        self._weights = tf.get_variable(
+            "output_weights", [num_classes, num_inputs], initializer=create_initializer()
+        )
+        self._bias = tf.get_variable(
+            "output_bias", [num_classes], initializer=tf.zeros_initializer()
+        )
+
+    def __call__(self, inputs: Any) -> Any:
+        """Returns a logit for each class: [..., num_inputs] -> [..., num_classes]."""
+        if inputs.shape.ndims == 2:  # rounding again, as in Dense
+            products = tf.matmul(inputs, self._weights, transpose_b=True)
+            return tf.nn.bias_add(products, self._bias)
+        return tf.tensordot(inputs, tf.transpose(self._weights), 1) + self._bias
 
 
 class LayerNorm:

@@ -1,1 +1,1 @@
-"""What SQuAD 1.1 and 2.0 need: files, features, heads, decoding and metrics."""
+"""What SQuAD 1.1 and 2.0 need: files, features, heads, decoding, metrics and versions."""

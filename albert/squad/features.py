@@ -1,27 +1,30 @@
 """SQuAD questions and contexts to windows: `[CLS] question [SEP] part of the context [SEP]`.
 
-Needs no TensorFlow, so that processes that only make features start quickly.
+Tokens of the context are counted from its beginning, so one token has the same number in every
+window that holds it.
 """
 
 import bisect
-from typing import List, NamedTuple
+from typing import List, NamedTuple, Optional, Tuple
 
 from albert.common.errors import UsageError
+from albert.squad.decoding import WindowContext
+from albert.text.alignment import AlignedTokens
+from albert.tokenization import FullTokenizer
 
 _NUM_SPECIALS = 3  # [CLS] and two [SEP]
 
 
 class SquadWindow(NamedTuple):
-    """One window of a context, with the question before it: lists of one value a token, unpadded.
+    """A part of a context, after the question. The lists hold one value per token, unpadded.
 
     Attributes:
         input_ids: token ids.
         segment_ids: 0 for [CLS], the question and its [SEP], 1 for the rest.
-        p_mask: 1 where no answer can begin or end, which is everywhere but in the context and at
-            [CLS].
-        offset: place in input_ids of the first token of the context.
+        p_mask: 0 for [CLS] and the context, 1 where an answer can neither start nor end.
+        offset: index in input_ids of the first token of the context.
         begin: number of that token in the context.
-        num_pieces: how many tokens of the context there are.
+        num_tokens: how many tokens of the context the window holds.
     """
 
     input_ids: List[int]
@@ -29,17 +32,20 @@ class SquadWindow(NamedTuple):
     p_mask: List[int]
     offset: int
     begin: int
-    num_pieces: int
+    num_tokens: int
 
     @property
-    def end(self):
-        """The number in the context of the token behind the window."""
-        return self.begin + self.num_pieces
+    def end(self) -> int:
+        """The number in the context of the first token after the window."""
+        return self.begin + self.num_tokens
 
-    def positions(self, first, last):
-        """Returns (start, end) in input_ids of an answer's first and last token in the context.
+    def positions(self, first: int, last: int) -> Optional[Tuple[int, int]]:
+        """Returns the indices in input_ids of an answer's first and last token.
 
-        None where the window does not hold the whole answer.
+        None if the window does not hold the whole answer.
+
+        Args:
+            first, last: numbers of the two tokens in the context.
         """
         if self.begin <= first and last < self.end:
             shift = self.offset - self.begin
@@ -47,15 +53,16 @@ class SquadWindow(NamedTuple):
         return None
 
 
-def make_windows(tokenizer, question_ids, context_ids, max_seq_length, doc_stride):
-    """Returns the SquadWindows of one question; one without context if that has no tokens.
+def make_windows(
+    tokenizer: FullTokenizer,
+    question_ids: List[int],
+    context_ids: List[int],
+    max_seq_length: int,
+    doc_stride: int,
+) -> List[SquadWindow]:
+    """Returns the windows of one question; a context without tokens has one, which is empty.
 
-    Windows begin every `doc_stride` tokens and are as long as the sequence allows.
-
-    Args:
-        tokenizer: FullTokenizer, for the special tokens.
-        question_ids: list of int, cut to the longest question allowed.
-        context_ids: list of int.
+    A window begins every `doc_stride` tokens and is as long as max_seq_length allows.
 
     Raises:
         UsageError: the question leaves no room for the context, or the stride is not positive.
@@ -63,42 +70,42 @@ def make_windows(tokenizer, question_ids, context_ids, max_seq_length, doc_strid
     room = max_seq_length - len(question_ids) - _NUM_SPECIALS
     if room < 1:
         raise UsageError(
-            f"--max_seq_length={max_seq_length} leaves no room for the context: a question takes "
-            f"{len(question_ids)} tokens and the special tokens {_NUM_SPECIALS}."
+            f"<max_seq_length> leaves no room for the context: a question takes "
+            f"{len(question_ids)} tokens and the special tokens {_NUM_SPECIALS}.",
+            max_seq_length=max_seq_length,
         )
     if doc_stride < 1:
-        raise UsageError(f"--doc_stride={doc_stride} must be 1 or more.")
-    head = [tokenizer.cls_id, *question_ids, tokenizer.sep_id]
-    windows = []
-    begin = 0
+        raise UsageError("<doc_stride> must be 1 or more.", doc_stride=doc_stride)
+    prefix = [tokenizer.cls_id, *question_ids, tokenizer.sep_id]
+    windows, begin = [], 0
     while True:
-        pieces = context_ids[begin : begin + room]
+        tokens = context_ids[begin : begin + room]
         windows.append(
             SquadWindow(
-                [*head, *pieces, tokenizer.sep_id],
-                [0] * len(head) + [1] * (len(pieces) + 1),
-                [0] + [1] * (len(head) - 1) + [0] * len(pieces) + [1],
-                offset=len(head),
+                [*prefix, *tokens, tokenizer.sep_id],
+                [0] * len(prefix) + [1] * (len(tokens) + 1),
+                [0] + [1] * (len(prefix) - 1) + [0] * len(tokens) + [1],
+                offset=len(prefix),
                 begin=begin,
-                num_pieces=len(pieces),
+                num_tokens=len(tokens),
             )
         )
-        if begin + len(pieces) == len(context_ids):
+        if windows[-1].end == len(context_ids):
             return windows
         begin += min(doc_stride, room)
 
 
-def best_windows(windows):
-    """Returns, for each token of the context, the number of the window that shows it best.
+def best_windows(windows: List[SquadWindow]) -> List[int]:
+    """Returns, for each token of the context, the index of the window that shows most around it.
 
-    That is the one with the most tokens on the token's shorter side, plus a hundredth of the
-    window's length; the first of several.
+    A window's score for a token is the number of tokens on the shorter side of it, plus a hundredth
+    of the window's length. The first of equal windows wins.
     """
     best = []
-    for piece in range(windows[-1].end):
+    for token in range(windows[-1].end):
         scores = [
-            min(piece - window.begin, window.end - 1 - piece) + 0.01 * window.num_pieces
-            if window.begin <= piece < window.end
+            min(token - window.begin, window.end - 1 - token) + 0.01 * window.num_tokens
+            if window.begin <= token < window.end
             else -1.0
             for window in windows
         ]
@@ -106,12 +113,30 @@ def best_windows(windows):
     return best
 
 
-def answer_pieces(aligned, begin, text):
-    """Returns the numbers (first, last) of the tokens that an answer touches.
+def window_contexts(windows: List[SquadWindow], aligned: AlignedTokens) -> List[WindowContext]:
+    """Returns the WindowContext of each window of one question.
 
     Args:
-        aligned: AlignedTokens of the context.
-        begin: place of the answer's first character in the context.
+        aligned: all tokens of the context.
+    """
+    best = best_windows(windows)
+    return [
+        WindowContext(
+            window.offset,
+            aligned.starts[window.begin : window.end],
+            aligned.ends[window.begin : window.end],
+            [int(index == number) for index in best[window.begin : window.end]],
+        )
+        for number, window in enumerate(windows)
+    ]
+
+
+def answer_tokens(aligned: AlignedTokens, begin: int, text: str) -> Tuple[int, int]:
+    """Returns the numbers of the first and the last token that an answer touches.
+
+    Args:
+        aligned: the tokens of the context.
+        begin: index in the context of the answer's first character.
         text: the answer, not empty.
     """
     first = bisect.bisect_right(aligned.starts, begin) - 1

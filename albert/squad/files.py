@@ -1,6 +1,6 @@
 """Files of SQuAD 1.1 and 2.0: data[].paragraphs[].{context, qas[].{id, question, answers}}."""
 
-from typing import List, NamedTuple, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
 
 from albert.common.errors import UsageError
 from albert.common.json_files import load_json, value_of
@@ -10,11 +10,9 @@ class SquadQuestion(NamedTuple):
     """A question on a paragraph.
 
     Attributes:
-        id: str.
-        question: str.
-        answers: tuple of (text, place of its first character in the context); empty for an
-            impossible question and where the file has no answers.
-        is_impossible: bool, False in SQuAD 1.1.
+        answers: each a text and the index in the context of its first character; empty for an
+            impossible question and in a file without answers.
+        is_impossible: whether the question is marked as having no answer; never in SQuAD 1.1.
     """
 
     id: str
@@ -31,30 +29,30 @@ class SquadParagraph(NamedTuple):
 
 
 class SquadData(NamedTuple):
-    """A file; `is_version_2` says whether any of its questions can be marked as impossible."""
+    """A file; it is of version 2.0 if one of its questions has the key "is_impossible"."""
 
     paragraphs: List[SquadParagraph]
     is_version_2: bool
 
-    def questions(self):
+    def questions(self) -> Iterator[SquadQuestion]:
         """Yields all questions in the order of the file."""
         for paragraph in self.paragraphs:
             yield from paragraph.questions
 
 
-def read_squad(path):
-    """Returns the SquadData of a file.
+def read_squad(path: str) -> SquadData:
+    """Returns the contents of a file.
 
     Raises:
-        UsageError: the file cannot be read, is not JSON, lacks a key, has a value of another type,
-            or has two questions of one id.
+        UsageError: the file cannot be read, is not JSON, lacks a key, has a value of the wrong
+            type, or has two questions with the same id.
     """
     articles = value_of(load_json(path), "data", list, path, "the file")
     paragraphs, ids, is_version_2 = [], set(), False
     for number, article in enumerate(articles):
-        place = f"data[{number}]"
-        for index, paragraph in enumerate(value_of(article, "paragraphs", list, path, place)):
-            where = f"{place}.paragraphs[{index}]"
+        location = f"data[{number}]"
+        for index, paragraph in enumerate(value_of(article, "paragraphs", list, path, location)):
+            where = f"{location}.paragraphs[{index}]"
             context = value_of(paragraph, "context", str, path, where)
             rows = value_of(paragraph, "qas", list, path, where)
             questions = [
@@ -71,17 +69,17 @@ def read_squad(path):
     return SquadData(paragraphs, is_version_2)
 
 
-def _question(row, path, place):
-    identifier = value_of(row, "id", str, path, place)
-    place = f"question {identifier}"
-    answers = [] if "answers" not in row else value_of(row, "answers", list, path, place)
+def _question(row: Dict[str, Any], path: str, where: str) -> SquadQuestion:
+    identifier = value_of(row, "id", str, path, where)
+    where = f"question {identifier}"
+    answers = [] if "answers" not in row else value_of(row, "answers", list, path, where)
     return SquadQuestion(
         identifier,
-        value_of(row, "question", str, path, place),
+        value_of(row, "question", str, path, where),
         tuple(
             (
-                value_of(answer, "text", str, path, place),
-                value_of(answer, "answer_start", int, path, place),
+                value_of(answer, "text", str, path, where),
+                value_of(answer, "answer_start", int, path, where),
             )
             for answer in answers
         ),

@@ -1,23 +1,29 @@
-"""Heads of SQuAD 1.1 and 2.0 on the tokens' vectors, with the variable names of the original."""
+"""Heads of SQuAD 1.1 and 2.0, with the variable names of the original."""
+
+from typing import Any, Dict
 
 import tensorflow.compat.v1 as tf
 
 from albert.engine.task import ModelOutput
-from albert.nn.layers import LayerNorm, create_initializer
+from albert.modeling import AlbertModel
+from albert.nn.layers import ClassLogits, Dense, LayerNorm, mask_logits
 
-_MASKED_LOGIT = -1e30
 
+def head_of_version_1(
+    model: AlbertModel, features: Dict[str, Any], is_training: bool
+) -> ModelOutput:
+    """Returns the loss, the mean of the cross-entropies of start and end, and the predictions.
 
-def head_of_version_1(model, features, is_training):
-    """Returns the mean of the cross-entropies of start and end; predictions: both logits."""
+    Predictions: `start_logits` and `end_logits`, float [batch, seq].
+    """
     del is_training
     sequence = model.get_sequence_output()  # [batch, seq, hidden]
     with tf.variable_scope("cls/squad"):
-        logits = _dense(sequence, 2, "output", is_transposed=True)  # [batch, seq, 2]
-    # Padding is no choice, so that the loss does not depend on how long the batch is.
+        logits = ClassLogits(_width(sequence), 2)(sequence)  # [batch, seq, 2]
+    # Padding is masked, so that the loss does not depend on how much of it the batch has.
     is_padding = 1.0 - tf.cast(features["input_mask"], tf.float32)
     start_logits, end_logits = (
-        _masked(part, is_padding) for part in tf.unstack(logits, num=2, axis=-1)
+        mask_logits(part, is_padding) for part in tf.unstack(logits, num=2, axis=-1)
     )
     loss = 0.5 * (
         _position_loss(start_logits, features["start_positions"])
@@ -26,109 +32,109 @@ def head_of_version_1(model, features, is_training):
     return ModelOutput(loss, {"start_logits": start_logits, "end_logits": end_logits})
 
 
-def head_of_version_2(model, features, is_training, start_n_top, end_n_top, dropout_prob):
-    """Returns start, end given the start, and whether there is an answer.
+def head_of_version_2(
+    model: AlbertModel,
+    features: Dict[str, Any],
+    is_training: bool,
+    start_n_top: int,
+    end_n_top: int,
+    dropout_prob: float,
+) -> ModelOutput:
+    """Returns the loss in training, else the predictions.
 
-    The loss is half the sum of the cross-entropies of start and end plus half the sigmoid
-    cross-entropy of being impossible. Predictions: the best starts and for each its best ends, with
-    log-probabilities, and `null_logits`, high where there is no answer. In training there are no
-    predictions, else there is no loss, since each goes its own way from the start on.
+    The end depends on the start: on the true one in training, else on each of the best ones. So
+    each mode computes only what it returns.
+
+    The loss is half the sum of the cross-entropies of start and end, plus half the sigmoid
+    cross-entropy of `is_impossible`.
+
+    Predictions, with starts = start_n_top and ends = end_n_top, or seq if that is less:
+    - `start_index`, `start_log_probs`: the best starts, [batch, starts].
+    - `end_index`, `end_log_probs`: the best ends for each of them, [batch, starts, ends].
+    - `null_logits`: [batch], high if there is no answer.
     """
     sequence = model.get_sequence_output()
     p_mask = tf.cast(features["p_mask"], tf.float32)  # [batch, seq]
-    with tf.variable_scope("start_logits"):
-        start_logits = _masked(_dense(sequence, 1, "dense")[:, :, 0], p_mask)
-    null_logits = _null_logits(model, sequence, start_logits, dropout_prob if is_training else 0.0)
+    start_logits = _start_logits(sequence, p_mask)
+    null_logits = _null_logits(model, sequence, start_logits, dropout_prob)
     if is_training:
         starts = features["start_positions"][:, None]  # [batch, 1]
-    else:
-        num_starts = tf.minimum(start_n_top, tf.shape(p_mask)[1])
-        start_log_probs, starts = tf.nn.top_k(tf.nn.log_softmax(start_logits), num_starts)
-    end_logits = _end_logits(sequence, starts, p_mask)  # [batch, starts, seq]
-    if not is_training:
-        num_ends = tf.minimum(end_n_top, tf.shape(p_mask)[1])
-        end_log_probs, ends = tf.nn.top_k(tf.nn.log_softmax(end_logits), num_ends)
-        predictions = {
-            "start_index": starts,
-            "start_log_probs": start_log_probs,
-            "end_index": ends,
-            "end_log_probs": end_log_probs,
-            "null_logits": null_logits,
-        }
-        return ModelOutput(None, predictions)
-    spans = _position_loss(start_logits, features["start_positions"]) + _position_loss(
-        end_logits[:, 0], features["end_positions"]
-    )
-    nulls = tf.nn.sigmoid_cross_entropy_with_logits(
-        labels=tf.cast(features["is_impossible"], tf.float32), logits=null_logits
-    )
-    return ModelOutput(0.5 * spans + 0.5 * tf.reduce_mean(nulls), {})
+        end_logits = _end_logits(sequence, starts, p_mask)[:, 0]
+        spans = _position_loss(start_logits, features["start_positions"]) + _position_loss(
+            end_logits, features["end_positions"]
+        )
+        return ModelOutput(0.5 * spans + 0.5 * _null_loss(null_logits, features), {})
+    start_log_probs, starts = _best(start_logits, start_n_top)
+    end_log_probs, ends = _best(_end_logits(sequence, starts, p_mask), end_n_top)
+    predictions = {
+        "start_index": starts,
+        "start_log_probs": start_log_probs,
+        "end_index": ends,
+        "end_log_probs": end_log_probs,
+        "null_logits": null_logits,
+    }
+    return ModelOutput(None, predictions)
+
+
+def _start_logits(sequence, p_mask):
+    """Returns the logits of the start: [batch, seq, hidden] -> [batch, seq]."""
+    with tf.variable_scope("start_logits/dense"):
+        logits = Dense(_width(sequence), 1)(sequence)[:, :, 0]
+    return mask_logits(logits, p_mask)
 
 
 def _end_logits(sequence, starts, p_mask):
-    """Returns the ends' logits given each start: int [batch, starts] -> [batch, starts, seq].
+    """Returns the logits of the end for each start: int [batch, starts] -> [batch, starts, seq].
 
-    The first layer works on [token, start] side by side; its kernel's two halves are applied to
-    the two apart, once a token and once a start, and not once for every pair.
+    The input of the first layer is a token's vector concatenated with a start's. The two halves of
+    its kernel are applied separately, once per token and once per start instead of once per pair.
     """
-    hidden = sequence.shape.as_list()[-1]
+    hidden = _width(sequence)
     start_vectors = tf.gather(sequence, starts, batch_dims=1)  # [batch, starts, hidden]
     with tf.variable_scope("end_logits"):
         with tf.variable_scope("dense_0"):
-            kernel, bias = _kernel([2 * hidden, hidden]), _bias(hidden)
-        of_token = tf.tensordot(sequence, kernel[:hidden], 1)[:, None]  # [batch, 1, seq, hidden]
-        of_start = tf.tensordot(start_vectors, kernel[hidden:], 1)[:, :, None]
-        inner = tf.tanh(of_token + of_start + bias)  # [batch, starts, seq, hidden]
-        inner = LayerNorm(hidden, "LayerNorm")(_keep_width(inner, hidden))
-        logits = _dense(inner, 1, "dense_1")[..., 0]  # [batch, starts, seq]
-    return _masked(logits, p_mask[:, None])
+            dense = Dense(2 * hidden, hidden)
+        of_token = tf.tensordot(sequence, dense.kernel[:hidden], 1)[:, None]
+        of_start = tf.tensordot(start_vectors, dense.kernel[hidden:], 1)[:, :, None]
+        inner = tf.tanh(of_token + of_start + dense.bias)  # [batch, starts, seq, hidden]
+        inner = LayerNorm(hidden, "LayerNorm")(inner)
+        with tf.variable_scope("dense_1"):
+            logits = Dense(hidden, 1)(inner)[..., 0]  # [batch, starts, seq]
+    return mask_logits(logits, p_mask[:, None])
 
 
-def _null_logits(model, sequence, start_logits, dropout_rate):
+def _null_logits(model, sequence, start_logits, dropout_prob):
     """Returns the logits of there being no answer: [batch]."""
+    hidden = _width(sequence)
     weights = tf.nn.softmax(start_logits)[:, None]  # [batch, 1, seq]
-    summary = tf.matmul(weights, sequence)[:, 0]  # [batch, hidden]
-    hidden = sequence.shape.as_list()[-1]
-    with tf.variable_scope("answer_class"):
-        pair = _keep_width(tf.concat([summary, sequence[:, 0]], axis=-1), 2 * hidden)
-        inner = model.dropout(tf.tanh(_dense(pair, hidden, "dense_0")), dropout_rate)
-        return _dense(inner, 1, "dense_1", has_bias=False)[:, 0]
+    summary = tf.matmul(weights, sequence)  # [batch, 1, hidden]
+    pair = tf.concat([summary, sequence[:, :1]], axis=-1)  # [batch, 1, 2 * hidden]
+    with tf.variable_scope("answer_class/dense_0"):
+        inner = Dense(2 * hidden, hidden, tf.tanh)(pair)
+    inner = model.dropout(inner, dropout_prob)
+    with tf.variable_scope("answer_class/dense_1"):
+        return Dense(hidden, 1, has_bias=False)(inner)[:, 0, 0]
 
 
-def _dense(tensor, width, name, has_bias=True, is_transposed=False):
-    """Returns a product over the last axis; `is_transposed`: variables as of a classifier."""
-    num_inputs = tensor.shape.as_list()[-1]
-    if is_transposed:
-        weights = tf.get_variable(
-            f"{name}_weights", [width, num_inputs], initializer=create_initializer()
-        )
-        bias = tf.get_variable(f"{name}_bias", [width], initializer=tf.zeros_initializer())
-        return tf.tensordot(tensor, tf.transpose(weights), 1) + bias
-    with tf.variable_scope(name):
-        output = tf.tensordot(tensor, _kernel([num_inputs, width]), 1)
-        return output + _bias(width) if has_bias else output
+def _best(logits, count):
+    """Returns the highest log-probabilities of the last axis, and their indices."""
+    return tf.nn.top_k(tf.nn.log_softmax(logits), tf.minimum(count, tf.shape(logits)[-1]))
 
 
-def _kernel(shape):
-    return tf.get_variable("kernel", shape, initializer=create_initializer())
-
-
-def _bias(width):
-    return tf.get_variable("bias", [width], initializer=tf.zeros_initializer())
-
-
-def _keep_width(tensor, width):
-    """Returns the tensor, whose last axis is known to be that wide."""
-    tensor.set_shape(tensor.shape.as_list()[:-1] + [width])
-    return tensor
-
-
-def _masked(logits, mask):
-    """Returns the logits, out of reach where the mask is 1."""
-    return logits * (1.0 - mask) + _MASKED_LOGIT * mask
+def _null_loss(null_logits, features):
+    """Returns the mean cross-entropy of whether there is no answer."""
+    losses = tf.nn.sigmoid_cross_entropy_with_logits(
+        labels=tf.cast(features["is_impossible"], tf.float32), logits=null_logits
+    )
+    return tf.reduce_mean(losses)
 
 
 def _position_loss(logits, positions):
     """Returns the mean cross-entropy: [batch, seq], int [batch] -> scalar."""
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=positions, logits=logits)
     return tf.reduce_mean(losses)
+
+
+def _width(tensor):
+    """Returns the size of the last axis."""
+    return tensor.shape.as_list()[-1]

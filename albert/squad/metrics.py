@@ -1,13 +1,19 @@
-"""Exact match and F1 of SQuAD, number for number those of the official scripts.
+"""Exact match and F1 of SQuAD, equal to those of the official scripts to the last digit.
 
 arXiv 1606.05250 (version 1.1) and 1806.03822 (2.0, with unanswerable questions). Scores are in
-percent. Questions come as squad_data.SquadQuestion, predictions as {question id: answer}.
+percent. Predictions are {question id: answer}, null odds {question id: how likely there is no
+answer}.
 """
 
 import collections
 import logging
 import re
 import string
+from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple, Union
+
+from albert.squad.files import SquadQuestion
+
+Scores = Dict[str, Union[int, float]]
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _WITHOUT_PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -15,21 +21,21 @@ _WITHOUT_PUNCTUATION = str.maketrans("", "", string.punctuation)
 _log = logging.getLogger(__name__)
 
 
-def normalize_answer(text):
+def normalize_answer(text: str) -> str:
     """Returns the text in lower case without punctuation, articles and superfluous white space."""
     bare = text.lower().translate(_WITHOUT_PUNCTUATION)
     return " ".join(_ARTICLES.sub(" ", bare).split())
 
 
-def exact_match(gold, prediction):
+def exact_match(gold: str, prediction: str) -> int:
     """Returns 1 if the normalized answers are equal, else 0."""
     return int(normalize_answer(gold) == normalize_answer(prediction))
 
 
-def f1(gold, prediction):
-    """Returns the harmonic mean of precision and recall over the words: float from 0 to 1.
+def f1(gold: str, prediction: str) -> float:
+    """Returns the harmonic mean of precision and recall over the words, from 0 to 1.
 
-    Where one of the two has no words, 1 if neither has, else 0.
+    If one of the two has no words: 1 if neither has any, else 0.
     """
     gold_words = normalize_answer(gold).split()
     words = normalize_answer(prediction).split()
@@ -42,8 +48,8 @@ def f1(gold, prediction):
     return 2 * precision * recall / (precision + recall)
 
 
-def evaluate_version_1(questions, predictions):
-    """Returns {"exact_match", "f1"}; a question without prediction scores 0."""
+def evaluate_version_1(questions: Iterable[SquadQuestion], predictions: Dict[str, str]) -> Scores:
+    """Returns {"exact_match", "f1"}; a question without a prediction scores 0."""
     num_questions, total_exact, total_f1, num_missing = 0, 0, 0.0, 0
     for question in questions:
         num_questions += 1
@@ -53,7 +59,7 @@ def evaluate_version_1(questions, predictions):
         prediction = predictions[question.id]
         golds = [text for text, _ in question.answers]
         total_exact += max((exact_match(gold, prediction) for gold in golds), default=0)
-        # The official script for 1.1 gives 0 where neither side has words.
+        # The official script for 1.1 gives 0 if neither side has words.
         if normalize_answer(prediction):
             total_f1 += max((f1(gold, prediction) for gold in golds), default=0.0)
     if num_missing:
@@ -64,17 +70,62 @@ def evaluate_version_1(questions, predictions):
     }
 
 
-def evaluate_version_2(questions, predictions, null_odds=None, threshold=1.0):
+class _QuestionScores(NamedTuple):
+    """Exact match and F1 of each question that has a prediction, and whether it has an answer."""
+
+    exact: Dict[str, float]
+    f1: Dict[str, float]
+    has_answer: Dict[str, bool]
+
+
+def evaluate_version_2(
+    questions: Iterable[SquadQuestion],
+    predictions: Dict[str, str],
+    null_odds: Optional[Dict[str, float]] = None,
+    threshold: float = 1.0,
+) -> Scores:
     """Returns exact and f1 over all questions, those with (HasAns) and without answer (NoAns).
 
-    Questions without prediction are left out, as in the official script.
+    Questions without a prediction are left out, as in the official script.
 
     Args:
-        null_odds: {question id: how likely there is no answer}; None for 0 everywhere. With it the
-            result also has the best scores over all thresholds, and these thresholds.
-        threshold: a question with higher odds counts as unanswered.
+        null_odds: if given, the result also has the `best_thresholds`.
+        threshold: a question with higher null odds counts as unanswered.
     """
-    exact, overlap, has_answer = {}, {}, {}
+    scores = _scores_by_question(questions, predictions)
+
+    def with_threshold(values: Dict[str, float]) -> Dict[str, float]:
+        if null_odds is None:
+            return values
+        return {
+            name: value if null_odds[name] <= threshold else float(not scores.has_answer[name])
+            for name, value in values.items()
+        }
+
+    exact, overlap = with_threshold(scores.exact), with_threshold(scores.f1)
+    result = _averages("", exact, overlap, list(exact))
+    for prefix, is_answerable in (("HasAns_", True), ("NoAns_", False)):
+        names = [name for name in exact if scores.has_answer[name] == is_answerable]
+        result.update(_averages(prefix, exact, overlap, names))
+    if null_odds is not None:
+        result.update(_best_thresholds(scores, predictions, null_odds))
+    return result
+
+
+def best_thresholds(
+    questions: Iterable[SquadQuestion], predictions: Dict[str, str], null_odds: Dict[str, float]
+) -> Scores:
+    """Returns the best scores over all thresholds of the null odds, and these thresholds.
+
+    They are named best_exact, best_exact_thresh, best_f1 and best_f1_thresh.
+    """
+    return _best_thresholds(_scores_by_question(questions, predictions), predictions, null_odds)
+
+
+def _scores_by_question(
+    questions: Iterable[SquadQuestion], predictions: Dict[str, str]
+) -> _QuestionScores:
+    scores = _QuestionScores({}, {}, {})
     num_missing = 0
     for question in questions:
         if question.id not in predictions:
@@ -82,33 +133,17 @@ def evaluate_version_2(questions, predictions, null_odds=None, threshold=1.0):
             continue
         golds = [text for text, _ in question.answers if normalize_answer(text)] or [""]
         prediction = predictions[question.id]
-        has_answer[question.id] = bool(question.answers)
-        exact[question.id] = max(exact_match(gold, prediction) for gold in golds)
-        overlap[question.id] = max(f1(gold, prediction) for gold in golds)
+        scores.has_answer[question.id] = bool(question.answers)
+        scores.exact[question.id] = max(exact_match(gold, prediction) for gold in golds)
+        scores.f1[question.id] = max(f1(gold, prediction) for gold in golds)
     if num_missing:
         _log.warning("%d questions have no prediction and are left out.", num_missing)
-
-    def decided(scores):
-        """Returns the scores with questions beyond the threshold counted as unanswered."""
-        if null_odds is None:
-            return scores
-        return {
-            name: score if null_odds[name] <= threshold else float(not has_answer[name])
-            for name, score in scores.items()
-        }
-
-    result = _averages("", decided(exact), decided(overlap), list(has_answer))
-    for prefix, wanted in (("HasAns_", True), ("NoAns_", False)):
-        names = [name for name, is_answered in has_answer.items() if is_answered == wanted]
-        result.update(_averages(prefix, decided(exact), decided(overlap), names))
-    if null_odds is not None:
-        for name, scores in (("exact", exact), ("f1", overlap)):
-            best, at = best_threshold(scores, predictions, null_odds, has_answer)
-            result.update({f"best_{name}": best, f"best_{name}_thresh": at})
-    return result
+    return scores
 
 
-def _averages(prefix, exact, overlap, names):
+def _averages(
+    prefix: str, exact: Dict[str, float], overlap: Dict[str, float], names: List[str]
+) -> Scores:
     if not names:
         return {}
     return {
@@ -118,13 +153,29 @@ def _averages(prefix, exact, overlap, names):
     }
 
 
-def best_threshold(scores, predictions, null_odds, has_answer):
+def _best_thresholds(
+    scores: _QuestionScores, predictions: Dict[str, str], null_odds: Dict[str, float]
+) -> Scores:
+    result: Scores = {}
+    for name, values in (("exact", scores.exact), ("f1", scores.f1)):
+        best, threshold = _best_threshold(values, scores.has_answer, predictions, null_odds)
+        result.update({f"best_{name}": best, f"best_{name}_thresh": threshold})
+    return result
+
+
+def _best_threshold(
+    scores: Dict[str, float],
+    has_answer: Dict[str, bool],
+    predictions: Dict[str, str],
+    null_odds: Dict[str, float],
+) -> Tuple[float, float]:
     """Returns (best average score, the threshold of null_odds that gives it).
 
-    Begins with no question answered; then each, by rising odds, adds its score, or takes away the
-    point for silence where there is no answer. The threshold is 0 where nothing is gained.
+    Starts with no question answered, then answers one after another, by rising odds. An answer adds
+    its score, or takes away the point of an impossible question. The threshold is 0 if no answer
+    improves the score.
     """
-    current = sum(not has_answer[name] for name in scores)
+    current: float = sum(not has_answer[name] for name in scores)
     best, threshold = current, 0.0
     for name in sorted(null_odds, key=lambda name: null_odds[name]):
         if name not in scores:

@@ -1,29 +1,31 @@
-"""Which characters of a text each of its tokens stands for, in time linear in the text.
+"""Which characters of a text each of its tokens covers, in time linear in the text.
 
-Text is cleaned up before it is cut into tokens: characters are dropped, decomposed and lower-cased.
-All of that works character by character, so each character of the clean text has a place in the
-original one; and the tokens, one after another, spell the clean text.
+A text is cleaned before it is cut into tokens: characters are dropped, decomposed and lower-cased.
+Each of these steps looks at one character at a time, so every character of the clean text has an
+offset in the original text. The tokens, concatenated, spell the clean text.
 """
 
 import functools
-from typing import List, NamedTuple
+from typing import List, NamedTuple, Optional, Tuple
 
 from albert import tokenization
-from albert.tokenization import SPIECE_UNDERLINE
+from albert.tokenization import SPIECE_UNDERLINE, BasicTokenizer, FullTokenizer
 
-# How far a character of a piece is looked for where a piece does not spell the clean text, as when
-# the SentencePiece model has a clean-up of its own.
+# How far ahead to search for a character of a piece if the pieces do not spell the clean text, for
+# example because the SentencePiece model normalizes it once more.
 _LOOK_AHEAD = 16
+
+Spans = List[Tuple[int, int]]
 
 
 class AlignedTokens(NamedTuple):
-    """The tokens of a text.
+    """The tokens of a text. Neither `starts` nor `ends` ever decreases.
 
     Attributes:
         ids: token ids, as from FullTokenizer.encode.
-        starts: place in the text of the first character of each token. With SentencePiece that is
-            the white space before a word.
-        ends: place of the last one, not before the first. Both never decrease.
+        starts: offset in the text of the first character of each token. With SentencePiece, that
+            of the first token of a word is the white space before the word.
+        ends: offset of its last character, at least its start.
     """
 
     ids: List[int]
@@ -31,93 +33,94 @@ class AlignedTokens(NamedTuple):
     ends: List[int]
 
 
-def encode_aligned(tokenizer, text):
-    """Returns the AlignedTokens of a text, given a FullTokenizer."""
+def encode_aligned(tokenizer: FullTokenizer, text: str) -> AlignedTokens:
+    """Returns the tokens of a text with their offsets."""
     tokens = tokenizer.tokenize(text)
     if tokenizer.sp_model is not None:
-        clean, places = _clean(text, tokenizer.do_lower_case)
+        clean, offsets = _clean(text, tokenizer.do_lower_case)
         spans = _spans_of_pieces(tokens, clean)
     else:
-        clean, places = _clean_words(tokenizer.basic_tokenizer, text)
-        spans = _spans_of_wordpieces(tokens, clean, tokenizer.wordpiece_tokenizer.unk_token)
-    starts = [places[first] for first, _ in spans]
-    ends = [places[last] for _, last in spans]
+        words, offsets = _clean_words(tokenizer.basic_tokenizer, text)
+        spans = _spans_of_wordpieces(tokens, words, tokenizer.wordpiece_tokenizer.unk_token)
+    starts = [offsets[first] for first, _ in spans]
+    ends = [offsets[last] for _, last in spans]
     return AlignedTokens(tokenizer.encode(text), starts, ends)
 
 
-def _clean(text, lower):
-    """Returns (the text as preprocess_text makes it, the place in `text` of each character)."""
+def _clean(text: str, lower: bool) -> Tuple[str, List[int]]:
+    """Returns the text as preprocess_text cleans it, and the offset in `text` of each character."""
     clean = tokenization.preprocess_text(text, lower=lower)
-    places = []
+    offsets: List[int] = []
     has_begun = False
-    space = None  # place of the white space after the last word
-    for place, character in enumerate(text):
+    space: Optional[int] = None  # offset of the white space after the last word
+    for offset, character in enumerate(text):
         if character.isspace():
-            space = place if has_begun and space is None else space
+            space = offset if has_begun and space is None else space
             continue
         has_begun = True
         if space is not None:
-            places.append(space)
+            offsets.append(space)
             space = None
-        places.extend([place] * _length_of(character))
-    return clean, places
+        offsets.extend([offset] * _clean_length(character))
+    return clean, offsets
 
 
 @functools.lru_cache(maxsize=None)
-def _length_of(character):
+def _clean_length(character: str) -> int:
     """Returns how many characters preprocess_text makes of one that is not white space."""
     return len(tokenization.preprocess_text(character, remove_space=False))
 
 
-def _spans_of_pieces(pieces, clean):
-    """Returns [(first, last)] of SentencePiece's pieces, places in the clean text."""
+def _spans_of_pieces(pieces: List[str], clean: str) -> Spans:
+    """Returns the offsets in the clean text of the first and last character of each piece."""
     spans = []
-    at, final = 0, len(clean) - 1
+    position, final = 0, len(clean) - 1
     for piece in pieces:
-        first = last = None
+        first: Optional[int] = None
+        last = 0
         for character in piece:
             if character == SPIECE_UNDERLINE:
-                # A mark that stands for no space is one that SentencePiece has put in by itself.
-                found = at if clean[at : at + 1] == " " else None
+                # A mark without a space in the text is one that SentencePiece has added.
+                found = position if clean[position : position + 1] == " " else -1
             else:
-                found = clean.find(character, at, at + _LOOK_AHEAD)
-                found = None if found < 0 else found
-            if found is not None:
+                found = clean.find(character, position, position + _LOOK_AHEAD)
+            if found >= 0:
                 first = found if first is None else first
-                last, at = found, found + 1
+                last, position = found, found + 1
         if first is None:
-            first = last = min(at, final)
+            first = last = min(position, final)
         spans.append((first, last))
     return spans
 
 
-def _clean_words(basic_tokenizer, text):
-    """Returns (the words that basic_tokenizer makes, side by side, the place of each character)."""
+def _clean_words(basic_tokenizer: BasicTokenizer, text: str) -> Tuple[List[str], List[int]]:
+    """Returns the words of a text, and the offset in it of each character of each word."""
     words = basic_tokenizer.tokenize(text)
-    places = []
-    for place, character in enumerate(text):
-        # One character gives several words where it is decomposed into punctuation.
-        places.extend([place] * sum(len(word) for word in _words_of(basic_tokenizer, character)))
-    return words, places
+    offsets: List[int] = []
+    for offset, character in enumerate(text):
+        # A character can become several words: it may be decomposed into punctuation.
+        num_characters = sum(len(word) for word in _words_of(basic_tokenizer, character))
+        offsets.extend([offset] * num_characters)
+    return words, offsets
 
 
 @functools.lru_cache(maxsize=None)
-def _words_of(basic_tokenizer, character):
+def _words_of(basic_tokenizer: BasicTokenizer, character: str) -> List[str]:
     return basic_tokenizer.tokenize(character)
 
 
-def _spans_of_wordpieces(tokens, words, unk_token):
-    """Returns [(first, last)] of WordPiece's tokens, places in the words side by side."""
+def _spans_of_wordpieces(tokens: List[str], words: List[str], unk_token: str) -> Spans:
+    """Returns the offsets in the concatenated words of each token's first and last character."""
     spans = []
     remaining = iter(tokens)
-    begin = 0
+    word_start = 0
     for word in words:
-        at, end = begin, begin + len(word)
-        while at < end:
+        position, word_end = word_start, word_start + len(word)
+        while position < word_end:
             token = next(remaining)
-            mark = 2 if at > begin else 0  # "##"
-            length = len(word) if token == unk_token else len(token) - mark
-            spans.append((at, at + length - 1))
-            at += length
-        begin = end
+            mark_length = 2 if position > word_start else 0  # "##"
+            length = len(word) if token == unk_token else len(token) - mark_length
+            spans.append((position, position + length - 1))
+            position += length
+        word_start = word_end
     return spans

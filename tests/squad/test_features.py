@@ -1,4 +1,4 @@
-"""Tests of albert.squad_features: windows of contexts, against the original's and by hand."""
+"""Tests of albert.squad.features: windows of contexts, by hand and against the original."""
 
 import gzip
 import json
@@ -16,9 +16,9 @@ TOKENIZER = types.SimpleNamespace(cls_id=2, sep_id=3)
 QUESTION = [50, 51]
 
 
-def windows_of(num_pieces, max_seq_length=11, doc_stride=3):
+def windows_of(num_tokens, max_seq_length=11, doc_stride=3):
     """Returns the windows of a context of tokens 100, 101, ...; six of them fit in one."""
-    context = list(range(100, 100 + num_pieces))
+    context = list(range(100, 100 + num_tokens))
     return squad_features.make_windows(TOKENIZER, QUESTION, context, max_seq_length, doc_stride)
 
 
@@ -27,11 +27,11 @@ def test_short_context_is_one_window():
     assert window.input_ids == [2, 50, 51, 3, 100, 101, 102, 103, 3]
     assert window.segment_ids == [0, 0, 0, 0, 1, 1, 1, 1, 1]
     assert window.p_mask == [0, 1, 1, 1, 0, 0, 0, 0, 1]
-    assert (window.offset, window.begin, window.num_pieces) == (4, 0, 4)
+    assert (window.offset, window.begin, window.num_tokens) == (4, 0, 4)
 
 
 @pytest.mark.parametrize(
-    "num_pieces, expected",
+    "num_tokens, expected",
     [
         (6, [(0, 6)]),
         (7, [(0, 6), (3, 4)]),
@@ -39,42 +39,42 @@ def test_short_context_is_one_window():
         (10, [(0, 6), (3, 6), (6, 4)]),
     ],
 )
-def test_windows_begin_every_stride_until_one_reaches_the_end(num_pieces, expected):
-    windows = windows_of(num_pieces)
-    assert [(window.begin, window.num_pieces) for window in windows] == expected
+def test_windows_begin_every_stride_until_one_reaches_the_end(num_tokens, expected):
+    windows = windows_of(num_tokens)
+    assert [(window.begin, window.num_tokens) for window in windows] == expected
     for window in windows:
-        shown = window.input_ids[window.offset : window.offset + window.num_pieces]
+        shown = window.input_ids[window.offset : window.offset + window.num_tokens]
         assert shown == list(range(100 + window.begin, 100 + window.end))
 
 
 def test_stride_longer_than_the_window_leaves_nothing_out():
     windows = windows_of(14, doc_stride=100)
-    assert [(window.begin, window.num_pieces) for window in windows] == [(0, 6), (6, 6), (12, 2)]
+    assert [(window.begin, window.num_tokens) for window in windows] == [(0, 6), (6, 6), (12, 2)]
 
 
 def test_empty_context_is_a_window_of_the_question_alone():
     (window,) = windows_of(0)
     assert window.input_ids == [2, 50, 51, 3, 3]
-    assert window.num_pieces == 0
+    assert window.num_tokens == 0
     assert squad_features.best_windows([window]) == []
 
 
 @pytest.mark.parametrize(
-    "changes, flag",
+    "changes, setting",
     [({"max_seq_length": 5}, "max_seq_length=5"), ({"doc_stride": 0}, "doc_stride=0")],
 )
-def test_lengths_that_cannot_work_are_refused(changes, flag):
-    with pytest.raises(UsageError, match=f"--{flag} "):
+def test_impossible_lengths_are_refused(changes, setting):
+    with pytest.raises(UsageError, match=f"^{setting} "):
         windows_of(10, **changes)
 
 
-def test_token_belongs_where_it_has_most_context():
-    # Windows 0-5, 3-8, 6-9. Token 4 has 1 token behind it in the first and 1 before it in the
-    # second; equal lengths, so the first one wins.
+def test_best_window_of_a_token_shows_most_around_it():
+    # Windows 0-5, 3-8, 6-9. Token 4 has 1 token after it in the first and 1 before it in the
+    # second; the lengths are equal, so the first one wins.
     assert squad_features.best_windows(windows_of(10)) == [0, 0, 0, 0, 0, 1, 1, 1, 2, 2]
 
 
-def test_positions_are_those_of_a_whole_answer():
+def test_window_has_positions_only_for_a_whole_answer():
     first, second = windows_of(9)
     assert first.positions(4, 5) == (8, 9)
     assert second.positions(4, 5) == (5, 6)
@@ -88,7 +88,7 @@ def test_positions_are_those_of_a_whole_answer():
 )
 def test_answer_takes_every_token_that_it_touches(begin, text, expected):
     aligned = AlignedTokens([7, 8, 9, 10], [0, 2, 4, 5], [1, 3, 4, 5])  # "ab cd!": ab| c|d|!
-    assert squad_features.answer_pieces(aligned, begin, text) == expected
+    assert squad_features.answer_tokens(aligned, begin, text) == expected
 
 
 def test_windows_of_real_questions_are_those_of_the_original(shared_data):
@@ -124,16 +124,16 @@ def original_form(tokenizer, aligned, question, is_training):
     found = []
     for number, window in enumerate(windows):
         max_context = [
-            window.offset + piece - window.begin
-            for piece in range(window.begin, window.end)
-            if best[piece] == number
+            window.offset + token - window.begin
+            for token in range(window.begin, window.end)
+            if best[token] == number
         ]
         start, end, is_impossible = None, None, False
         if is_training:
             positions = None
             if not question.is_impossible:
                 text, begin = question.answers[0]
-                positions = window.positions(*squad_features.answer_pieces(aligned, begin, text))
+                positions = window.positions(*squad_features.answer_tokens(aligned, begin, text))
             start, end = positions or (0, 0)
             is_impossible = positions is None
         found.append((window.input_ids, max_context, start, end, is_impossible))

@@ -1,13 +1,14 @@
-"""Tests of SQuAD on texts that are hard to cut: from the file to features and back to answers."""
+"""Tests of SQuAD on unusual texts: from the file to features and back to answers."""
 
 import json
 
 import numpy as np
 import pytest
+from sample_squad import predictions_of
 
 from albert import squad_utils
 
-# (context, answer); the answer is found at its first place.
+# (context, answer): the first occurrence is meant.
 TEXTS = {
     "one character": ("x", "x"),
     "emoji": ("We had 🍕 and 🍦 \U0001f468\u200d\U0001f680 today", "🍦"),
@@ -41,14 +42,14 @@ def make_task(tokenizer, tmp_path):
 
 
 def answer_of(task, features, tmp_path):
-    """Returns what is predicted by a model sure of the positions in the training features."""
-    rows = []
+    """Returns the answer of a model that predicts exactly what the training features say."""
+    outputs = []
     for feature in features:
         starts, ends = np.zeros([2, len(feature["input_ids"])])
         if feature["start_positions"]:  # not at [CLS]
             starts[feature["start_positions"]] = ends[feature["end_positions"]] = 9.0
-        rows.append({"start_logits": starts, "end_logits": ends})
-    (path, *_) = task.write_predictions({"predict": rows}, str(tmp_path))
+        outputs.append({"start_logits": starts, "end_logits": ends})
+    (path, *_) = task.write_predictions(predictions_of(task, outputs), str(tmp_path))
     with open(path, encoding="utf-8") as reader:
         return json.load(reader)["q"]
 
@@ -79,9 +80,7 @@ def test_context_without_text_is_predicted_as_empty(make_task, tmp_path, context
     assert answer_of(task, [feature], tmp_path) == "empty"
 
 
-def test_many_paragraphs_are_converted_alike_by_one_and_by_several_processes(
-    tokenizer, tmp_path, monkeypatch
-):
+def test_one_and_several_processes_make_the_same_features(tokenizer, tmp_path, monkeypatch):
     paragraphs = [
         {
             "context": f"Singer {number} sings song {number * 7}.",

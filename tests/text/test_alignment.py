@@ -1,4 +1,4 @@
-"""Tests of albert.alignment: which characters of a text a token stands for."""
+"""Tests of albert.text.alignment: which characters of a text a token covers."""
 
 import bisect
 import gzip
@@ -34,7 +34,7 @@ any_text = hypothesis.settings(
 
 @any_text
 @hypothesis.given(text=texts)
-def test_places_rise_and_lie_within_the_text(tokenizer, text):
+def test_offsets_never_decrease_and_lie_within_the_text(tokenizer, text):
     aligned = encode_aligned(tokenizer, text)
     assert aligned.ids == tokenizer.encode(text)
     assert len(aligned.ids) == len(aligned.starts) == len(aligned.ends)
@@ -73,7 +73,7 @@ def through_tokens(aligned, text, begin, answer):
         ("\u200bx", [("x", "x")]),
     ],
 )
-def test_wordpiece_tokens_stand_for_their_characters(wordpiece, text, expected):
+def test_wordpiece_tokens_cover_their_characters(wordpiece, text, expected):
     aligned = encode_aligned(wordpiece, text)
     spans = [text[start : end + 1] for start, end in zip(aligned.starts, aligned.ends)]
     assert list(zip(wordpiece.convert_ids_to_tokens(aligned.ids), spans)) == expected
@@ -109,7 +109,7 @@ def aligned_contexts(contexts, official_sentencepiece):
     return {context: encode_aligned(official_sentencepiece, context) for context in distinct}
 
 
-def test_pieces_of_real_contexts_lie_where_the_original_puts_them(contexts, aligned_contexts):
+def test_offsets_in_real_contexts_are_those_of_the_original(contexts, aligned_contexts):
     oracle = CONFTEST_DATA / "oracle" / "squad_features.jsonl.gz"
     num_pieces, different = 0, []
     with gzip.open(str(oracle), "rt", encoding="utf-8") as reader:
@@ -118,15 +118,15 @@ def test_pieces_of_real_contexts_lie_where_the_original_puts_them(contexts, alig
         context, _ = contexts[window["file"], window["qid"]]
         aligned = aligned_contexts[context]
         begin = 128 * window["span"]
-        for place, expected in enumerate(zip(window["start_map"], window["end_map"]), begin):
+        for token, expected in enumerate(zip(window["start_map"], window["end_map"]), begin):
             num_pieces += 1
-            if (aligned.starts[place], aligned.ends[place]) != expected:
-                different.append((context, aligned.starts[place], aligned.ends[place], expected))
+            if (aligned.starts[token], aligned.ends[token]) != expected:
+                different.append((context, aligned.starts[token], aligned.ends[token], expected))
         end = begin + len(window["start_map"])
         assert aligned.ids[begin:end] == window["ids"][-1 - (end - begin) : -1]
     assert num_pieces > 290000
-    # Ours is right: a piece that is nothing but a word mark stands for one white space (U+FEFF is
-    # none to Python but one to SentencePiece), and a first word begins at its first letter.
+    # In these four ours are right: a piece that is only a word mark covers one white space (U+FEFF
+    # is one to SentencePiece but not to Python), and a first word begins at its first letter.
     assert len(different) == 4
     for context, start, end, (other_start, other_end) in different:
         assert abs(start - other_start) <= 1 and abs(end - other_end) <= 1
@@ -143,6 +143,6 @@ def test_gold_answers_survive_the_way_to_pieces_and_back(contexts, aligned_conte
             num_answers += 1
             aligned = aligned_contexts[context]
             num_same += through_tokens(aligned, context, begin, text) == text.strip()
-    # What the original reaches; the rest begin or end inside a piece.
+    # As many as in the original; the others begin or end inside a piece.
     assert num_answers == 10570
     assert num_same / num_answers >= 0.9959
