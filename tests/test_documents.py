@@ -1,8 +1,12 @@
 """Tests of README, CONTRIBUTING and docs/: the paths, links, flags and packages they name exist."""
 
 import ast
+import functools
+import json
 import pathlib
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -119,15 +123,29 @@ def flags_in(text):
     return set(re.findall(r"(?<![\w-])--([a-z][\w-]*)", text))
 
 
-def sections_of(reference):
-    """Returns {title of a section of the flag reference: its flags}."""
-    _, *sections = re.split(r"^## ", reference, flags=re.MULTILINE)
-    return {
-        section.splitlines()[0]: set(
-            re.findall(r"^\| (?:\w+ \| )?`--(\w+)`", section, re.MULTILINE)
-        )
-        for section in sections
-    }
+@functools.lru_cache(maxsize=None)
+def flags_of_runners():
+    """Returns {module of a runner: its flags}."""
+    code = """
+import importlib, json, sys
+from absl import flags
+modules = {name: importlib.import_module(f"albert.{name}") for name in sys.argv[1:]}
+found, start = {}, list(flags.FLAGS)  # absl has flags too
+for name, module in modules.items():
+    module.define_flags()
+    found[name] = list(flags.FLAGS)
+    for flag in set(flags.FLAGS) - set(start):
+        delattr(flags.FLAGS, flag)
+print(json.dumps(found))
+"""
+    runners = sorted(path.stem for path in PACKAGE.glob("run_multigpus_*.py"))
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code, *runners],
+        cwd=str(REPOSITORY),
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    return json.loads(done.stdout.decode())
 
 
 def argparse_flags():
@@ -138,19 +156,19 @@ def argparse_flags():
 
 
 def unknown_flags(text):
-    known = set().union(*sections_of(TEXTS[REFERENCE]).values(), *OTHER_PROGRAMS.values())
-    return sorted(flags_in(text) - known - argparse_flags())
+    """Returns the flags of a text that the reference and other programs do not know."""
+    of_runners = re.findall(r"^\|.*?`--(\w+)`", TEXTS[REFERENCE], re.MULTILINE)
+    known = argparse_flags().union(of_runners, *OTHER_PROGRAMS.values())
+    return sorted(flags_in(text) - known)
 
 
 def misused_flags(text):
     """Returns (runner, flag) for flags in a runner's command line that it does not have."""
-    sections = sections_of(TEXTS[REFERENCE])
     commands = re.findall(r"python -m albert\.(run_multigpus_\w+)((?:.*\\\n)*.*)", text)
     return [
         (runner, flag)
         for runner, arguments in commands
-        for flag in sorted(flags_in(arguments))
-        if flag not in sections["All runners"] | sections[f"`python -m albert.{runner}`"]
+        for flag in sorted(flags_in(arguments) - set(flags_of_runners()[runner]))
     ]
 
 
