@@ -64,9 +64,9 @@ def test_ctrl_c_while_tensorflow_is_imported_ends_in_one_line(tmp_path, runner):
     assert ended.returncode == 130
 
 
-def test_task_of_the_readme_starts_as_quietly(tmp_path):
-    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    (script,) = re.findall(r"```python\n(# my_task.py\n.*?)```", readme, re.DOTALL)
+def test_task_of_the_documents_starts_as_quietly(tmp_path):
+    page = (REPOSITORY / "docs" / "own_tasks.md").read_text(encoding="utf-8")
+    (script,) = re.findall(r"```python\n(# my_task.py\n.*?)```", page, re.DOTALL)
     (tmp_path / "my_task.py").write_text(script, encoding="utf-8")
     ended = started(tmp_path, "my_task.py", "--task_name=polarity")
     assert ended.stderr == "my_task.py: interrupted before anything was begun.\n"
