@@ -16,7 +16,8 @@ from albert.common import files
 from albert.common.errors import UsageError
 from albert.engine.task import INPUT_IDS, Feature, ModelOutput, Task
 from albert.glue import metrics
-from albert.glue.table import GLUE_ROWS, cannot_read, read_tsv
+from albert.glue.files import cannot_read, read_tsv
+from albert.glue.table import GLUE_ROWS
 
 # Texts that are handed to the tokenizer at once: enough to be fast, few enough to be cheap.
 _TEXTS_AT_ONCE = 1024

@@ -133,7 +133,8 @@ def test_passage_that_is_not_in_the_layout_is_refused(tmp_path, changes, message
 
 
 @pytest.mark.parametrize(
-    "content, message", [("", "is not JSON"), ('{"id": "1.tx', "is not JSON"), ("[]", "has no 'id")]
+    "content, message",
+    [("", "is not JSON"), ('{"id": "1.tx', "is not JSON"), ("[]", "JSON object")],
 )
 def test_file_that_holds_no_passage_is_refused(tmp_path, content, message):
     write_levels(tmp_path)

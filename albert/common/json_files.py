@@ -1,33 +1,51 @@
-"""JSON files of data sets: what is wrong with them ends in one line."""
+"""Reads JSON files; what is wrong with one becomes a UsageError of one line."""
 
 import json
+from typing import Any, Dict, Optional
 
 from albert.common.errors import UsageError
 
 
-def load_json(path):
-    """Returns what a JSON file holds; raises UsageError where it cannot be read or is not JSON."""
-    try:
-        with open(path, encoding="utf-8") as reader:
-            return json.load(reader)
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror}.") from error
-    except ValueError as error:
-        raise UsageError(f"{path} is not JSON: {error}.") from error
+def load_json(path: str, setting: Optional[str] = None) -> Dict[str, Any]:
+    """Returns the JSON object that a file holds.
 
-
-def value_of(mapping, key, expected, path, place):
-    """Returns mapping[key].
+    Args:
+        setting: the setting that chose the file, for errors to name it together with the path.
 
     Raises:
-        UsageError: it is missing, or no value of the expected type; names path and place.
+        UsageError: the file cannot be read, is not JSON, or holds something other than an object.
+    """
+    name = path if setting is None else f"<{setting}>"
+    settings = {} if setting is None else {setting: path}
+    try:
+        with open(path, encoding="utf-8") as reader:
+            value = json.load(reader)
+    except OSError as error:
+        raise UsageError(f"{name}: {error.strerror}.", **settings) from error
+    except ValueError as error:  # not JSON, or not UTF-8
+        raise UsageError(f"{name} is not JSON: {error}.", **settings) from error
+    if not isinstance(value, dict):
+        raise UsageError(f"{name} does not hold a JSON object.", **settings)
+    return value
+
+
+def value_of(mapping: Any, key: str, expected: type, path: str, owner: str) -> Any:
+    """Returns mapping[key], where `mapping` is a value in a JSON file.
+
+    Args:
+        expected: the type that the value must be of.
+        path: of the file, for errors.
+        owner: what `mapping` describes, for errors, such as "question 7".
+
+    Raises:
+        UsageError: `mapping` is not an object or lacks the key, or the value is of another type.
     """
     if not isinstance(mapping, dict) or key not in mapping:
-        raise UsageError(f"{path}: {place} has no {key!r}.")
+        raise UsageError(f"{path}: {owner} has no {key!r}.")
     value = mapping[key]
     if not isinstance(value, expected):
         raise UsageError(
-            f"{path}: {key!r} of {place} must be of type {expected.__name__}, "
+            f"{path}: {key!r} of {owner} must be of type {expected.__name__}, "
             f"not {type(value).__name__}."
         )
     return value

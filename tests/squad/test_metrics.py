@@ -193,7 +193,8 @@ def test_a_question_marked_as_impossible_makes_it_version_2(tmp_path):
     "value, expected",
     [
         ('{"data": [', " is not JSON: "),
-        ("[]", ": the file has no 'data'."),
+        ("[]", " does not hold a JSON object."),
+        ("{}", ": the file has no 'data'."),
         ({"data": {}}, ": 'data' of the file must be of type list, not dict."),
         ({"data": [{"title": "t"}]}, ": data[0] has no 'paragraphs'."),
         ({"data": []}, " holds no questions."),
@@ -246,7 +247,7 @@ def test_program_prints_the_scores_as_json(tmp_path):
     "predictions, more, expected",
     [
         ('{"q1": "An', [], "predictions.json is not JSON: "),
-        ([], [], "predictions.json must hold a JSON object"),
+        ([], [], "predictions.json does not hold a JSON object"),
         ({"q2": "Ann"}, [], "predictions.json answers no question of "),
         ({"q1": 3}, [], "predictions.json: the value of q1 is 3"),
         ({"q1": "Ann"}, ["--na_prob_file=missing"], "is not of version 2.0."),
