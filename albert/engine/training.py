@@ -8,7 +8,7 @@ import os
 
 import tensorflow.compat.v1 as tf
 
-from albert.common.console import in_words
+from albert.common.console import format_metrics
 from albert.common.errors import UsageError
 from albert.engine import checkpoints, curve, devices, pretrained, run_identity
 from albert.engine.evaluation import Evaluator, shown_metrics
@@ -218,7 +218,7 @@ class Engine:
         if self._progress:
             _log.info("%s", summary(self._progress))
         if best:
-            _log.info("Best step %d: %s.", best_step, in_words(shown[best_step]))
+            _log.info("Best step %d: %s.", best_step, format_metrics(shown[best_step]))
         try:
             picture = curve.draw(self._config.output_dir, shown, best_step)
         except (OSError, tf.errors.OpError) as error:  # a picture is not worth a run's failure
