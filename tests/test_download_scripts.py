@@ -38,7 +38,7 @@ def run(project, server, tmp_path):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["--tasks=CoLA,FOO"], "--tasks=CoLA,FOO: 'FOO' is no task; allowed: all, CoLA, SST-2,"),
+        (["--tasks=CoLA,FOO"], "--tasks=CoLA,FOO: 'FOO' is not a task; allowed: all, CoLA, SST-2,"),
         (["--tasks=SNLI"], "--tasks=SNLI: SNLI is no longer part of GLUE's download."),
         (["--tasks=RTE"], "/RTE.zip: the server answers 404 "),
         (["--no_such_flag"], "unrecognized arguments: --no_such_flag"),
@@ -143,5 +143,5 @@ def test_models_script_takes_the_settings_where_no_model_is_named(run, project, 
     assert server.requests == [("albert_xxlarge_zh.tar.gz", None)]
     finished = run("bash", script, "--retries=0", "albert_base_v1", "large_v3")
     (line,) = finished.stderr.splitlines()
-    assert line.startswith("download_pretrained_models.sh: large_v3 is no model; allowed: ")
+    assert line.startswith("download_pretrained_models.sh: large_v3 is not a model; allowed: ")
     assert len(server.requests) == 1

@@ -31,13 +31,18 @@ class UsageError(Exception):
         return self.text(str)
 
     def text(self, shown_name: Callable[[str], str]) -> str:
-        """Returns the message with each setting as `shown_name(name)=value`."""
+        """Returns the message with each setting as `shown_name(name)=value`.
+
+        Where the shown name is empty, the value stands alone.
+        """
 
         def shown(match: Match[str]) -> str:
             name = match.group(1)
             if name not in self._settings:  # a path with angle brackets, say
                 return match.group()
-            value = self._settings[name]
-            return shown_name(name) if value is None else f"{shown_name(name)}={value}"
+            value, shown_as = self._settings[name], shown_name(name)
+            if value is None:
+                return shown_as or name
+            return f"{shown_as}={value}" if shown_as else str(value)
 
         return re.sub(r"<(\w+)>", shown, self._message)
