@@ -75,7 +75,7 @@ def download(
     missing = [task for task in dict.fromkeys(tasks) if not is_there(task, data_dir)]
     for task in dict.fromkeys(tasks):
         if task not in missing:
-            _log.info("%s is there: skipped.", os.path.join(data_dir, folder_of(task)))
+            _log.info("%s exists: skipped.", os.path.join(data_dir, folder_of(task)))
     for task in missing:
         with transfer.locked_work_folder(data_dir) as work:
             if not is_there(task, data_dir):  # another process may have made it since
@@ -119,7 +119,7 @@ def _make(
         for name in _file_names(task):
             _check_table(os.path.join(made, name), config.source_of(URLS[task][0]))
         os.rename(made, folder)
-    _log.info("%s is made.", folder)
+    _log.info("%s is ready.", folder)
 
 
 def _build(task: str, sources: List[str], new: str) -> str:

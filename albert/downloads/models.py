@@ -49,7 +49,7 @@ def install(
     if not name.endswith("zh"):
         _check_vocabulary(vocabulary_dir, vocabulary, is_partial=True)
     if _is_there(folder, vocabulary):
-        _log.info("%s is there and whole: skipped.", folder)
+        _log.info("%s exists and is complete: skipped.", folder)
     else:
         with transfer.locked_work_folder(output_dir) as work:
             if not _is_there(folder, vocabulary):  # another process may have made it since
@@ -140,7 +140,7 @@ def _make(
         made = archives.folder_with([_CONFIG, f"{_CHECKPOINT}.index", *vocabulary], new, source)
         check_model(made, vocabulary)
         os.rename(made, folder)
-    _log.info("%s is made.", folder)
+    _log.info("%s is ready.", folder)
 
 
 def _copy_vocabulary(folder: str, vocabulary_dir: str) -> None:

@@ -26,12 +26,12 @@ def download(versions: Iterable[str], data_dir: str, config: transfer.DownloadCo
         for name in (f"train-v{version}.json", f"dev-v{version}.json"):
             path = os.path.join(data_dir, name)
             if os.path.exists(path):
-                _log.info("%s is there: skipped.", path)
+                _log.info("%s exists: skipped.", path)
                 continue
             with transfer.locked_work_folder(data_dir) as work:
                 if not os.path.exists(path):  # another process may have fetched it since
                     _fetch_checked(name, work, path, config)
-                    _log.info("%s is made.", path)
+                    _log.info("%s is ready.", path)
 
 
 def _fetch_checked(name: str, work: str, path: str, config: transfer.DownloadConfig) -> None:
