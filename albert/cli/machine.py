@@ -1,7 +1,7 @@
 """What a run would find on this machine: versions, devices and disk space.
 
-Nothing that may be missing or broken is imported in this process: each package is tried in a
-process of its own, so that one that crashes ends nothing else.
+Each package is imported in a process of its own, so that one that crashes ends nothing else. Only
+`packaging`, which is pure Python, is imported in this process, if it is installed.
 """
 
 import json

@@ -14,7 +14,7 @@ _NARROWEST = 40  # columns; a narrower terminal breaks lines itself
 
 
 class LineHandler(logging.StreamHandler):
-    """Writes each record as one line, wrapped on a terminal. A line that fails raises nothing."""
+    """Writes each record as one line, wrapped on a terminal; ignores failures to write."""
 
     def emit(self, record: logging.LogRecord) -> None:
         text = self.format(record)
