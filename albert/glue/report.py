@@ -98,7 +98,10 @@ def write(runs: Sequence[Run], model: str) -> str:
     rows = rows_of(scores, PUBLISHED_RESULTS.get(model, {}))
     parts = [_title(model), _table(rows), _fill(_LEGEND)]
     parts += ["\n".join(_uncounted_runs(scores))]
-    parts += ["\n".join(_write_submission(scores, os.path.join(root, _SUBMISSION)))]
+    chosen = choose_files(scores)
+    if chosen:
+        write_zip(os.path.join(root, _SUBMISSION), chosen)
+    parts += ["\n".join(_submission_lines(chosen))]
     text = "\n\n".join(part for part in parts if part) + "\n"
     files.write_text(os.path.join(root, "glue_results.txt"), text)
     exact = [["" if cell is None else cell for cell in row] for row in rows]
@@ -188,19 +191,23 @@ def _uncounted_runs(scores: Scores) -> Iterator[str]:
 # The submission
 
 
-def _write_submission(scores: Scores, path: str) -> Iterator[str]:
-    """Writes the zip file, and yields lines that say what is in it and what is wrong with it."""
-    chosen: Dict[str, Run] = {}  # by name in the zip file
+def choose_files(scores: Scores) -> Dict[str, Run]:
+    """Returns {file of the submission: the run that it comes from}, of the files that exist."""
+    chosen: Dict[str, Run] = {}
     for task in dict.fromkeys(run.task for run in scores):
         run = best_run(task, scores)
         submissions = [split.submission for split in GLUE_ROWS[task].splits.values()]
         predicted = [name for name in submissions if name and os.path.exists(_path(run, name))]
         chosen.update(dict.fromkeys(predicted, run))
+    return chosen
+
+
+def _submission_lines(chosen: Mapping[str, Run]) -> Iterator[str]:
+    """Yields lines that say what is in the submission and what is wrong with it."""
     if not chosen:
-        yield _fill(f"{os.path.basename(path)} is not written: no run has predicted its test set.")
+        yield _fill(f"{_SUBMISSION} is not written: no run has predicted its test set.")
         return
-    write_zip(path, {name: _path(run, name) for name, run in chosen.items()})
-    yield f"{os.path.basename(path)}, with each file from the seed with the best dev score:"
+    yield f"{_SUBMISSION}, with each file from the seed with the best dev score:"
     for seed in sorted({run.seed for run in chosen.values()}):
         names = [name for name, run in chosen.items() if run.seed == seed]
         yield _fill(f"  seed {seed}: {', '.join(names)}", "    ")
@@ -224,18 +231,18 @@ def best_run(task: str, scores: Scores) -> Run:
     return max(of_task, key=lambda run: scores[run].get(GLUE_ROWS[task].best_metric, -math.inf))
 
 
-def write_zip(path: str, sources: Mapping[str, str]) -> None:
-    """Writes {name in the zip file: path}, completely or not at all.
+def write_zip(path: str, chosen: Mapping[str, Run]) -> None:
+    """Writes a zip file of {file name: the run that it comes from}, completely or not at all.
 
     The same files always give the same bytes.
     """
     with files.replacing(path) as temporary:
         with zipfile.ZipFile(temporary, "w") as archive:
-            for name, source in sources.items():
+            for name, run in chosen.items():
                 entry = zipfile.ZipInfo(name, _EARLIEST_TIME)
                 entry.compress_type = zipfile.ZIP_DEFLATED
                 entry.external_attr = 0o644 << 16
-                with open(source, "rb") as reader:
+                with open(_path(run, name), "rb") as reader:
                     archive.writestr(entry, reader.read())
 
 
