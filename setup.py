@@ -1,4 +1,4 @@
-"""Installs the package `albert`; what it needs stands in requirements.txt and nowhere else."""
+"""Installs the package `albert`; requirements.txt is the only list of what it requires."""
 
 import pathlib
 
@@ -8,16 +8,16 @@ ROOT = pathlib.Path(__file__).resolve().parent
 
 
 def read_text(name):
-    """Returns the text of a file beside this one; an empty str where there is none."""
+    """Returns the text of a file beside this one, or "" if it does not exist."""
     path = ROOT / name
     return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def read_requirements(name):
-    """Returns a requirements file as a list of str, without comments, blank lines and pip options.
+    """Returns the lines of a requirements file, without comments, blank lines and pip options.
 
-    Raises RuntimeError if that leaves nothing: a package that needs nothing would install, then
-    fail at its first import.
+    Raises RuntimeError if there are none: the package would install without its requirements, and
+    fail at the first import.
     """
     lines = [line.split(" #")[0].strip() for line in read_text(name).splitlines()]
     requirements = [line for line in lines if line and not line.startswith(("#", "-"))]

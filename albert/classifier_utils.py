@@ -16,7 +16,8 @@ from albert.common import files
 from albert.common.errors import UsageError
 from albert.engine.task import INPUT_IDS, Feature, ModelOutput, Predictions, Task
 from albert.glue import metrics
-from albert.glue.table import GLUE_ROWS, cannot_read, read_tsv
+from albert.glue.files import cannot_read, read_rows, read_tsv
+from albert.glue.table import GLUE_ROWS
 from albert.nn.layers import ClassLogits
 
 # Texts that the tokenizer takes at once: enough to be fast, few enough to need little memory.
@@ -348,28 +349,12 @@ class GlueTask(ClassifierTask):
 
     def _read_examples(self, split):
         path, columns = self._path(split), self._row.splits[split]
-        wanted = [columns.text_a, columns.text_b, columns.label, columns.guid]
-        num_needed = 1 + max(column for column in wanted if column is not None)
-        if columns.label == -1:  # the last column, which must not be one of the texts
-            num_needed += 1
-        found, num_short = [], 0
-        for number, cells in read_tsv(path, columns.has_header):
-            if len(cells) < num_needed:
-                if not columns.skips_short_rows:
-                    raise UsageError(
-                        f"{path}:{number}: {len(cells)} columns found, "
-                        f"at least {num_needed} expected."
-                    )
-                num_short += 1
-                continue
-            text_a, text_b, label, guid = (None if c is None else cells[c] for c in wanted)
+        found: List[InputExample] = []
+        for row in read_rows(path, columns):
             if columns.label is not None:
-                self._check_label(label, f"{path}:{number}")
-            found.append(InputExample(guid or f"{split}-{len(found)}", text_a, text_b, label))
-        if num_short:
-            _log.warning("%s: %d rows with too few columns are left out.", path, num_short)
-        if not found:
-            raise UsageError(f"{path} holds no examples.")
+                self._check_label(row.label, row.where)
+            guid = row.guid or f"{split}-{len(found)}"
+            found.append(InputExample(guid, row.text_a, row.text_b, row.label))
         return found
 
     def _metrics(self, split, labels, decisions):

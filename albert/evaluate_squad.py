@@ -44,8 +44,6 @@ def evaluate(data_file, predictions_file, na_prob_file=None, na_prob_thresh=1.0)
 
 def _read(path, value_type):
     values = json_files.load_json(path)
-    if not isinstance(values, dict):
-        raise UsageError(f"{path} must hold a JSON object, one value a question.")
     for name, value in values.items():
         if not isinstance(value, value_type):
             raise UsageError(f"{path}: the value of {name} is {value!r}, which is not allowed.")

@@ -27,7 +27,7 @@ from albert.nn.layers import (  # noqa: F401
     gelu,
     get_activation,
 )
-from albert.nn.token_layout import PackedTokens, PaddedTokens, TokenLayout
+from albert.nn.token_layout import TokenLayout, token_layout
 
 MASKED_SCORE = -10000.0
 
@@ -123,7 +123,7 @@ class AlbertModel:
         input_mask: int32 [batch, seq], 1 for real tokens; None means all are real.
         token_type_ids: int32 [batch, seq], the segment of each token; None means all are 0.
         use_one_hot_embeddings: look word embeddings up by a matrix product (for TPUs).
-        use_einsum: accepted for callers of the original; the products are the same either way.
+        use_einsum: accepted for callers of the original, without effect.
         scope: variable scope, "bert" if None.
         dropout_seed: int64 tensor [2] that alone decides the dropout masks; None draws one per run.
         packed_tokens: compute real tokens only; False computes padding too, whose results have no
@@ -149,50 +149,29 @@ class AlbertModel:
         del use_einsum
         self.dropout = Dropout(is_training, dropout_seed)
         shape = get_shape_list(input_ids, expected_rank=2)
-        layout: TokenLayout
-        if packed_tokens and input_mask is not None:
-            layout = PackedTokens(input_mask, shape, config.num_attention_heads)
-        else:
-            layout = PaddedTokens(shape, config.num_attention_heads)
+        layout = token_layout(
+            input_mask if packed_tokens else None, shape, config.num_attention_heads
+        )
         self._layout = layout
-        if input_mask is None:
-            input_mask = tf.ones(shape, tf.int32)
-        if token_type_ids is None:
-            token_type_ids = tf.zeros(shape, tf.int32)
-
+        input_mask = tf.ones(shape, tf.int32) if input_mask is None else input_mask
+        token_type_ids = tf.zeros(shape, tf.int32) if token_type_ids is None else token_type_ids
         with tf.variable_scope(scope, default_name="bert"):
             with tf.variable_scope("embeddings"):
-                self._embedding_table = tf.get_variable(
-                    "word_embeddings",
-                    [config.vocab_size, config.embedding_size],
-                    initializer=create_initializer(config.initializer_range),
+                self._embedding_table, self._word_embeddings = embed_words(
+                    config, layout.flatten(input_ids), use_one_hot_embeddings
                 )
-                token_ids = layout.flatten(input_ids)  # [num_tokens]
-                if use_one_hot_embeddings:
-                    one_hot = tf.one_hot(token_ids, config.vocab_size)
-                    self._word_embeddings = tf.matmul(one_hot, self._embedding_table)
-                else:
-                    self._word_embeddings = tf.gather(self._embedding_table, token_ids)
-                self._embeddings = self.dropout(
-                    add_segments_and_positions(
-                        config,
-                        self._word_embeddings,
-                        layout.flatten(token_type_ids),
-                        layout.positions,
-                    ),
-                    config.hidden_dropout_prob,
+                embeddings = add_segments_and_positions(
+                    config,
+                    self._word_embeddings,
+                    layout.flatten(token_type_ids),
+                    layout.positions,
                 )
+                self._embeddings = self.dropout(embeddings, config.hidden_dropout_prob)
             with tf.variable_scope("encoder"):
                 self._layer_outputs = encode(
                     config, self._embeddings, layout, attention_bias(input_mask), self.dropout
                 )
-            with tf.variable_scope("pooler/dense"):
-                pooler = Dense(
-                    config.hidden_size,
-                    config.hidden_size,
-                    tf.tanh,
-                    initializer_range=config.initializer_range,
-                )
+            pooler = _dense(config, "pooler/dense", config.hidden_size, config.hidden_size, tf.tanh)
             self._pooled_output = pooler(self.get_sequence_output()[:, 0])
 
     def get_pooled_output(self) -> Any:
@@ -218,6 +197,20 @@ class AlbertModel:
     def get_embedding_table(self) -> Any:
         """Returns the word embedding table: float [vocab, embedding]."""
         return self._embedding_table
+
+
+def embed_words(
+    config: AlbertConfig, token_ids: Any, use_one_hot_embeddings: bool = False
+) -> Tuple[Any, Any]:
+    """Returns the embedding table and the tokens' rows of it: int32 [num_tokens] -> float."""
+    table = tf.get_variable(
+        "word_embeddings",
+        [config.vocab_size, config.embedding_size],
+        initializer=create_initializer(config.initializer_range),
+    )
+    if use_one_hot_embeddings:
+        return table, tf.matmul(tf.one_hot(token_ids, config.vocab_size), table)
+    return table, tf.gather(table, token_ids)
 
 
 def add_segments_and_positions(
@@ -260,13 +253,8 @@ def encode(
         bias: float [batch, 1, 1, seq], added to the attention scores.
     """
     if config.embedding_size != config.hidden_size:
-        with tf.variable_scope("embedding_hidden_mapping_in"):
-            project = Dense(
-                config.embedding_size,
-                config.hidden_size,
-                initializer_range=config.initializer_range,
-            )
-        tokens = project(tokens)
+        scope = "embedding_hidden_mapping_in"
+        tokens = _dense(config, scope, config.embedding_size, config.hidden_size)(tokens)
     groups: List[List[TransformerLayer]] = []
     outputs: List[Any] = []
     for number in range(config.num_hidden_layers):
@@ -289,31 +277,30 @@ def _make_group(config, group):
     return layers
 
 
+def _dense(config, scope, num_inputs, num_outputs, activation=None):
+    """Returns a Dense layer whose variables are made in a scope."""
+    with tf.variable_scope(scope):
+        return Dense(
+            num_inputs, num_outputs, activation, initializer_range=config.initializer_range
+        )
+
+
 class TransformerLayer:
-    """Attention and a feed-forward network, each with a residual and a layer norm behind it."""
+    """Attention and a feed-forward network, each followed by a residual and a layer norm."""
 
     def __init__(self, config: AlbertConfig) -> None:
         self._config = config
         hidden, inner = config.hidden_size, config.intermediate_size
-        self._query = self._dense("attention_1/self/query", hidden, hidden)
-        self._key = self._dense("attention_1/self/key", hidden, hidden)
-        self._value = self._dense("attention_1/self/value", hidden, hidden)
-        self._attention_output = self._dense("attention_1/output/dense", hidden, hidden)
+        self._query = _dense(config, "attention_1/self/query", hidden, hidden)
+        self._key = _dense(config, "attention_1/self/key", hidden, hidden)
+        self._value = _dense(config, "attention_1/self/value", hidden, hidden)
+        self._attention_output = _dense(config, "attention_1/output/dense", hidden, hidden)
         self._attention_norm = LayerNorm(hidden, "LayerNorm")
-        self._intermediate = self._dense(
-            "ffn_1/intermediate/dense", hidden, inner, config.hidden_act
+        self._intermediate = _dense(
+            config, "ffn_1/intermediate/dense", hidden, inner, config.hidden_act
         )
-        self._output = self._dense("ffn_1/intermediate/output/dense", inner, hidden)
+        self._output = _dense(config, "ffn_1/intermediate/output/dense", inner, hidden)
         self._output_norm = LayerNorm(hidden, "LayerNorm_1")
-
-    def _dense(self, scope, num_inputs, num_outputs, activation=None):
-        with tf.variable_scope(scope):
-            return Dense(
-                num_inputs,
-                num_outputs,
-                activation,
-                initializer_range=self._config.initializer_range,
-            )
 
     def __call__(
         self,

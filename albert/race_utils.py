@@ -158,7 +158,7 @@ class RaceTask(Task):
             files.write_tsv(paths[-1], table)
         if all(question.label is not None for question in questions):
             values = dict(self.evaluate(predictions), **mean_loss(predictions))
-            _log.info("Test set: %s.", console.in_words(values))
+            _log.info("Test set: %s.", console.format_metrics(values))
             paths.append(os.path.join(output_dir, "test_metrics.json"))
             files.write_text(paths[-1], json.dumps(values, indent=2) + "\n")
         return paths

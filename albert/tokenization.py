@@ -65,7 +65,7 @@ class FullTokenizer:
     ):
         self.do_lower_case = do_lower_case
         self.sp_model = None
-        self._file = spm_model_file or vocab_file
+        self._file = spm_model_file or vocab_file or ""
         if spm_model_file:
             self.sp_model = _load_sp_model(spm_model_file)
             self.vocab = _sp_vocab(self.sp_model)

@@ -1,12 +1,12 @@
-"""How much faster training is without computing padding: packed tokens against padded ones.
+"""Measures how much faster training is with packed tokens, which leave out the padding.
 
     python -m benchmarks.packed_tokens --data_dir=glue_data \
         --vocab_file=30k-clean.vocab --spm_model_file=30k-clean.model
 
-Trains on batches of CoLA, each batch in turn with packed tokens, padded to its longest example and
-padded to --max_seq_length; then on batches without any padding. A ratio is that of the times of
-two steps on the same batch, one after the other, so that what else the machine does weighs on both
-alike. Needs no checkpoint: what the weights are does not matter.
+Trains on each batch of CoLA three times: with packed tokens, padded to its longest example, and
+padded to --max_seq_length; then on batches that have no padding. A ratio compares two consecutive
+steps on the same batch, so that other load on the machine affects both. No checkpoint is needed,
+because the time does not depend on the weights.
 """
 
 import argparse
@@ -44,7 +44,7 @@ SIZES = {  # of the published models, version 2
 
 
 class Trainer:
-    """A training step of its own graph and session."""
+    """A training step with its own graph and session."""
 
     def __init__(self, task, config, packed_tokens, device):
         with tf.Graph().as_default(), tf.device(device):
@@ -67,14 +67,14 @@ class Trainer:
             self._session.run(tf.global_variables_initializer())
 
     def seconds(self, batch):
-        """Returns how long one update on the batch takes."""
+        """Returns how long one update on a batch takes."""
         started = time.perf_counter()
         self._session.run(self._update, {self._inputs[name]: batch[name] for name in self._inputs})
         return time.perf_counter() - started
 
 
 def batches_of(task, batch_size):
-    """Yields the training batches of a task, {name: NumPy array}, padded to their longest."""
+    """Yields a task's training batches, {name: NumPy array}, padded to their longest example."""
     with tempfile.TemporaryDirectory() as folder, tf.Graph().as_default():
         cached = cached_features(folder, "train", {}, lambda: task.features("train"))
         dataset = train_dataset(cached, task.feature_spec(), batch_size, seed=1)
@@ -85,7 +85,7 @@ def batches_of(task, batch_size):
 
 
 def padded_to(batch, length):
-    """Returns the batch with its sequences padded to a length."""
+    """Returns a batch with its sequences padded to a length."""
     return {
         name: np.pad(value, [(0, 0), (0, length - value.shape[1])], mode="constant")
         if value.ndim == 2
@@ -95,30 +95,30 @@ def padded_to(batch, length):
 
 
 def filled(batch, length):
-    """Returns the batch with each sequence repeated up to a length, so that none is padded."""
+    """Returns a batch with each sequence repeated up to a length, so that there is no padding."""
     full = {name: np.resize(value, (len(value), length)) for name, value in batch.items()}
     full[INPUT_MASK] = np.ones_like(full[INPUT_IDS])
     return {name: full[name] if value.ndim == 2 else value for name, value in batch.items()}
 
 
 def measure(batches, variants, num_rounds):
-    """Returns {variant: seconds of each round}; a round runs each variant on the same batch.
+    """Returns {variant: seconds in each round}; a round runs all variants on the same batch.
 
     Args:
         batches: iterator of batches.
-        variants: {name: (Trainer, function from a batch to the one to train on)}.
+        variants: {name: (Trainer, function that turns a batch into the one to train on)}.
     """
     seconds = collections.defaultdict(list)
     for round_number, batch in enumerate(itertools.islice(batches, num_rounds + 1)):
         for name, (trainer, prepare) in variants.items():
             taken = trainer.seconds(prepare(batch))
-            if round_number:  # the first one allocates and tunes
+            if round_number:  # the first round allocates memory and tunes kernels
                 seconds[name].append(taken)
     return seconds
 
 
 def report(title, seconds, batch_size):
-    """Prints examples/s of each variant, and how many times the first one's time it takes."""
+    """Prints the examples/s of each variant, and its time relative to the first variant."""
     print(f"\n{title}")
     print(f"{'':24}{'examples/s':>12}{'ratio':>8}  {'(10 % to 90 %)'}")
     first = np.array(next(iter(seconds.values())))

@@ -1,9 +1,9 @@
-"""Makes two small data sets, and a SentencePiece vocabulary for both.
+"""Makes two small data sets and a SentencePiece vocabulary for both.
 
     python examples/make_data.py --output_dir=example_data
 
 writes CoLA/{train,dev,test}.tsv (see sentences.py), SQuAD/{train,dev}-v2.0.json (see questions.py),
-spm.model and spm.vocab, always the same ones.
+spm.model and spm.vocab. The data is the same every time.
 """
 
 import argparse
@@ -21,11 +21,11 @@ SPECIAL_PIECES = ["[CLS]", "[SEP]", "[MASK]"]  # ids 2 to 4, after <pad> and <un
 
 
 def train_vocabulary(texts, prefix):
-    """Writes prefix.model and prefix.vocab, of as many pieces as the configuration says."""
+    """Writes prefix.model and prefix.vocab, with the vocabulary size of the configuration."""
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=(text.lower() for text in texts),
         model_prefix=str(prefix),
-        model_type="bpe",  # makes whole words of so few
+        model_type="bpe",  # with so few words, the pieces become whole words
         vocab_size=json.loads(CONFIG.read_text(encoding="utf-8"))["vocab_size"],
         pad_id=0,
         unk_id=1,

@@ -1,7 +1,7 @@
 """A small data set in the layout of SQuAD 2.0: who gave what to whom, where, when, and who saw it.
 
-A context tells it in one of several orders, and leaves some of it out; a question on what is left
-out has no answer. Three names may stand in a context, so a model must read who did what.
+The wording of a context varies, and some facts are left out; a question about a missing fact has no
+answer. A context may contain three names, so a model must read who did what.
 """
 
 import json
@@ -29,30 +29,30 @@ QUESTIONS = {
     "day": "When did {taker} get the {thing}?",
     "witness": "Who saw it?",
 }
-IS_TOLD = 2 / 3  # how often a place, a day and a witness are
+FRACTION_GIVEN = 2 / 3  # of contexts with a place; the same for a day and a witness
 
 
 def make_context(random_):
-    """Returns (context, {what is told: the words that tell it})."""
+    """Returns (context, {kind of fact: its words in the context})."""
     giver, taker, witness = random_.sample(NAMES, 3)
     thing = f"{random_.choice(COLOURS)} {random_.choice(THINGS)}"
     facts = {"giver": giver, "taker": taker, "thing": thing}
     text = random_.choice(ORDERS).format(**facts)
-    if random_.random() < IS_TOLD:
+    if random_.random() < FRACTION_GIVEN:
         facts["place"] = random_.choice(PLACES)
         text += f" in the {facts['place']}"
-    if random_.random() < IS_TOLD:
+    if random_.random() < FRACTION_GIVEN:
         facts["day"] = day = random_.choice(DAYS)
         text = random_.choice([f"on {day} {text}", f"{text} on {day}"])
     text = f"{text[0].upper()}{text[1:]}."
-    if random_.random() < IS_TOLD:
+    if random_.random() < FRACTION_GIVEN:
         facts["witness"] = witness
         text = random_.choice([f"{witness} was there. {text}", f"{text} {witness} saw it."])
     return text, facts
 
 
 def make_paragraph(random_, name):
-    """Returns a paragraph of SQuAD, with one question of each kind."""
+    """Returns a SQuAD paragraph with one question of each kind."""
     context, facts = make_context(random_)
     named = dict(facts, thing=facts["thing"].split()[-1])
     return {
@@ -83,7 +83,7 @@ def make():
 
 
 def texts_of(paragraphs):
-    """Yields every context and question."""
+    """Yields all contexts and questions."""
     for paragraph in paragraphs:
         yield paragraph["context"]
         for row in paragraph["qas"]:

@@ -1,9 +1,12 @@
 """A small data set in the layout of GLUE's CoLA: is a sentence acceptable?
 
-Half of the sentences follow the grammar below; the others have one fault: a verb or a first
-determiner of the wrong number, or two neighbouring words at the beginning the wrong way round. A
-noun of either number may stand between subject and verb, so which words there are is not enough: a
-model must find the subject.
+Half of the sentences follow the grammar below. Each of the others has one fault:
+- a verb of the wrong number,
+- a first determiner of the wrong number,
+- two neighbouring words at the beginning in the wrong order.
+
+A noun of either number may come between subject and verb, so that it is not enough to look at which
+words there are: a model must find the subject.
 """
 
 import random
@@ -13,15 +16,15 @@ SEED = 20
 
 NOUNS = "dog cat bird girl boy farmer teacher singer painter horse doctor student".split()
 ADJECTIVES = "tall young small happy clever tired quiet brave".split()
-VERBS = "see like follow help know find hear paint".split()  # take an object
-STATES = "sleep run laugh wait sing work smile".split()  # do not
+TRANSITIVE_VERBS = "see like follow help know find hear paint".split()
+INTRANSITIVE_VERBS = "sleep run laugh wait sing work smile".split()
 ADVERBS = "today often quietly again outside".split()
 PREPOSITIONS = "near behind with beside".split()
 DETERMINERS = {False: ("this", "that", "a", "the"), True: ("these", "those", "some", "the")}
 
 
 def noun_phrase(random_, is_plural):
-    """Returns the words of a determiner, perhaps an adjective, and a noun."""
+    """Returns the words of a noun phrase: a determiner, perhaps an adjective, and a noun."""
     words = [random_.choice(DETERMINERS[is_plural])]
     if random_.random() < 0.4:
         words.append(random_.choice(ADJECTIVES))
@@ -29,7 +32,7 @@ def noun_phrase(random_, is_plural):
 
 
 def verb(stem, is_plural):
-    """Returns the verb in the third person."""
+    """Returns a verb in the third person."""
     return stem if is_plural else stem + "s"
 
 
@@ -38,16 +41,16 @@ def any_number(random_):
 
 
 def sentence(random_, has_wrong_verb=False):
-    """Returns the words of a sentence, correct but perhaps for the number of its verb."""
+    """Returns the words of a sentence; only the number of its verb may be wrong."""
     is_plural = any_number(random_)
     words = noun_phrase(random_, is_plural)
     if random_.random() < 0.4:
         words += [random_.choice(PREPOSITIONS), *noun_phrase(random_, any_number(random_))]
     number_of_verb = is_plural != has_wrong_verb
     if random_.random() < 0.5:
-        words.append(verb(random_.choice(STATES), number_of_verb))
+        words.append(verb(random_.choice(INTRANSITIVE_VERBS), number_of_verb))
     else:
-        words.append(verb(random_.choice(VERBS), number_of_verb))
+        words.append(verb(random_.choice(TRANSITIVE_VERBS), number_of_verb))
         words += noun_phrase(random_, any_number(random_))
     if random_.random() < 0.3:
         words.append(random_.choice(ADVERBS))
@@ -65,15 +68,15 @@ def with_wrong_determiner(random_):
 
 
 def with_wrong_order(random_):
-    """Returns a sentence in which a word of the first three has changed places with the next."""
+    """Returns a sentence with its first two words swapped, or its second and third."""
     words = sentence(random_)
-    place = random_.randrange(2)
-    words[place], words[place + 1] = words[place + 1], words[place]
+    index = random_.randrange(2)
+    words[index], words[index + 1] = words[index + 1], words[index]
     return words
 
 
 def make():
-    """Returns {split: list of (label, text)}; all sentences are distinct, half are acceptable."""
+    """Returns {split: list of (label, text)}. All texts differ; half have label 1, acceptable."""
     random_ = random.Random(SEED)
     faulty = (
         lambda: sentence(random_, has_wrong_verb=True),
@@ -95,7 +98,7 @@ def make():
 
 
 def write(splits, folder):
-    """Writes the splits in CoLA's columns: source, label, mark, sentence; test: index, sentence."""
+    """Writes files with CoLA's columns: source, label, mark, sentence; in test: index, sentence."""
     folder.mkdir(parents=True, exist_ok=True)
     for split, rows in splits.items():
         if split == "test":

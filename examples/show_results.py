@@ -1,4 +1,4 @@
-"""Prints what a run has reached, and which files to look at: show_results.py OUTPUT_DIR."""
+"""Prints the results of a run and the files that it wrote: show_results.py OUTPUT_DIR."""
 
 import json
 import os
@@ -6,20 +6,18 @@ import pathlib
 import shlex
 import sys
 
-SHOWN = (
-    *("matthews_corr", "accuracy"),
-    *("exact", "f1", "HasAns_f1", "NoAns_f1"),
-    "loss",
-)
+import tabulate
+
+SHOWN = ("matthews_corr", "accuracy", "exact", "f1", "HasAns_f1", "NoAns_f1", "loss")
 FILES = {
-    "learning_curve.png": "loss, learning rate and metrics against steps",
+    "learning_curve.png": "loss, learning rate and metrics by step",
     "eval_results.txt": "settings and every evaluation",
     "model.ckpt-best.index": "the checkpoint with the best result",
     "test_results.tsv": "probabilities of each class for the test set",
-    "submit_results.tsv": "the decisions made of them",
+    "submit_results.tsv": "the class with the highest probability",
     "predictions.json": "the answer to each question",
-    "nbest_predictions.json": "the best answers to each, with probabilities",
-    "null_odds.json": "how likely a question has no answer (a logit)",
+    "nbest_predictions.json": "the best answers to each question, with probabilities",
+    "null_odds.json": "the score of each question for having no answer",
 }
 
 
@@ -31,12 +29,13 @@ def main():
         results = json.loads((output_dir / "eval_results.json").read_text(encoding="utf-8"))
     except OSError as error:
         sys.exit(f"show_results.py: {error.filename}: {error.strerror}.")
-    rows, best = results["evaluations"], results["best"]
+    best = results["best"]
     names = [name for name in SHOWN if name in best["metrics"]]
-    print("".join(f"{name:>14}" for name in ["step", *names]))
-    for row in rows:
-        numbers = "".join(f"{row['metrics'][name]:14.4f}" for name in names)
-        print(f"{row['step']:14d}{numbers}" + ("  best" * (row["step"] == best["step"])))
+    rows = []
+    for row in results["evaluations"]:
+        mark = "best" if row["step"] == best["step"] else ""
+        rows.append([row["step"], *(row["metrics"][name] for name in names), mark])
+    print(tabulate.tabulate(rows, headers=["step", *names, ""], tablefmt="plain", floatfmt=".4f"))
     print(f"\nIn {os.path.relpath(str(output_dir))}{os.sep}:")
     for name, meaning in FILES.items():
         if (output_dir / name).exists():
@@ -46,9 +45,9 @@ def main():
 
 
 def tensorboard():
-    """Returns the command; that of this Python's environment needs no activation."""
-    beside = pathlib.Path(sys.executable).parent / "tensorboard"
-    return shlex.quote(os.path.relpath(str(beside))) if beside.exists() else beside.name
+    """Returns the command of this Python's environment, which then need not be activated."""
+    path = pathlib.Path(sys.executable).parent / "tensorboard"
+    return shlex.quote(os.path.relpath(str(path))) if path.exists() else path.name
 
 
 if __name__ == "__main__":

@@ -3,12 +3,12 @@
 #
 #   bash scripts/download_pretrained_models.sh base_v2 xlarge_v1 large_zh
 #   ALBERT_DIR=large VERSION=1 bash scripts/download_pretrained_models.sh    the same as large_v1
-#   bash scripts/download_pretrained_models.sh ~/albert_base_v2.tar.gz       an archive that is there
+#   bash scripts/download_pretrained_models.sh ~/albert_base_v2.tar.gz       unpacks a local archive
 #
-# Sizes are base, large, xlarge and xxlarge, versions v1, v2 and zh (Chinese). CURRENT_PWD is the
-# folder above pretrained_model/. The English vocabulary, 30k-clean.model and 30k-clean.vocab, is put
-# beside the project's README as well. Models that are there and whole are skipped; a download that
-# broke off goes on with the same command. ALBERT_DOWNLOAD_URL names a mirror; --help tells the flags.
+# Sizes are base, large, xlarge and xxlarge; versions are v1, v2 and zh (Chinese). CURRENT_PWD is the
+# folder above pretrained_model/. The English vocabulary, 30k-clean.model and 30k-clean.vocab, is also
+# copied to the project's top folder. Complete models are skipped, and the same command resumes a
+# download that broke off. ALBERT_DOWNLOAD_URL names a mirror; --help lists the flags.
 set -euo pipefail
 
 # shellcheck source=scripts/environment.sh

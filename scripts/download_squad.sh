@@ -4,8 +4,8 @@
 #   bash scripts/download_squad.sh          train and dev of both versions
 #   bash scripts/download_squad.sh 2.0
 #
-# CURRENT_PWD is the folder above squad_data/. Files that are there are skipped; a download that broke
-# off goes on with the same command. ALBERT_DOWNLOAD_URL names a mirror; --help tells the flags.
+# CURRENT_PWD is the folder above squad_data/. Existing files are skipped, and the same command resumes
+# a download that broke off. ALBERT_DOWNLOAD_URL names a mirror; --help lists the flags.
 set -euo pipefail
 
 # shellcheck source=scripts/environment.sh

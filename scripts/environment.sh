@@ -1,11 +1,13 @@
-# What the scripts have in common that use the user's data and models; they source it. Sets
-#   ROOT, base   the project's folder, and the one that holds data and models, from CURRENT_PWD
-# and makes the package importable from any folder. Paths are meant from where the script was called.
+# Sourced by the scripts that use the user's data and models. Sets
+#   ROOT   the project's folder
+#   base   the folder of data and models, from CURRENT_PWD
+# and makes the package importable from any folder. Relative paths start at the caller's working
+# directory.
 # shellcheck shell=bash disable=SC2034
 
 ROOT="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"
 
-: "${CURRENT_PWD:=$ROOT}" # holds pretrained_model/ and the data; results go to albert_output/
+: "${CURRENT_PWD:=$ROOT}" # holds pretrained_model/ and the data; results go to albert_output/ in it
 
 die() {
   printf '%s: %s\n' "$(basename -- "$0")" "$*" >&2
@@ -15,8 +17,8 @@ absolute() {
   if [[ $1 == /* ]]; then printf '%s\n' "$1"; else printf '%s\n' "$PWD/$1"; fi
 }
 
-# The interpreter asked for, or else the one the user has activated, if TensorFlow is there; if not,
-# that of an environment of the project's own.
+# Prints the interpreter that PYTHON names, or else the activated one, if it has TensorFlow; if not,
+# the interpreter of the project's own environment.
 usable_python() {
   local name="${PYTHON:-python}"
   if command -v "$name" >/dev/null &&
@@ -27,8 +29,8 @@ usable_python() {
   fi
 }
 
-# Runs a command that makes `path` where that is not there; if it fails, the last line says what to
-# do instead.
+# Runs a command that creates `path`, unless it exists. If the command fails, the last line says what
+# to do instead.
 fetch() { # path, what to do instead, command...
   local status=0
   [[ ! -e $1 ]] || return 0
@@ -38,7 +40,7 @@ fetch() { # path, what to do instead, command...
   [[ $status == 0 ]] || die "$1 could not be fetched: $2"
 }
 
-# `python -m` looks into the working directory first: another ALBERT's checkout may be there.
+# `python -m` searches the working directory first, which may be a checkout of another ALBERT.
 if [[ -e albert/__init__.py && ! albert -ef $ROOT/albert ]]; then
   die "the package $PWD/albert hides the project's own: call the script from another folder."
 fi

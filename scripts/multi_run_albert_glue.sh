@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Fine-tunes a pre-trained ALBERT on one GLUE task, on several GPUs. The model and the task's data are
-# fetched where they are not there. Every setting below, and ALBERT_DIR, VERSION, CURRENT_PWD and
-# NUM_GPUS (see pretrained.sh), can be overridden from outside, and further flags are passed on:
+# Fine-tunes a pre-trained ALBERT on one GLUE task, on several GPUs. Downloads the model and the task's
+# data if they are missing. Environment variables override the settings below and those of
+# pretrained.sh (ALBERT_DIR, VERSION, CURRENT_PWD, NUM_GPUS); flags are passed to the runner:
 #
 #   TASK=RTE NUM_GPUS=4 bash scripts/multi_run_albert_glue.sh --device_type=cpu
 set -euo pipefail
 
 : "${TASK:=CoLA}"   # CoLA, SST-2, MRPC, STS-B, QQP, MNLI, QNLI, RTE, WNLI or AX
-: "${BS:=8}"        # batch of one GPU
-: "${EBS:=8}"       # batch of evaluation and prediction
-: "${MSL:=512}"     # longest sequence
+: "${BS:=8}"        # batch size per GPU
+: "${EBS:=8}"       # batch size of evaluation and prediction
+: "${MSL:=512}"     # maximum sequence length
 : "${LR:=1e-05}"    # learning rate
 : "${ALBERT_DP:=0}" # dropout inside ALBERT
 : "${WPSP:=320}"    # warm-up steps
@@ -17,7 +17,7 @@ set -euo pipefail
 
 # shellcheck source=scripts/pretrained.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/pretrained.sh"
-shopt -s nocasematch # a task is known in any case, folders have only one
+shopt -s nocasematch # task names may have any case, folder names only one
 TASK="$(tr '[:lower:]' '[:upper:]' <<<"$TASK")"
 [[ $TASK != CoLA ]] || TASK=CoLA
 folder="$TASK"

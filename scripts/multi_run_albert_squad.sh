@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# Fine-tunes a pre-trained ALBERT on SQuAD 1.1 or 2.0, on several GPUs. The model and the data are
-# fetched where they are not there. Every setting below, and ALBERT_DIR, VERSION, CURRENT_PWD and
-# NUM_GPUS (see pretrained.sh), can be overridden from outside, and further flags are passed on:
+# Fine-tunes a pre-trained ALBERT on SQuAD 1.1 or 2.0, on several GPUs. Downloads the model and the
+# data if they are missing. Environment variables override the settings below and those of
+# pretrained.sh (ALBERT_DIR, VERSION, CURRENT_PWD, NUM_GPUS); flags are passed to the runner:
 #
 #   SQUAD_VERSION=2.0 NUM_GPUS=4 bash scripts/multi_run_albert_squad.sh --device_type=cpu
 set -euo pipefail
 
 : "${TASK:=SQuAD}"        # part of the name of the output folder
 : "${SQUAD_VERSION:=1.1}" # 1.1 or 2.0
-: "${BS:=4}"              # batch of one GPU
-: "${EBS:=8}"             # batch of prediction
+: "${BS:=4}"              # batch size per GPU
+: "${EBS:=8}"             # batch size of prediction
 : "${LR:=5e-05}"          # learning rate
 : "${EPOCH:=2}"           # epochs
-: "${MSL:=384}"           # longest window
+: "${MSL:=384}"           # maximum sequence length
 
 # shellcheck source=scripts/pretrained.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/pretrained.sh"

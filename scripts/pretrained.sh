@@ -1,8 +1,8 @@
-# What the scripts have in common that start from a pre-trained model; they source it. Fetches the
-# model where it is not there, from ALBERT_DOWNLOAD_URL if that is set, and sets
+# Sourced by the scripts that start from a pre-trained model. Downloads the model if it is missing,
+# from ALBERT_DOWNLOAD_URL if that is set, and sets
 #   base, model, vocabulary   folders, from CURRENT_PWD, ALBERT_DIR and VERSION
 #   python                    an interpreter that has TensorFlow
-#   shared_flags              what every runner is given; EBS, and MSL and LR if they are set, are in it
+#   shared_flags              flags for every runner, from EBS and, if they are set, MSL and LR
 # shellcheck shell=bash disable=SC2034
 
 # shellcheck source=scripts/environment.sh
@@ -20,7 +20,7 @@ fetch "$model" "put the pre-trained model into it (CURRENT_PWD, ALBERT_DIR and V
   env PYTHON="$python" CURRENT_PWD="$base" \
   bash "$ROOT/scripts/download_pretrained_models.sh" "${ALBERT_DIR}_v${VERSION}"
 
-# The vocabulary stands beside the project's README, or where the archive of the model puts it.
+# The vocabulary is in the project's top folder, or in the model's folder, where its archive has it.
 vocabulary="$ROOT"
 if [[ ! -e $ROOT/30k-clean.model ]]; then vocabulary="$model"; fi
 

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Shows in a few minutes that everything works: sets up, makes a small data set, fine-tunes a tiny
-# model from scratch on two GPUs, or on two CPU replicas where there are not two GPUs, evaluates it,
-# predicts with it, and prints the results.
+# Shows in a few minutes that everything works:
+#   - sets up an environment and makes two small data sets,
+#   - trains a tiny model from scratch on two GPUs, or on two CPU replicas without two GPUs,
+#   - evaluates it, predicts with it and prints the results.
 #
 #   bash scripts/quickstart.sh
 #   PYTHON=python3.7 bash scripts/quickstart.sh     on TensorFlow 1.15
 #
-# Stopped by Ctrl-C it goes on where it was when it is run again; run again after its end it begins
-# anew. All it writes is under quickstart/.
+# After Ctrl-C, the same command continues; after a complete run, it starts over. It writes to
+# quickstart/ only, besides the environment in .venv/.
 set -euo pipefail
 
 ROOT="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"
@@ -19,7 +20,7 @@ EXAMPLES="$ROOT/examples"
 }
 say() { printf '\n==> %s\n' "$*" >&2; }
 
-# Two GPUs count only if TensorFlow can use them.
+# Whether TensorFlow can use two GPUs.
 has_two_gpus() {
   command -v nvidia-smi >/dev/null && (($(nvidia-smi --list-gpus 2>/dev/null | wc -l) >= 2)) &&
     "$python" -W ignore -c '
@@ -38,10 +39,10 @@ output_dir="$ROOT/quickstart/$version"
 say "Making the example data"
 "$python" "$EXAMPLES/make_data.py" --output_dir="$data_dir"
 
-[[ ! -e $output_dir/SQuAD/predictions.json ]] || rm -rf -- "$output_dir" # the last run came to its end
+[[ ! -e $output_dir/SQuAD/predictions.json ]] || rm -rf -- "$output_dir" # the last run was complete
 if has_two_gpus; then device_type=gpu; else device_type=cpu; fi
 finetune() ( # runner, job, flags...
-  cd -- "$ROOT" # the results below are told as seen from where the user is
+  cd -- "$ROOT" # in a subshell: the results below name paths relative to the caller
   "$python" -m "albert.$1" \
     --output_dir="$output_dir/$2" \
     --albert_config_file="$EXAMPLES/albert_config.json" \
@@ -67,7 +68,7 @@ finetune run_multigpus_classifier CoLA \
   --warmup_step=80 \
   --save_checkpoints_steps=200
 
-say "Answering questions, some of them without an answer (SQuAD 2.0)"
+say "Answering questions, some of which have no answer (SQuAD 2.0)"
 finetune run_multigpus_squad SQuAD \
   --squad_version=2.0 \
   --train_file="$data_dir/SQuAD/train-v2.0.json" \

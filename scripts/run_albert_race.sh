@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What multi_run_albert_race.sh does, with its settings and flags, on one device:
+# Does what multi_run_albert_race.sh does, with the same settings and flags, on one device:
 #
 #   BS=4 bash scripts/run_albert_race.sh
 set -euo pipefail

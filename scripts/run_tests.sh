@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Sets up and runs the tests; further arguments go to pytest, whose exit status this is:
+# Sets up an environment and runs the tests in it. Arguments are passed to pytest, whose exit status
+# is returned:
 #
 #   bash scripts/run_tests.sh -k lamb
 #   PYTHON=python3.7 bash scripts/run_tests.sh
@@ -13,6 +14,6 @@ import platform
 import tensorflow
 print("Python %s, TensorFlow %s" % (platform.python_version(), tensorflow.__version__))
 '
-# Two workers: building graphs, which most of the time goes into, uses one core. By file, because the
-# tests of a file share runs.
+# Two workers, since most of the time goes into building graphs, which uses one core. They share the
+# work by file, since the tests of a file share runs.
 exec "$python" -m pytest --numprocesses=2 --dist=loadfile "$@"

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Makes, or reuses, the virtual environment of one Python version: .venv/py3.11 and so on.
+# Makes or reuses a virtual environment for one Python version, such as .venv/py3.11.
 #
-#   python="$(bash scripts/setup_env.sh)"        what the project needs
-#   python="$(bash scripts/setup_env.sh --dev)"  the same plus the tools of a developer
+#   python="$(bash scripts/setup_env.sh)"        with the project's requirements
+#   python="$(bash scripts/setup_env.sh --dev)"  with the developers' tools too
 #
-# Its only line on stdout is the path of the environment's python; all else goes to stderr.
-# PYTHON=python3.9 (a command or a path) chooses the interpreter. Without it the first of Python
-# 3.11, 3.10, 3.9, 3.7 is taken, looked for on PATH, then in pyenv, then in uv.
+# Prints the path of the environment's python on stdout and everything else on stderr. PYTHON=python3.9
+# (a command or a path) chooses the interpreter. Without it the script takes the first of Python 3.11,
+# 3.10, 3.9 and 3.7 that it finds on PATH, then in pyenv, then in uv.
 set -euo pipefail
 
 SUPPORTED=(3.11 3.10 3.9 3.7) # in order of preference
@@ -19,10 +19,10 @@ die() {
   exit 1
 }
 
-# Prints three lines: version, path and whether it can make virtual environments. The path is that
-# of the underlying interpreter where the one asked is itself in a virtual environment: an activated
-# .venv/py3.11 must not be rebuilt by its own python. Fails where the command doesn't run, as a pyenv
-# shim doesn't whose version is not selected. The program runs on Python 2 too, to be told its version.
+# Prints three lines about an interpreter: version, path, and whether it can make virtual environments.
+# For a python in a virtual environment the path is that of the underlying interpreter, since an
+# activated .venv/py3.11 must not be rebuilt by its own python. Fails if the command does not run, like
+# a pyenv shim whose version is not selected. The program also runs on Python 2, to report its version.
 PROBE='
 import os, sys
 path, base = sys.executable, getattr(sys, "base_prefix", sys.prefix)
@@ -61,21 +61,21 @@ in_pyenv() {
 }
 in_uv() { uv python find "$1" 2>/dev/null || true; }
 
-# Prints what probe says of the interpreter to use; says nothing and fails where there is none.
+# Prints what probe reports about the first usable interpreter; fails without output if there is none.
 find_version() { # 3.11 on_path in_pyenv ...
-  local minor="$1" place path found
-  for place in "${@:2}"; do
+  local minor="$1" source path found
+  for source in "${@:2}"; do
     while IFS= read -r path; do
       found="$(probe "$path")" && [[ $found == "$minor".*yes ]] && printf '%s\n' "$found" && return
-    done < <("$place" "$minor")
+    done < <("$source" "$minor")
   done
   return 1
 }
 find_any() {
-  local place minor
-  for place in on_path in_pyenv in_uv; do
+  local source minor
+  for source in on_path in_pyenv in_uv; do
     for minor in "${SUPPORTED[@]}"; do
-      find_version "$minor" "$place" && return
+      find_version "$minor" "$source" && return
     done
   done
   return 1
@@ -117,9 +117,9 @@ choose_interpreter() { # sets version and interpreter
     die "PYTHON=$PYTHON is Python $version without the modules venv and ensurepip; install them (Debian: python${version%.*}-venv), or use another of $USABLE."
 }
 
-# A stamp is written when an install is whole, and says what it was made from. It holds the
-# environment's path too, because the scripts in a moved environment call the old place; without
-# links, so that a checkout reached in two ways has one environment.
+# A stamp is written when an install is complete, and records what it was made from. It includes the
+# environment's path, because the scripts in a moved environment would call the old one; the path has
+# its links resolved, so that a checkout that is reached in two ways has one environment.
 stamp_of() { # run | dev
   local files=("$ROOT/requirements.txt")
   [[ $1 == run ]] || files+=("$ROOT/requirements-dev.txt")
@@ -144,14 +144,14 @@ make_environment() {
   say "making ${venv#"$ROOT"/} with $interpreter (Python $version): a few minutes and 2 GB"
   rm -rf -- "$venv"
   "$interpreter" -m venv "$venv" >&2
-  pip_install "pip>=20.3" # older ones overlook wheels of today; a newer one is left as it is
+  pip_install "pip>=20.3" # older ones do not find current wheels; a newer one is kept
   pip_install -r "$ROOT/requirements.txt"
   write_stamp run
 }
 
 add_tools() {
-  say "adding the developer's tools to ${venv#"$ROOT"/}"
-  rm -f -- "$venv/stamp-run" "$venv/stamp-dev" # if this is cut short, the whole environment is in doubt
+  say "adding the developers' tools to ${venv#"$ROOT"/}"
+  rm -f -- "$venv/stamp-run" "$venv/stamp-dev" # if this is interrupted, the environment is made again
   pip_install -r "$ROOT/requirements-dev.txt"
   write_stamp run
   write_stamp dev
@@ -171,7 +171,7 @@ venv="$ROOT/.venv/py${version%.*}"
 if ! is_whole "$kind"; then
   mkdir -p -- "$ROOT/.venv"
   if command -v flock >/dev/null; then
-    # Held by the children too: if this script is killed, a pip that lives on still keeps others out.
+    # The children hold the lock too: if this script is killed, a pip still running keeps others out.
     exec 9>"$venv.lock"
     flock --nonblock 9 || { say "waiting for another setup of ${venv#"$ROOT"/}" && flock 9; }
   fi

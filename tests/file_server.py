@@ -1,4 +1,4 @@
-"""A server of files for tests, which can be told to fail as real ones do."""
+"""A file server for tests that can fail in the ways real ones do."""
 
 import contextlib
 import http.server
@@ -8,14 +8,17 @@ import time
 
 
 class FileServer:
-    """Serves `files`, {name: bytes}, and notes every request.
+    """Serves `files`, {name: bytes}, and records every request.
 
     Attributes:
         url: of the server, without a slash at the end.
-        faults: {name: [fault, ...]}, one for each request to come; then all is well. A fault is an
-            HTTP status, ("cut", bytes sent before the connection breaks), ("late", seconds of
-            silence before the answer) or ("elsewhere", first byte of another range than asked for).
-        knows_ranges: whether a Range is answered by that range.
+        faults: {name: [fault, ...]}, one for each of the next requests; later ones succeed. A fault
+            is one of
+            - an HTTP status,
+            - ("cut", bytes to send before the connection breaks),
+            - ("late", seconds to wait before the answer),
+            - ("elsewhere", first byte of a range other than the requested one).
+        knows_ranges: whether a Range header is answered with that range.
         requests: [(name, Range or None), ...].
     """
 
@@ -58,7 +61,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 self.wfile.write(body[:value] if kind == "cut" else body)
 
     def _first_byte(self, served, name):
-        """Returns the first byte of the range to answer with, None for the whole file."""
+        """Returns the first byte of the range to send, None for the whole file."""
         asked = re.match(r"bytes=(\d+)-$", self.headers.get("Range", ""))
         if asked and served.knows_ranges and self.headers.get("If-Range") == served.etag(name):
             return int(asked.group(1))
@@ -70,7 +73,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def serving(files):
-    """Yields a FileServer on this machine."""
+    """Yields a FileServer of {name: bytes} on this machine."""
     served = FileServer(files)
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     server.daemon_threads = True

@@ -1,4 +1,4 @@
-"""Archives and files as the servers of GLUE, SQuAD and ALBERT hold them, small ones."""
+"""Small archives and files in the layout of those on the servers of GLUE, SQuAD and ALBERT."""
 
 import io
 import json
@@ -13,7 +13,7 @@ SQUAD = json.dumps(
 
 
 def contents_of(folder):
-    """Returns {path inside: bytes} of the files of a folder; hidden folders are left out."""
+    """Returns {relative path: bytes} of the files in a folder, without hidden files and folders."""
     folder = pathlib.Path(folder)
     paths = {path.relative_to(folder): path for path in folder.rglob("*") if path.is_file()}
     return {
@@ -49,7 +49,7 @@ def task_zip(folder, names=("train", "dev", "test")):
 
 
 def model_archive(size, *contents):
-    """Returns the archive of a model, of parts {name: bytes}."""
+    """Returns the archive of a model with the files {name: bytes} of each argument."""
     return tar_of(
         {f"albert_{size}/{name}": data for part in contents for name, data in part.items()}
     )

@@ -1,4 +1,4 @@
-"""Small GLUE tasks and runs on them, for several test modules."""
+"""Small GLUE data sets, and how to run tasks on them."""
 
 import json
 import pathlib
@@ -11,7 +11,7 @@ LABELS = {"qqp": "01", "mrpc": "01", "wnli": "01"}
 ENTAILMENT = ("entailment", "not_entailment")
 NLI = ("contradiction", "entailment", "neutral")
 
-# Columns before the texts, and between texts and label, as the files of the benchmark have them.
+# Folder, header and row of train and dev files; all columns are those of the benchmark.
 LAYOUTS = {
     "mrpc": ("MRPC", "Quality\t#1 ID\t#2 ID\t#1 String\t#2 String", "{label}\t7\t8\t{a}\t{b}"),
     "qqp": (
@@ -53,7 +53,7 @@ def write(path, header, row, count, labels=("",), bom=False, last_newline=True):
 
 
 def write_glue(root):
-    """Writes small files in the benchmark's exact columns, a vocabulary and a configuration."""
+    """Writes small files with the columns of the benchmark, a vocabulary and a configuration."""
     for name, (folder, header, row) in LAYOUTS.items():
         is_mrpc = name == "mrpc"
         write(root / folder / "train.tsv", header, row, 12, labels_of(name), bom=is_mrpc)
@@ -62,7 +62,7 @@ def write_glue(root):
         write(root / folder / "test.tsv", test_header, test_row, 5)
     mnli = root / "MNLI"
     write(mnli / "train.tsv", MNLI_HEADER + "\tl1\tgold_label", MNLI_ROW + "\tx\t{label}", 12, NLI)
-    # Dev files have four more annotators' labels than train: the gold label is the last column.
+    # Dev files have the labels of four more annotators; the gold label is the last column in both.
     for count, split in ((7, "dev_matched"), (8, "dev_mismatched")):
         header = MNLI_HEADER + "\tl1\tl2\tl3\tl4\tl5\tgold_label"
         write(mnli / f"{split}.tsv", header, MNLI_ROW + "\tx" * 5 + "\t{label}", count, NLI)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from albert import classifier_utils, modeling, tokenization
 from albert.classifier_utils import GlueTask
 from albert.common.errors import UsageError
-from albert.glue.table import read_tsv
+from albert.glue.files import read_tsv
 
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]  # 0 to 4
 VOCABULARY += ["the", "cat", "sat", "a", "mat", "##s", "."]  # 5 to 11
@@ -300,7 +300,8 @@ def test_a_missing_file_is_a_usage_error_that_names_the_flag(tmp_path, use):
     with pytest.raises(UsageError) as caught:
         use(make_task(tmp_path, "sst-2"), "dev")
     path = tmp_path / "SST-2" / "dev.tsv"
-    assert str(caught.value) == f"{path}: No such file or directory. Is --data_dir right?"
+    shown = caught.value.text("--{}".format)
+    assert shown == f"{path}: No such file or directory. Is --data_dir right?"
 
 
 def rows_or_usage_error(content):

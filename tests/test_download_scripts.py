@@ -1,4 +1,4 @@
-"""Tests of the commands and scripts that download, run from another folder on paths with spaces."""
+"""Tests of the download commands and scripts, from another folder and on paths with spaces."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ import runs
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """Returns a copy of the project, in a folder with spaces, that scripts may write into."""
+    """Returns a copy of the project that scripts may write into, in a folder with spaces."""
     copy = tmp_path_factory.mktemp("a copy") / "my project"
     copy.mkdir()
     runs.copy_project(copy)
@@ -19,7 +19,7 @@ def project(tmp_path_factory):
 
 @pytest.fixture
 def run(project, server, tmp_path):
-    """Returns a function of (command, settings) that runs it with the server as mirror."""
+    """Returns a function of (command, settings): the finished process; the server is the mirror."""
 
     def finished(*command, **settings):
         changes = {"ALBERT_DOWNLOAD_URL": server.url, "CURRENT_PWD": str(tmp_path / "my data")}
@@ -38,7 +38,7 @@ def run(project, server, tmp_path):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["--tasks=CoLA,FOO"], "--tasks=CoLA,FOO: 'FOO' is no task; allowed: all, CoLA, SST-2,"),
+        (["--tasks=CoLA,FOO"], "--tasks=CoLA,FOO: 'FOO' is not a task; allowed: all, CoLA, SST-2,"),
         (["--tasks=SNLI"], "--tasks=SNLI: SNLI is no longer part of GLUE's download."),
         (["--tasks=RTE"], "/RTE.zip: the server answers 404 "),
         (["--no_such_flag"], "unrecognized arguments: --no_such_flag"),
@@ -48,16 +48,16 @@ def run(project, server, tmp_path):
         (["--tasks=MRPC", "--path_to_mrpc=none"], "none/msr_paraphrase_train.txt is not there."),
     ],
 )
-def test_mistakes_on_the_glue_command_end_in_one_line(run, project, arguments, message):
+def test_a_mistake_in_the_glue_command_ends_in_one_line(run, project, arguments, message):
     finished = run(sys.executable, project / "download_glue_data.py", *arguments)
     assert finished.returncode == 1
     last = finished.stderr.splitlines()[-1]
     assert last.startswith("download_glue_data.py: ") and message in last
     assert "Traceback" not in finished.stderr
-    assert len(finished.stderr.splitlines()) <= 2  # a line on what is fetched may come before
+    assert len(finished.stderr.splitlines()) <= 2  # the first may say what is being fetched
 
 
-def test_squad_script_downloads_into_the_folder_of_the_settings(run, project, server, tmp_path):
+def test_the_squad_script_downloads_into_the_folder_of_the_settings(run, project, server, tmp_path):
     server.files = dict.fromkeys(["train-v2.0.json", "dev-v2.0.json"], packed.SQUAD)
     finished = run("bash", project / "scripts" / "download_squad.sh", "2.0", "--retries=0")
     assert finished.returncode == 0, finished.stderr
@@ -70,8 +70,8 @@ def test_squad_script_downloads_into_the_folder_of_the_settings(run, project, se
 
 
 @pytest.fixture
-def python_that_runs_downloads_only(tmp_path):
-    """Returns an interpreter that prints its arguments in place of fine-tuning."""
+def python_without_runners(tmp_path):
+    """Returns an interpreter that prints its arguments instead of running a runner."""
     path = tmp_path / "half python"
     path.write_text(
         "#!/usr/bin/env bash\n"
@@ -82,13 +82,13 @@ def python_that_runs_downloads_only(tmp_path):
     return str(path)
 
 
-def test_run_scripts_fetch_what_is_not_there(
-    run, project, server, tiny_model, shared_data, tmp_path, python_that_runs_downloads_only
+def test_run_scripts_fetch_missing_data_and_models(
+    run, project, server, tiny_model, shared_data, tmp_path, python_without_runners
 ):
     real = {name: (shared_data / "spm" / name).read_bytes() for name in packed.VOCABULARY}
     server.files["albert_large_v1.tar.gz"] = packed.model_archive("large", tiny_model, real)
     server.files["RTE.zip"] = packed.task_zip("RTE")
-    settings = {"PYTHON": python_that_runs_downloads_only, "ALBERT_DIR": "large", "VERSION": "1"}
+    settings = {"PYTHON": python_without_runners, "ALBERT_DIR": "large", "VERSION": "1"}
     script = project / "scripts" / "multi_run_albert_glue.sh"
     finished = run("bash", script, TASK="RTE", **settings)
     assert finished.returncode == 0, finished.stderr
@@ -108,7 +108,7 @@ def test_run_scripts_fetch_what_is_not_there(
     assert len(server.requests) == num_requests
 
 
-def test_run_script_says_what_to_do_where_the_model_cannot_be_fetched(run, project, tmp_path):
+def test_a_run_script_says_what_to_do_if_the_model_cannot_be_fetched(run, project, tmp_path):
     finished = run("bash", project / "scripts" / "multi_run_albert_glue.sh")
     assert (finished.returncode, finished.stdout) == (1, "")
     model = tmp_path / "my data" / "pretrained_model" / "albert_base_v2"
@@ -119,16 +119,16 @@ def test_run_script_says_what_to_do_where_the_model_cannot_be_fetched(run, proje
     assert not model.exists()
 
 
-def test_models_script_downloads_into_the_folder_of_the_settings_once(
+def test_the_models_script_downloads_once_into_the_folder_of_the_settings(
     run, project, server, tiny_model, shared_data, tmp_path
 ):
     real = {name: (shared_data / "spm" / name).read_bytes() for name in packed.VOCABULARY}
     server.files["albert_base_v1.tar.gz"] = packed.model_archive("base", tiny_model, real)
     script = project / "scripts" / "download_pretrained_models.sh"
-    for told in ("albert_base_v1 is made.", "albert_base_v1 is there and whole: skipped."):
+    for message in ("albert_base_v1 is ready.", "albert_base_v1 exists and is complete: skipped."):
         finished = run("bash", script, "base_v1", CURRENT_PWD="relative home")
         assert (finished.returncode, finished.stdout) == (0, ""), finished.stderr
-        assert f"{tmp_path}/relative home/pretrained_model/{told}" in finished.stderr
+        assert f"{tmp_path}/relative home/pretrained_model/{message}" in finished.stderr
         made = packed.contents_of(tmp_path)
         folder = "relative home/pretrained_model/albert_base_v1"
         assert made == {f"{folder}/{name}": data for name, data in dict(tiny_model, **real).items()}
@@ -136,12 +136,12 @@ def test_models_script_downloads_into_the_folder_of_the_settings_once(
     assert len(server.requests) == 1
 
 
-def test_models_script_takes_the_settings_where_no_model_is_named(run, project, server):
+def test_the_models_script_uses_the_settings_if_no_model_is_named(run, project, server):
     script = project / "scripts" / "download_pretrained_models.sh"
     finished = run("bash", script, "--retries=0", ALBERT_DIR="xxlarge", VERSION="zh")
     assert finished.returncode == 1
     assert server.requests == [("albert_xxlarge_zh.tar.gz", None)]
     finished = run("bash", script, "--retries=0", "albert_base_v1", "large_v3")
     (line,) = finished.stderr.splitlines()
-    assert line.startswith("download_pretrained_models.sh: large_v3 is no model; allowed: ")
+    assert line.startswith("download_pretrained_models.sh: large_v3 is not a model; allowed: ")
     assert len(server.requests) == 1

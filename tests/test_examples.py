@@ -1,4 +1,4 @@
-"""Tests of examples/ and of the scripts that use them."""
+"""Tests of examples/ and of the scripts that start from a pre-trained model."""
 
 import functools
 import importlib.util
@@ -21,7 +21,7 @@ EXAMPLES = REPOSITORY / "examples"
 
 
 def load(name):
-    """Returns a program of examples/ as a module."""
+    """Returns a program in examples/ as a module."""
     spec = importlib.util.spec_from_file_location(name, str(EXAMPLES / f"{name}.py"))
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -74,23 +74,23 @@ def test_half_of_the_sentences_are_acceptable(data_dir, split):
     assert labels.count("1") == labels.count("0") == len(labels) // 2
 
 
-def test_nouns_of_either_number_stand_before_a_verb(data_dir):
-    # So it is not enough to look for a plural: a model must find the subject.
+def test_nouns_of_either_number_come_before_a_verb(data_dir):
+    # Therefore it is not enough to look for a plural: a model must find the subject.
     acceptable = [row[3].split() for row in rows_of(data_dir, "train") if row[1] == "1"]
     with_singular_verb = [words for words in acceptable if {"sleeps", "runs", "sings"} & {*words}]
     nouns = {f"{noun}s" for noun in load("sentences").NOUNS}
     assert any(nouns & {*words} for words in with_singular_verb)
 
 
-def test_data_is_the_same_every_time(data_dir, tmp_path):
+def test_the_data_is_the_same_every_time(data_dir, tmp_path):
     run(sys.executable, EXAMPLES / "make_data.py", f"--output_dir={tmp_path}")
     names = sorted(str(path.relative_to(data_dir)) for path in data_dir.rglob("*.*"))
     assert len(names) == 7
-    for name in set(names) - {"spm.model"}:  # holds the folder's name
+    for name in set(names) - {"spm.model"}:  # contains the folder's name
         assert (tmp_path / name).read_bytes() == (data_dir / name).read_bytes()
 
 
-def test_vocabulary_fits_the_model_and_knows_every_word(data_dir):
+def test_the_vocabulary_fits_the_model_and_covers_every_word(data_dir):
     config = json.loads((EXAMPLES / "albert_config.json").read_text(encoding="utf-8"))
     tokenizer = tokenization.FullTokenizer(
         str(data_dir / "spm.vocab"), spm_model_file=str(data_dir / "spm.model")
@@ -110,7 +110,7 @@ def questions_of(data_dir, split):
     return [(row.context, question) for row in data.paragraphs for question in row.questions]
 
 
-def test_some_questions_have_no_answer_and_the_others_stand_in_their_context(data_dir):
+def test_some_questions_have_no_answer_and_the_other_answers_are_in_their_context(data_dir):
     rows = questions_of(data_dir, "train")
     assert len(rows) == 12000
     impossible = [question for _, question in rows if question.is_impossible]
@@ -122,7 +122,7 @@ def test_some_questions_have_no_answer_and_the_others_stand_in_their_context(dat
 
 
 def test_answers_depend_on_what_the_context_says(data_dir):
-    # Every name both gives and gets, and neither is always the first one.
+    # Every name both gives and gets, and neither role always has the first name.
     answers = {"gave": set(), "got": set()}
     is_first = {"gave": set(), "got": set()}
     for context, question in questions_of(data_dir, "train"):
@@ -158,7 +158,7 @@ def test_results_are_shown_as_a_table(tmp_path):
     assert max(map(len, lines[:3])) <= 80
 
 
-def test_files_that_are_there_are_explained(tmp_path):
+def test_existing_files_are_explained(tmp_path):
     best = {"step": 1, "metrics": {"exact": 50.0, "f1": 60.0, "best_f1": 60.0}}
     results = json.dumps({"evaluations": [best], "best": best})
     (tmp_path / "eval_results.json").write_text(results, encoding="utf-8")
@@ -172,7 +172,7 @@ def test_files_that_are_there_are_explained(tmp_path):
     assert pathlib.Path(command[0]).samefile(pathlib.Path(sys.executable).parent / "tensorboard")
 
 
-def test_results_that_are_not_there_are_named(tmp_path):
+def test_missing_results_are_named(tmp_path):
     shown = run(sys.executable, EXAMPLES / "show_results.py", tmp_path)
     assert shown.returncode == 1
     assert shown.stderr.splitlines() == [
@@ -184,7 +184,7 @@ def test_results_that_are_not_there_are_named(tmp_path):
 
 
 @pytest.mark.parametrize("path", sorted(REPOSITORY.glob("scripts/*run_*.sh")), ids=str)
-def test_scripts_that_run_install_nothing_and_name_no_one_machine(path):
+def test_run_scripts_install_nothing_and_name_no_particular_machine(path):
     text = path.read_text(encoding="utf-8")
     found = re.findall(r"\b(?:sudo|pip3?|apt(?:-get)?|conda)\b|/home/|/Users/|/root/", text)
     assert found == []
@@ -194,8 +194,8 @@ def test_scripts_that_run_install_nothing_and_name_no_one_machine(path):
 def script(tmp_path):
     """Returns a function of (name, arguments, settings): the finished script.
 
-    In place of Python it runs a program that prints its arguments, one a line, and fails if they
-    ask for a download.
+    Instead of Python the script runs a program that prints its arguments, one per line, and fails
+    if they ask for a download.
     """
     fake = tmp_path / "fake python"
     fake.write_text(
@@ -231,7 +231,7 @@ def flags_of(finished, runner="run_multigpus_classifier"):
     return dict(argument[2:].split("=", 1) for argument in given)
 
 
-def test_glue_script_has_the_published_settings_of_cola(glue_script, tmp_path):
+def test_the_glue_script_has_the_published_settings_of_cola(glue_script, tmp_path):
     given = flags_of(glue_script())
     expected = {
         "task_name": "CoLA",
@@ -269,7 +269,7 @@ def test_every_setting_of_the_glue_script_can_be_overridden(glue_script):
     assert given["albert_config_file"].endswith("albert_large_v1/albert_config.json")
 
 
-def test_glue_script_runs_on_no_other_python_than_the_one_asked_for(glue_script, tmp_path):
+def test_the_glue_script_runs_on_the_requested_python_only(glue_script, tmp_path):
     activated = tmp_path / "bin"
     activated.mkdir()
     (activated / "python").symlink_to(tmp_path / "fake python")
@@ -280,7 +280,7 @@ def test_glue_script_runs_on_no_other_python_than_the_one_asked_for(glue_script,
     assert "PYTHON=none is no command and no file" in finished.stderr
 
 
-def test_further_flags_of_the_glue_script_are_passed_on(glue_script):
+def test_the_glue_script_passes_flags_to_the_runner(glue_script):
     assert flags_of(glue_script("--device_type=cpu"))["device_type"] == "cpu"
 
 
@@ -293,7 +293,7 @@ def test_further_flags_of_the_glue_script_are_passed_on(glue_script):
         ({"TASK": "AX"}, "home/glue_data/diagnostic"),
     ],
 )
-def test_glue_script_names_what_is_not_there_and_cannot_be_fetched(
+def test_the_glue_script_names_what_is_missing_and_cannot_be_fetched(
     glue_script, tmp_path, settings, missing
 ):
     finished = glue_script(**settings)
@@ -304,12 +304,12 @@ def test_glue_script_names_what_is_not_there_and_cannot_be_fetched(
     assert last.startswith(f"multi_run_albert_glue.sh: {path} could not be fetched: put the ")
 
 
-def test_script_refuses_to_run_another_package_albert_of_the_working_directory(script, tmp_path):
+def test_a_script_refuses_to_run_another_package_albert_in_the_working_directory(script, tmp_path):
     (tmp_path / "albert").symlink_to(REPOSITORY / "albert")
     assert script("multi_run_albert_glue.sh").returncode == 0
     (tmp_path / "albert").unlink()
     (tmp_path / "albert").mkdir()
-    assert script("multi_run_albert_glue.sh").returncode == 0  # a folder of that name, no package
+    assert script("multi_run_albert_glue.sh").returncode == 0  # a folder that is not a package
     (tmp_path / "albert" / "__init__.py").touch()
     for name in ("multi_run_albert_glue.sh", "download_squad.sh"):
         refused = script(name)
@@ -319,7 +319,7 @@ def test_script_refuses_to_run_another_package_albert_of_the_working_directory(s
 
 
 @pytest.mark.parametrize("task", table.GLUE_ROWS)
-def test_glue_script_knows_a_task_and_its_folders_in_any_case(glue_script, tmp_path, task):
+def test_the_glue_script_accepts_a_task_in_any_case(glue_script, tmp_path, task):
     home = tmp_path / "without data"
     (home / "pretrained_model" / "albert_base_v2").mkdir(parents=True)
     folder = home / "glue_data" / table.folder_of(task)

@@ -1,8 +1,8 @@
 """End-to-end tests of the scripts that fine-tune: from data and a pre-trained model to predictions.
 
-They run as a user's do: the checkout is reached through a link, the working directory is another
-one, and all paths have spaces in them. TensorFlow starts each time, so each script runs once and
-the tests look at what it left.
+They run as on a user's machine: the checkout is reached through a link, the working directory is
+another folder, and all paths have spaces. Starting TensorFlow takes long, so each script runs once
+and several tests look at its output.
 """
 
 import contextlib
@@ -34,14 +34,14 @@ CPU = "--device_type=cpu"
 
 
 class Run(NamedTuple):
-    """A script with its settings, and what is to come of it.
+    """A script with its settings, and the expected outcome.
 
     Attributes:
         script: name in scripts/.
         settings: {variable: value} of the environment.
-        flags: passed on.
+        flags: passed to the runner.
         output: folder in albert_output/.
-        batches: what the log says of batches and replicas.
+        batches: the log line about batches and replicas.
         steps: global_step at the end.
     """
 
@@ -55,7 +55,7 @@ class Run(NamedTuple):
 
 _SQUAD_FLAGS = (CPU, "--doc_stride=8", "--max_query_length=24")
 RUNS = {
-    "glue": Run(  # long enough to be stopped
+    "glue": Run(  # long enough to be stopped in the middle
         "multi_run_albert_glue.sh",
         {"TASK": "cola", "TSP": "60", "WPSP": "1", "BS": "2", "EBS": "3", "MSL": "32"},
         (CPU, "--save_checkpoints_steps=3"),
@@ -104,7 +104,7 @@ RUNS = {
         2,
     ),
 }
-STOPPED = "glue, stopped"  # and then "glue" goes on from there
+STOPPED = "glue, stopped"  # "glue" continues it
 GLUE_RUNS = [name for name in RUNS if name.startswith("glue")]
 SQUAD_RUNS = [name for name in RUNS if name.startswith("squad")]
 RACE_RUNS = [name for name in RUNS if name.startswith("race")]
@@ -116,8 +116,8 @@ class Scene(NamedTuple):
     Attributes:
         checkout: the project, reached through a link.
         home: data and models, CURRENT_PWD.
-        working_dir: where the scripts are called.
-        files: {path: content} of the checkout as it was before they were.
+        working_dir: where the scripts are started.
+        files: {path: content} of the checkout before any script runs.
     """
 
     checkout: pathlib.Path
@@ -160,7 +160,7 @@ def write_home(home):
 
 
 def files_below(folder):
-    """Returns {path: content} of all files but Python's own caches."""
+    """Returns {path: content} of all files except Python's caches."""
     return {
         path: path.read_bytes()
         for path in folder.rglob("*")
@@ -183,11 +183,11 @@ def scene(tmp_path_factory):
 
 
 def start(scene, name, *flags, **changes):
-    """Returns the process of a run that has begun, in a process group of its own.
+    """Starts a run in its own process group and returns the process.
 
     Args:
-        flags: to pass on beside the run's own.
-        changes: of its settings.
+        flags: in addition to the run's own.
+        changes: to its settings.
     """
     run = RUNS[name]
     settings = dict({"CURRENT_PWD": "../home with spaces"}, **run.settings)
@@ -203,7 +203,7 @@ def start(scene, name, *flags, **changes):
 
 
 def finish(process):
-    """Returns the finished process, with its output; ends it with all it began if it hangs."""
+    """Returns the finished process with its output; kills its process group if it hangs."""
     try:
         stdout, stderr = process.communicate(timeout=300)
     except subprocess.TimeoutExpired:
@@ -213,13 +213,13 @@ def finish(process):
 
 
 def stop_by_ctrl_c(scene, name):
-    """Returns the finished process of a run that got Ctrl-C after its first checkpoint."""
+    """Stops a run by Ctrl-C after its first checkpoint; returns the finished process."""
     process = start(scene, name)
     checkpoints = scene.home / "albert_output" / RUNS[name].output
     while not list(checkpoints.glob("model.ckpt-[1-9]*.index")) and process.poll() is None:
         time.sleep(0.02)
-    with contextlib.suppress(ProcessLookupError):  # it failed, as its tests will tell
-        os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to all processes in front
+    with contextlib.suppress(ProcessLookupError):  # the run has failed; its tests report that
+        os.killpg(process.pid, signal.SIGINT)  # a terminal signals the whole foreground group
     return finish(process)
 
 
@@ -241,7 +241,7 @@ def ran(scene):
 
 @pytest.fixture(scope="module")
 def output(scene, ran):
-    """Returns a function of a name in RUNS: its output folder, when it has come to its end."""
+    """Returns a function of a name in RUNS: the output folder of the finished run."""
 
     def folder(name):
         assert ran(name).returncode == 0, ran(name).stderr
@@ -268,40 +268,40 @@ def test_ctrl_c_ends_a_script_with_status_130_and_a_checkpoint(ran):
     assert runs.foreign_lines(stopped.stderr) == []
 
 
-def test_same_command_goes_on_where_ctrl_c_stopped_it(ran):
+def test_the_same_command_continues_where_ctrl_c_stopped_it(ran):
     (step,) = re.findall(r"Stopped; saved as .*model\.ckpt-(\d+)\. ", ran(STOPPED).stderr)
     assert 3 <= int(step) < 60
     assert f"/CoLA_base_v2/model.ckpt-{step}, up to step 60." in ran("glue").stderr
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_script_comes_to_its_end_and_prints_only_our_log(ran, name):
+def test_a_script_succeeds_and_prints_only_our_log(ran, name):
     assert ran(name).returncode == 0, ran(name).stderr
     assert ran(name).stdout == ""
     assert runs.foreign_lines(ran(name).stderr) == []
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_script_trains_with_the_replicas_and_batches_of_its_settings(ran, name):
+def test_a_script_trains_with_the_replicas_and_batches_of_its_settings(ran, name):
     assert RUNS[name].batches in ran(name).stderr
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_script_starts_from_the_pretrained_model(ran, name):
+def test_a_script_starts_from_the_pretrained_model(ran, name):
     begun = ran(STOPPED if name == "glue" else name)
     model = "albert_large_v1" if "large_v1" in RUNS[name].output else "albert_base_v2"
     assert f"/home with spaces/pretrained_model/{model}/model.ckpt-best." in begun.stderr
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_script_trains_as_many_steps_as_its_settings_say(output, name):
+def test_a_script_trains_for_the_steps_of_its_settings(output, name):
     latest = tf.train.latest_checkpoint(str(output(name)))
     assert latest == str(output(name) / f"model.ckpt-{RUNS[name].steps}")
     assert tf.train.load_checkpoint(latest).get_tensor("global_step") == RUNS[name].steps
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_script_evaluates_every_checkpoint_and_keeps_the_best(output, name):
+def test_a_script_evaluates_every_checkpoint_and_keeps_the_best(output, name):
     results = json_of(output(name) / "eval_results.json")
     assert results["evaluations"][-1]["step"] == RUNS[name].steps
     best = tf.train.load_checkpoint(str(output(name) / "model.ckpt-best"))
@@ -309,7 +309,7 @@ def test_script_evaluates_every_checkpoint_and_keeps_the_best(output, name):
 
 
 @pytest.mark.parametrize("name", GLUE_RUNS)
-def test_glue_script_predicts_every_test_sentence(output, name):
+def test_a_glue_script_predicts_every_test_sentence(output, name):
     assert len(lines_of(output(name) / "test_results.tsv")) == NUM_TEST
     for submission in ("submit_results.tsv", "CoLA.tsv"):
         header, *rows = lines_of(output(name) / submission)
@@ -318,7 +318,7 @@ def test_glue_script_predicts_every_test_sentence(output, name):
 
 
 @pytest.mark.parametrize("name", SQUAD_RUNS)
-def test_squad_script_answers_every_question(scene, output, name):
+def test_a_squad_script_answers_every_question(scene, output, name):
     version = "2.0" if "2.0" in RUNS[name].output else "1.1"
     data = squad_files.read_squad(str(scene.home / "squad_data" / f"dev-v{version}.json"))
     asked = sorted(question.id for question in data.questions())
@@ -328,14 +328,14 @@ def test_squad_script_answers_every_question(scene, output, name):
 
 
 @pytest.mark.parametrize("name", RACE_RUNS)
-def test_race_script_answers_and_scores_every_test_question(output, name):
+def test_a_race_script_answers_and_scores_every_test_question(output, name):
     assert len(lines_of(output(name) / "test_results.tsv")) == NUM_RACE_TEST
     assert len(lines_of(output(name) / "submit_results.tsv")) == NUM_RACE_TEST + 1
     metrics = json_of(output(name) / "test_metrics.json")
     assert {"accuracy", "accuracy_middle", "accuracy_high"} < set(metrics)
 
 
-def test_settings_and_further_flags_reach_the_runner(output):
+def test_settings_and_flags_reach_the_runner(output):
     settings = json_of(output("race") / "eval_results.json")["settings"]
     expected = {"Max sequence length": 64, "Training steps": 4, "Warmup steps": 1, "Seed": 7}
     assert {name: settings[name] for name in expected} == expected
@@ -343,7 +343,7 @@ def test_settings_and_further_flags_reach_the_runner(output):
     assert (settings["Max sequence length"], settings["Learning rate"]) == (64, 1e-3)
 
 
-def test_scripts_write_into_the_folder_of_results_and_the_cache_only(scene, output):
+def test_scripts_write_only_to_the_folders_of_results_and_cache(scene, output):
     for name in RUNS:
         output(name)
     assert list(scene.working_dir.iterdir()) == []
@@ -358,14 +358,14 @@ def test_scripts_write_into_the_folder_of_results_and_the_cache_only(scene, outp
 # --- Mistakes
 
 
-def test_unknown_flag_ends_in_one_line_and_status_1(scene):
+def test_an_unknown_flag_ends_in_one_line_and_status_1(scene):
     finished = finish(start(scene, "glue on one device", "--colour=red"))
     assert (finished.returncode, finished.stdout) == (1, "")
     (line,) = finished.stderr.splitlines()
     assert line.startswith("run_multigpus_classifier.py: Unknown command line flag 'colour'")
 
 
-def test_race_script_names_the_archive_where_the_data_is_not_there(scene):
+def test_the_race_script_names_the_archive_if_the_data_is_missing(scene):
     home = scene.home.with_name("home without data")
     (home / "pretrained_model" / "albert_base_v2").mkdir(parents=True)
     finished = finish(start(scene, "race", CURRENT_PWD=str(home)))

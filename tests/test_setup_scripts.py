@@ -1,6 +1,6 @@
-"""Tests of the scripts that set up, test and show the project: from elsewhere, spaces in the paths.
+"""Tests of setup_env.sh, run_tests.sh and quickstart.sh, from another folder, on paths with spaces.
 
-The interpreter they are given makes no real environments and downloads nothing.
+The interpreter that they get makes no real environments and downloads nothing.
 """
 
 import json
@@ -13,7 +13,7 @@ import pytest
 import runs
 
 PYTHON = f"""#!/usr/bin/env bash
-# Makes environments that consist of itself, and notes what pip is asked for; else it is a real one.
+# Makes environments that contain a copy of itself and logs calls of pip; otherwise runs Python.
 case "$*" in
   -c*ensurepip*) printf '%s\\n' {platform.python_version()} "$0" yes ;;
   "-m venv "*) mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
@@ -78,9 +78,9 @@ def run(project, tmp_path):
 
 @pytest.fixture
 def installed(run, tmp_path):
-    """Returns a function of setup_env.sh's arguments: the files of requirements it installs from.
+    """Returns a function of setup_env.sh's arguments: the requirements files it installs from.
 
-    It checks that the script succeeds and prints the path of the environment's python, no more.
+    The function checks that the script succeeds and prints only the path of the new python.
     """
 
     def files(*arguments, **more):
@@ -100,18 +100,18 @@ def installed(run, tmp_path):
 # --- setup_env.sh
 
 
-def test_environment_is_made_once(installed, project):
+def test_an_environment_is_made_once(installed, project):
     assert installed() == [project / "requirements.txt"]
     assert installed() == []
 
 
-def test_developers_tools_are_added_to_what_is_there(installed, project):
+def test_developers_tools_are_added_to_an_existing_environment(installed, project):
     installed()
     assert installed("--dev") == [project / "requirements-dev.txt"]
     assert installed("--dev") == installed() == []
 
 
-def test_environment_is_made_anew_when_the_requirements_change(installed, project):
+def test_an_environment_is_made_again_when_the_requirements_change(installed, project):
     installed()
     with (project / "requirements.txt").open("a", encoding="utf-8") as file:
         file.write("another\n")
@@ -120,14 +120,14 @@ def test_environment_is_made_anew_when_the_requirements_change(installed, projec
     assert not (project / VENV / "left over").exists()
 
 
-def test_checkout_that_is_reached_through_a_link_has_the_same_environment(installed, project):
+def test_a_checkout_reached_through_a_link_has_the_same_environment(installed, project):
     installed()
     link = project.with_name("my link")
     link.symlink_to(project)
     assert installed(checkout=link) == installed() == []
 
 
-def test_install_that_fails_is_begun_again(run, installed, project):
+def test_an_install_that_failed_is_started_again(run, installed, project):
     failed = run("setup_env.sh", PIP_STATUS="1")
     assert (failed.returncode, failed.stdout) == (1, "")
     assert installed() == [project / "requirements.txt"]
@@ -141,7 +141,7 @@ def test_install_that_fails_is_begun_again(run, installed, project):
         ([], {"PYTHON": "/etc/passwd"}, "PYTHON=/etc/passwd is there, but does not run as a"),
     ],
 )
-def test_mistake_ends_in_one_line_and_makes_nothing(run, project, arguments, settings, message):
+def test_a_mistake_ends_in_one_line_and_makes_nothing(run, project, arguments, settings, message):
     finished = run("setup_env.sh", *arguments, **settings)
     assert (finished.returncode, finished.stdout) == (1, "")
     (line,) = finished.stderr.splitlines()
@@ -157,7 +157,7 @@ def test_mistake_ends_in_one_line_and_makes_nothing(run, project, arguments, set
         ("2.7.18", "it is too old for the project's code"),
     ],
 )
-def test_python_of_another_version_is_refused_with_the_reason(run, tmp_path, version, message):
+def test_an_unsupported_python_is_refused_with_the_reason(run, tmp_path, version, message):
     other = tmp_path / "other python"
     write_program(other, f"#!/bin/sh\nprintf '%s\\n' {version} \"$0\" yes\n")
     finished = run("setup_env.sh", PYTHON=str(other))
@@ -169,7 +169,7 @@ def test_python_of_another_version_is_refused_with_the_reason(run, tmp_path, ver
 # --- run_tests.sh
 
 
-def test_tests_are_run_in_the_checkout_and_decide_the_exit_status(run, installed, project):
+def test_tests_run_in_the_checkout_and_decide_the_exit_status(run, installed, project):
     (project / "tests").mkdir()
     (project / "tests" / "test_some.py").write_text(TESTS, encoding="utf-8")
     finished = run("run_tests.sh", "-k", "one_works or one_fails", "-p", "no:cacheprovider")
@@ -183,7 +183,7 @@ def test_tests_are_run_in_the_checkout_and_decide_the_exit_status(run, installed
 
 
 @pytest.mark.slow
-def test_quickstart_goes_from_nothing_to_results(run, project, tmp_path):
+def test_the_quickstart_ends_with_results(run, project, tmp_path):
     before = {path.name for path in project.iterdir()}
     finished = run("quickstart.sh")
     assert finished.returncode == 0, finished.stderr
@@ -194,12 +194,12 @@ def test_quickstart_goes_from_nothing_to_results(run, project, tmp_path):
     best = json.loads((output / "CoLA" / "eval_results.json").read_text(encoding="utf-8"))["best"]
     assert best["step"] == 4
     assert (output / "SQuAD" / "predictions.json").is_file()
-    seen_from_there = f"../my checkout/quickstart/{output.name}/SQuAD"
-    assert f"In {seen_from_there}/:" in finished.stdout
-    assert finished.stdout.endswith(f"tensorboard --logdir '{seen_from_there}'\n")
+    relative = f"../my checkout/quickstart/{output.name}/SQuAD"
+    assert f"In {relative}/:" in finished.stdout
+    assert finished.stdout.endswith(f"tensorboard --logdir '{relative}'\n")
 
 
-def test_quickstart_takes_no_arguments(run, project):
+def test_the_quickstart_takes_no_arguments(run, project):
     finished = run("quickstart.sh", "--fast")
     assert (finished.returncode, finished.stdout) == (1, "")
     assert finished.stderr.startswith("quickstart.sh: unexpected argument --fast; ")

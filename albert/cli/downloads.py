@@ -95,7 +95,7 @@ def glue():
     run(
         made.prog,
         lambda: download_glue.download(
-            download_glue.tasks_of(arguments.tasks),
+            download_glue.parse_tasks(arguments.tasks),
             arguments.data_dir,
             config(arguments),
             arguments.path_to_mrpc,
@@ -153,7 +153,7 @@ def _install(arguments):
 
     download_models.silence_tensorflow()
     for request in arguments.models:
-        download_models.parse(request)  # all names are checked before the first download
+        download_models.parse_request(request)  # all names are checked before the first download
     for request in arguments.models:
         download_models.install(
             request, arguments.output_dir, arguments.vocabulary_dir, config(arguments)

@@ -1,9 +1,10 @@
-"""What a program says on stderr: the lines of its log, above a progress bar if there is one."""
+"""Log lines on stderr, written above a progress bar if there is one."""
 
 import logging
 import os
 import sys
 import textwrap
+from typing import Mapping
 
 import tqdm
 
@@ -12,10 +13,10 @@ _INDENT = " " * len("00:00:00 ")
 _NARROWEST = 40  # columns; a narrower terminal breaks lines itself
 
 
-class Lines(logging.StreamHandler):
-    """Writes a record as a line, wrapped where stderr is a terminal. It never ends the program."""
+class LineHandler(logging.StreamHandler):
+    """Writes each record as one line, wrapped on a terminal; ignores failures to write."""
 
-    def emit(self, record):
+    def emit(self, record: logging.LogRecord) -> None:
         text = self.format(record)
         width = columns()
         if width:
@@ -28,28 +29,28 @@ class Lines(logging.StreamHandler):
             )
         try:
             tqdm.tqdm.write(text, file=sys.stderr)
-            sys.stderr.flush()  # Python 3.7 would keep what goes to a file or a pipe
-        except BrokenPipeError:  # as where Ctrl-C has ended `tee` too
+            sys.stderr.flush()  # Python 3.7 buffers stderr where it is a file or a pipe
+        except BrokenPipeError:  # for example when Ctrl-C has also ended the `tee` we write to
             sys.stderr = open(os.devnull, "w")
         except (OSError, RuntimeError):
-            pass  # a terminal that has gone, or a signal amid a line: no reason to end training
+            pass  # a closed terminal, or a signal in the middle of a line, must not end training
 
 
-def columns():
-    """Returns the width of the terminal that stderr is; 0 where it is none, or does not tell."""
+def columns() -> int:
+    """Returns the width of the terminal on stderr; 0 if stderr is no terminal or has no width."""
     return os.get_terminal_size(sys.stderr.fileno()).columns if sys.stderr.isatty() else 0
 
 
-def show_log(level):
-    """Shows what the modules of this package log, with the time, from that level of logging on."""
+def show_log(level: int) -> None:
+    """Shows the log of this package from a level such as logging.INFO on, with the time."""
     logger = logging.getLogger("albert")
-    handler = Lines()
+    handler = LineHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", _TIME))
     logger.addHandler(handler)
     logger.setLevel(level)
     logger.propagate = False
 
 
-def in_words(metrics):
-    """Returns {name: value} as one line, such as "accuracy 0.9100, loss 0.2512"."""
+def format_metrics(metrics: Mapping[str, float]) -> str:
+    """Returns metrics for a log line, such as "accuracy 0.9100, loss 0.2512"."""
     return ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())

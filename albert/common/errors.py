@@ -1,27 +1,25 @@
 """The one exception class for mistakes of the user, as opposed to bugs."""
 
 import re
-from typing import Any, Callable
+from typing import Any, Callable, Match
 
 
 class UsageError(Exception):
-    """A mistake the user can act on.
+    """A mistake that the user can correct.
 
-    Its message is one line: the setting or file:line, what was received, what is allowed. Programs
+    The message is one line: the setting or file:line, what was received, what is allowed. Programs
     print it without a traceback and exit with status 1; every other exception is a bug and keeps
     its traceback.
 
-    Settings stand in the message in angle brackets and are given by name. Modules know settings,
-    only the command line knows which flag sets one:
+    A setting is written in angle brackets and passed by name, because only the command line knows
+    which flag sets it. For example
 
         UsageError("<train_steps> must be 1 or more.", train_steps=0)
 
-    reads `train_steps=0 must be 1 or more.`, and where a runner reports it, `--train_step=0 must
-    be 1 or more.`
+    reads `train_steps=0 must be 1 or more.`; a runner shows `--train_step=0 must be 1 or more.`
 
     Args:
-        message: str.
-        settings: {name: value}; a value of None stands for the name alone.
+        settings: {name: value}; None shows the name alone.
     """
 
     def __init__(self, message: str, **settings: Any) -> None:
@@ -33,13 +31,18 @@ class UsageError(Exception):
         return self.text(str)
 
     def text(self, shown_name: Callable[[str], str]) -> str:
-        """Returns the message with each setting written as `shown_name(name)=value`."""
+        """Returns the message with each setting as `shown_name(name)=value`.
 
-        def shown(match):
+        Where the shown name is empty, the value stands alone.
+        """
+
+        def shown(match: Match[str]) -> str:
             name = match.group(1)
-            if name not in self._settings:  # angle brackets of a path, say
+            if name not in self._settings:  # a path with angle brackets, say
                 return match.group()
-            value = self._settings[name]
-            return shown_name(name) if value is None else f"{shown_name(name)}={value}"
+            value, shown_as = self._settings[name], shown_name(name)
+            if value is None:
+                return shown_as or name
+            return f"{shown_as}={value}" if shown_as else str(value)
 
         return re.sub(r"<(\w+)>", shown, self._message)

@@ -1,4 +1,4 @@
-"""Work shared among processes, its results streamed in order."""
+"""Shares work among processes and returns the results in order."""
 
 import collections
 import concurrent.futures
@@ -6,56 +6,62 @@ import itertools
 import multiprocessing
 import os
 import signal
+from typing import Any, Callable, Iterator, List, Sequence
 
-_ITEMS_AT_ONCE = 16
-# Fewer items are done before the processes would have started.
-_LEAST_ITEMS = 8 * _ITEMS_AT_ONCE
+_CHUNK_SIZE = 16
+# With fewer items, this process is done before the others would have started.
+_MIN_ITEMS = 8 * _CHUNK_SIZE
 
 
-def ordered_map(function, items):
-    """Yields function(item) for each item, in their order, computed by one process a core.
+# What a worker process computes, and of what; set when it starts.
+_function: Callable[[Any], Any]
+_items: Sequence[Any]
 
-    The processes are forked, so function and items are not copied to them; results are. Few
-    results wait at a time, whatever the number of items. An exception of the function is raised
-    here. One core, few items or a platform that does not fork: all is done in this process.
+
+def ordered_map(function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
+    """Yields function(item) for each item, in order, computed by one process per core.
+
+    The processes are forked, so only results are copied between them. They run a bounded number
+    of chunks ahead of the caller, so few results are in memory at any time. An exception in the
+    function is raised here. With one core, few items or on a platform that does not fork, this
+    process does everything itself.
 
     Args:
-        function: must not use TensorFlow, whose threads a fork leaves behind.
-        items: a list.
+        function: must not use TensorFlow, whose threads do not survive a fork.
     """
     num_processes = _num_cores()
     forks = multiprocessing.get_start_method() == "fork"
-    if num_processes < 2 or len(items) < _LEAST_ITEMS or not forks:
+    if num_processes < 2 or len(items) < _MIN_ITEMS or not forks:
         yield from map(function, items)
         return
-    starts = iter(range(0, len(items), _ITEMS_AT_ONCE))
+    starts = iter(range(0, len(items), _CHUNK_SIZE))
     with concurrent.futures.ProcessPoolExecutor(
-        num_processes, initializer=_prepare, initargs=(function, items)
+        num_processes, initializer=_start_worker, initargs=(function, items)
     ) as executor:
         pending = collections.deque(
-            executor.submit(_results, start)
+            executor.submit(_chunk_results, start)
             for start in itertools.islice(starts, 2 * num_processes)
         )
         while pending:
             results = pending.popleft().result()
             for start in itertools.islice(starts, 1):
-                pending.append(executor.submit(_results, start))
+                pending.append(executor.submit(_chunk_results, start))
             yield from results
 
 
-def _num_cores():
+def _num_cores() -> int:
     """Returns the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def _prepare(function, items):
-    """Readies a process: what it works on, and that Ctrl-C is left to the one that started it."""
+def _start_worker(function: Callable[[Any], Any], items: Sequence[Any]) -> None:
+    """Sets what a worker process works on, and leaves Ctrl-C to the process that started it."""
     global _function, _items
     _function, _items = function, items
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _results(start):
-    return [_function(item) for item in _items[start : start + _ITEMS_AT_ONCE]]
+def _chunk_results(start: int) -> List[Any]:
+    return [_function(item) for item in _items[start : start + _CHUNK_SIZE]]

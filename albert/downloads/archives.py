@@ -1,4 +1,4 @@
-"""Unpacks zip and tar archives, without trusting them."""
+"""Unpacks zip and tar archives that may be damaged or malicious."""
 
 import contextlib
 import gzip
@@ -8,18 +8,19 @@ import stat
 import tarfile
 import zipfile
 import zlib
+from typing import IO, Iterable, Iterator, Tuple
 
 from albert.common.errors import UsageError
 
 _DAMAGE = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, RuntimeError)
 
 
-def unpack(archive, folder):
-    """Unpacks the plain files of a .zip or .tar.gz into a folder that is made anew.
+def unpack(archive: str, folder: str) -> None:
+    """Unpacks a .zip or .tar.gz into a folder, replacing what the folder held.
 
     Raises:
-        UsageError: the archive is damaged, or holds something else than files and folders that
-            lie inside it. The folder is then gone.
+        UsageError: the archive is damaged, or holds something other than files and folders, or
+            paths that lead out of it. The folder is then removed.
     """
     shutil.rmtree(folder, ignore_errors=True)
     try:
@@ -33,15 +34,18 @@ def unpack(archive, folder):
         # gzip reports damage as an OSError without a number.
         if isinstance(error, _DAMAGE) or (isinstance(error, OSError) and error.errno is None):
             reason = " ".join(str(error).split())
-            raise UsageError(f"{archive} is damaged or no such archive: {reason}.") from error
+            raise UsageError(f"{archive} is damaged or not an archive: {reason}.") from error
         raise
 
 
-def folder_with(names, folder, archive):
-    """Returns the folder, at any depth, that holds all files named.
+def folder_with(names: Iterable[str], folder: str, archive: str) -> str:
+    """Returns the folder, at any depth below `folder`, that holds all the named files.
+
+    Args:
+        archive: where `folder` was unpacked from, for errors.
 
     Raises:
-        UsageError: there is none; the message calls it the archive's.
+        UsageError: there is none.
     """
     for parent, _, found in os.walk(folder):
         if {*names} <= {*found}:
@@ -49,7 +53,7 @@ def folder_with(names, folder, archive):
     raise UsageError(f"{archive} has no folder with {', '.join(names)}.")
 
 
-def _files_in(archive):
+def _files_in(archive: str) -> Iterator[Tuple[str, IO[bytes]]]:
     """Yields (name, open binary file) of each file of an archive."""
     with contextlib.ExitStack() as stack:
         if archive.endswith(".zip"):
@@ -65,13 +69,14 @@ def _files_in(archive):
             tar = stack.enter_context(tarfile.open(fileobj=unzipped, mode="r:"))
             for member in tar:
                 _check(archive, member.name, member.isfile() or member.isdir())
-                if member.isfile():
-                    yield member.name, tar.extractfile(member)
-            while unzipped.read(1 << 20):  # the checksum stands behind the tar's own end
+                reader = tar.extractfile(member)
+                if reader is not None:  # not a folder
+                    yield member.name, reader
+            while unzipped.read(1 << 20):  # the checksum comes after the end of the tar file
                 pass
 
 
-def _check(archive, name, is_plain):
+def _check(archive: str, name: str, is_plain: bool) -> None:
     if name.startswith("/") or ".." in name.split("/"):
         raise UsageError(f"{archive} is refused: {name!r} lies outside of it.")
     if not is_plain:

@@ -4,6 +4,7 @@ import logging
 import os
 import posixpath
 import shutil
+from typing import Dict, Iterable, List, Optional
 
 from albert.common import files
 from albert.common.errors import UsageError
@@ -27,63 +28,68 @@ URLS = {
     "wnli": [f"{_GLUE}/WNLI.zip"],
     "ax": [f"{_GLUE}/AX.tsv"],
 }
-_OTHER_NAMES = {"sst": "sst-2", "sts": "sts-b", "diagnostic": "ax"}
+_ALIASES = {"sst": "sst-2", "sts": "sts-b", "diagnostic": "ax"}
 _MRPC_TEST_HEADER = ["index", "#1 ID", "#2 ID", "#1 String", "#2 String"]
 
 
-def tasks_of(names):
-    """Returns the tasks of a comma-separated list of names, in any case; `all` stands for all.
+def parse_tasks(names: str) -> List[str]:
+    """Returns the tasks that a comma-separated list names, in any case; `all` means all of them.
 
     Raises:
-        UsageError: a name is of no task.
+        UsageError: a name is unknown.
     """
     if names.strip().lower() == "all":
         return list(URLS)
     tasks = []
     for name in names.split(","):
         task = name.strip().lower()
-        task = _OTHER_NAMES.get(task, task)
+        task = _ALIASES.get(task, task)
         if task == "snli":
-            raise UsageError(f"--tasks={names}: SNLI is no longer part of GLUE's download.")
+            raise UsageError("<tasks>: SNLI is no longer part of GLUE's download.", tasks=names)
         if task not in URLS:
             allowed = ", ".join(["all", *map(folder_of, URLS)])
-            raise UsageError(f"--tasks={names}: {name.strip()!r} is no task; allowed: {allowed}.")
+            message = f"<tasks>: {name.strip()!r} is not a task; allowed: {allowed}."
+            raise UsageError(message, tasks=names)
         tasks.append(task)
     return tasks
 
 
-def download(tasks, data_dir, config, path_to_mrpc=None):
-    """Makes the folders of tasks in `data_dir`; those that are there stay as they are.
+def download(
+    tasks: Iterable[str],
+    data_dir: str,
+    config: transfer.DownloadConfig,
+    path_to_mrpc: Optional[str] = None,
+) -> None:
+    """Makes the folders of tasks in `data_dir`; existing folders are kept.
 
     Args:
-        tasks: names as `tasks_of` returns them.
-        data_dir: made where it is not there.
-        config: DownloadConfig.
-        path_to_mrpc: folder with msr_paraphrase_train.txt and msr_paraphrase_test.txt, to take in
-            place of downloads, and with mrpc_dev_ids.tsv if that is there.
+        tasks: as `parse_tasks` returns them.
+        data_dir: created if it does not exist.
+        path_to_mrpc: folder with msr_paraphrase_train.txt, msr_paraphrase_test.txt and, if you
+            have it, mrpc_dev_ids.tsv, to use instead of downloads.
 
     Raises:
-        UsageError: a folder is there but not whole, or a file cannot be had or is not what it
-            should be. Folders that are made by then stay.
+        UsageError: an existing folder is incomplete, or a file cannot be fetched or is not what it
+            should be. Folders made before it stay.
     """
     missing = [task for task in dict.fromkeys(tasks) if not is_there(task, data_dir)]
     for task in dict.fromkeys(tasks):
         if task not in missing:
-            _log.info("%s is there: skipped.", os.path.join(data_dir, folder_of(task)))
+            _log.info("%s exists: skipped.", os.path.join(data_dir, folder_of(task)))
     for task in missing:
-        with transfer.workplace(data_dir) as work:
-            if not is_there(task, data_dir):  # another process may have made it meanwhile
+        with transfer.locked_work_folder(data_dir) as work:
+            if not is_there(task, data_dir):  # another process may have made it since
                 _make(task, data_dir, work, config, path_to_mrpc)
 
 
-def _file_names(task):
-    """Returns the names of the files that make a task's folder whole."""
+def _file_names(task: str) -> List[str]:
+    """Returns the names of the files in a task's folder."""
     splits = GLUE_ROWS[task].splits.values()
     return [os.path.basename(split.path) for split in splits if not split.is_optional]
 
 
-def is_there(task, data_dir):
-    """Whether a task's folder is there; raises UsageError where it is there but not whole."""
+def is_there(task: str, data_dir: str) -> bool:
+    """Whether a task's folder exists; raises UsageError if it exists but is incomplete."""
     folder = os.path.join(data_dir, folder_of(task))
     if not os.path.isdir(folder) or not os.listdir(folder):
         return False
@@ -91,29 +97,35 @@ def is_there(task, data_dir):
     if lacking:
         raise UsageError(
             f"{folder} is there but lacks {', '.join(sorted(lacking))}: remove the folder to have "
-            "it downloaded."
+            "it downloaded again."
         )
     return True
 
 
-def _make(task, data_dir, work, config, path_to_mrpc):
-    """Makes a task's folder under another name, checks it, and gives it its name."""
+def _make(
+    task: str,
+    data_dir: str,
+    work: str,
+    config: transfer.DownloadConfig,
+    path_to_mrpc: Optional[str],
+) -> None:
+    """Makes a task's folder under another name, checks it, and then renames it."""
     local = _local_mrpc(path_to_mrpc) if task == "mrpc" and path_to_mrpc else {}
     fetched = {url: transfer.fetch(url, work, config) for url in URLS[task] if url not in local}
     sources = [local.get(url) or fetched[url] for url in URLS[task]]
     new, folder = os.path.join(work, "new"), os.path.join(data_dir, folder_of(task))
-    with transfer.using_up(new, *fetched.values()):
+    with transfer.removed_after_use(new, *fetched.values()):
         made = _build(task, sources, new)
         for name in _file_names(task):
-            _check_table(os.path.join(made, name), config.address(URLS[task][0]))
+            _check_table(os.path.join(made, name), config.source_of(URLS[task][0]))
         os.rename(made, folder)
-    _log.info("%s is made.", folder)
+    _log.info("%s is ready.", folder)
 
 
-def _build(task, sources, new):
-    """Makes a task's files out of what was downloaded; returns the folder, inside `new`."""
+def _build(task: str, sources: List[str], new: str) -> str:
+    """Makes a task's files from the downloads `sources`; returns their folder, inside `new`."""
     if task not in ("mrpc", "ax"):
-        # Some archives hold a folder of another name than their own.
+        # Not every archive is named after the folder in it.
         archives.unpack(sources[0], new)
         return archives.folder_with(_file_names(task), new, sources[0])
     shutil.rmtree(new, ignore_errors=True)
@@ -125,18 +137,18 @@ def _build(task, sources, new):
     return new
 
 
-def _local_mrpc(path_to_mrpc):
-    """Returns {official address: path} of the files of MRPC that a folder holds."""
+def _local_mrpc(path_to_mrpc: str) -> Dict[str, str]:
+    """Returns {official URL: path} of the MRPC files that a folder holds."""
     paths = {url: os.path.join(path_to_mrpc, posixpath.basename(url)) for url in URLS["mrpc"]}
     found = {url: path for url, path in paths.items() if os.path.isfile(path)}
     for url, path in paths.items():
         if url not in found and url != _DEV_IDS:
-            raise UsageError(f"--path_to_mrpc={path_to_mrpc}: {path} is not there.")
+            raise UsageError(f"<path_to_mrpc>: {path} is not there.", path_to_mrpc=path_to_mrpc)
     return found
 
 
-def _build_mrpc(folder, train_source, test_source, dev_ids_source):
-    """Writes the MRPC files of GLUE: its dev set is a part of the corpus's training set."""
+def _build_mrpc(folder: str, train_source: str, test_source: str, dev_ids_source: str) -> None:
+    """Writes GLUE's files of MRPC; the dev set is a part of the corpus's training set."""
     dev_ids = {tuple(cells) for cells in _rows(dev_ids_source, 2)}
     header, *labelled = _rows(train_source, 5)
     dev = [cells for cells in labelled if tuple(cells[1:3]) in dev_ids]
@@ -150,12 +162,11 @@ def _build_mrpc(folder, train_source, test_source, dev_ids_source):
         ("dev", [header, *dev]),
         ("test", [_MRPC_TEST_HEADER, *test]),
     ):
-        text = "".join("\t".join(cells) + "\n" for cells in rows)
-        files.write_text(os.path.join(folder, f"{name}.tsv"), text)
+        files.write_tsv(os.path.join(folder, f"{name}.tsv"), rows)
 
 
-def _rows(path, num_cells):
-    """Returns the rows of a file as lists of str, a byte order mark as part of the first cell."""
+def _rows(path: str, num_cells: int) -> List[List[str]]:
+    """Returns the cells of each row of a file; a byte order mark stays in the first cell."""
     rows = []
     try:
         with open(path, encoding="utf-8", newline="\n") as reader:
@@ -163,7 +174,7 @@ def _rows(path, num_cells):
                 rows.append(line.rstrip("\r\n").split("\t"))
                 if len(rows[-1]) != num_cells:
                     raise UsageError(
-                        f"{path}:{number} has {len(rows[-1])} columns in place of {num_cells}."
+                        f"{path}:{number} has {len(rows[-1])} columns instead of {num_cells}."
                     )
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not UTF-8 text: {error.reason}.") from error
@@ -172,8 +183,8 @@ def _rows(path, num_cells):
     return rows
 
 
-def _check_table(path, url):
-    """Raises UsageError unless a file begins like a table, and not like a page of the web."""
+def _check_table(path: str, url: str) -> None:
+    """Raises UsageError unless the first line of a file has tabs: it may be a web page."""
     with open(path, "rb") as reader:
         if b"\t" not in reader.readline():
             raise UsageError(f"{url}: {os.path.basename(path)} in it is not a table.")

@@ -5,6 +5,7 @@ import logging
 import os
 import re
 import shutil
+from typing import Dict, Mapping, Optional, Tuple
 
 import tensorflow.compat.v1 as tf
 
@@ -20,51 +21,59 @@ _MODELS = "https://storage.googleapis.com/albert_models"
 _NAME = re.compile(r"(?:albert_)?((?:base|large|xlarge|xxlarge)_(?:v1|v2|zh))")
 _CONFIG = "albert_config.json"
 _CHECKPOINT = "model.ckpt-best"
-_VOCABULARY = {
+_VOCABULARY: Dict[str, Optional[str]] = {
     "30k-clean.model": "fefb02b667a6c5c2fe27602d28e5fb3428f66ab89c7d6f388e7c8d44a02d0336",
     "30k-clean.vocab": "1de4ad94a1b98f5f5f2c75af0f52bc85714d67b8578aa8f7650521bb123335c0",
 }
-_CHINESE_VOCABULARY = {"vocab_chinese.txt": None}
+_CHINESE_VOCABULARY: Dict[str, Optional[str]] = {"vocab_chinese.txt": None}
 
 
-def install(request, output_dir, vocabulary_dir, config):
-    """Puts a model into output_dir/albert_<name>, and the English vocabulary beside.
+def install(
+    request: str, output_dir: str, vocabulary_dir: str, config: transfer.DownloadConfig
+) -> None:
+    """Puts a model into output_dir/albert_<name>, and a copy of the English vocabulary elsewhere.
 
     Args:
-        request: a name such as base_v2 or large_zh, or the path of its archive,
+        request: a name such as base_v2 or large_zh, or the path of an archive such as
             .../albert_base_v2.tar.gz.
-        output_dir: made where it is not there.
-        vocabulary_dir: where 30k-clean.model and 30k-clean.vocab are to stand too.
-        config: DownloadConfig.
+        output_dir: created if it does not exist.
+        vocabulary_dir: folder for the copy, of 30k-clean.model and 30k-clean.vocab.
 
     Raises:
-        UsageError: there is no such model, its archive cannot be had, or what it holds, or what is
-            there already, is not the model or not the vocabulary.
+        UsageError: there is no such model, its archive cannot be fetched, or the archive or an
+            existing folder does not hold the model and its vocabulary.
     """
-    name, archive = parse(request)
+    name, archive = parse_request(request)
     folder = os.path.join(output_dir, f"albert_{name}")
     vocabulary = _vocabulary_of(name)
     if not name.endswith("zh"):
         _check_vocabulary(vocabulary_dir, vocabulary, is_partial=True)
     if _is_there(folder, vocabulary):
-        _log.info("%s is there and whole: skipped.", folder)
+        _log.info("%s exists and is complete: skipped.", folder)
     else:
-        with transfer.workplace(output_dir) as work:
-            if not _is_there(folder, vocabulary):  # another process may have made it meanwhile
+        with transfer.locked_work_folder(output_dir) as work:
+            if not _is_there(folder, vocabulary):  # another process may have made it since
                 _make(folder, work, name, archive, config)
     if not name.endswith("zh"):
-        _place_vocabulary(folder, vocabulary_dir)
+        _copy_vocabulary(folder, vocabulary_dir)
 
 
-def check(folder, vocabulary):
-    """Raises UsageError unless a folder holds a whole model: all values of its checkpoint are read.
+def check_model(folder: str, vocabulary: Mapping[str, Optional[str]]) -> None:
+    """Raises UsageError unless a folder holds a complete model, with a readable checkpoint.
 
     Args:
-        vocabulary: {file name: SHA-256 or None for any}.
+        vocabulary: {file name: SHA-256, or None for any}.
     """
     _check_vocabulary(folder, vocabulary)
+    try:
+        _check_checkpoint(folder)
+    except UsageError as error:  # names settings of the runners, which the downloads do not have
+        raise UsageError(error.text(lambda name: "")) from error
+
+
+def _check_checkpoint(folder: str) -> None:
     config = copy.copy(modeling.AlbertConfig.from_json_file(os.path.join(folder, _CONFIG)))
-    config.num_hidden_layers = config.num_hidden_groups  # the others share their variables
+    config.num_hidden_layers = config.num_hidden_groups  # the other layers share their variables
     checkpoint = os.path.join(folder, _CHECKPOINT)
     with tf.Graph().as_default():
         modeling.AlbertModel(config, False, tf.zeros([1, 1], tf.int32))
@@ -74,13 +83,13 @@ def check(folder, vocabulary):
     pretrained.check(checkpoint)
 
 
-def parse(request):
-    """Returns the name of the model asked for, and the path of its archive or None."""
+def parse_request(request: str) -> Tuple[str, Optional[str]]:
+    """Returns (the name of the requested model, the path of its archive or None)."""
     is_archive = request.endswith(".tar.gz")
     match = _NAME.fullmatch(os.path.basename(request)[: -len(".tar.gz")] if is_archive else request)
     if not match:
         raise UsageError(
-            f"{request} is no model; allowed: {{base,large,xlarge,xxlarge}}_{{v1,v2,zh}}, or an "
+            f"{request} is not a model; allowed: {{base,large,xlarge,xxlarge}}_{{v1,v2,zh}}, or an "
             "archive such as albert_base_v2.tar.gz."
         )
     if is_archive and not os.path.isfile(request):
@@ -88,12 +97,14 @@ def parse(request):
     return match.group(1), request if is_archive else None
 
 
-def _vocabulary_of(name):
+def _vocabulary_of(name: str) -> Mapping[str, Optional[str]]:
     return _CHINESE_VOCABULARY if name.endswith("zh") else _VOCABULARY
 
 
-def _check_vocabulary(folder, vocabulary, is_partial=False):
-    """Raises UsageError unless the files are ALBERT's; `is_partial` lets them be missing."""
+def _check_vocabulary(
+    folder: str, vocabulary: Mapping[str, Optional[str]], is_partial: bool = False
+) -> None:
+    """Raises UsageError unless the files are ALBERT's; with `is_partial` some may be missing."""
     for name, sha256 in vocabulary.items():
         path = os.path.join(folder, name)
         if not os.path.isfile(path):
@@ -103,34 +114,36 @@ def _check_vocabulary(folder, vocabulary, is_partial=False):
         if sha256 and files.sha256(path) != sha256:
             raise UsageError(
                 f"{path} ({os.path.getsize(path)} bytes) is not ALBERT's: its SHA-256 is not "
-                f"{sha256}. Remove it. (A German file of 777581 bytes goes by that name too.)"
+                f"{sha256}. Remove it. (A German file of 777581 bytes has the same name.)"
             )
 
 
-def _is_there(folder, vocabulary):
+def _is_there(folder: str, vocabulary: Mapping[str, Optional[str]]) -> bool:
     if not os.path.isdir(folder) or not os.listdir(folder):
         return False
     try:
-        check(folder, vocabulary)
+        check_model(folder, vocabulary)
     except UsageError as error:
-        raise UsageError(f"{error} Without {folder} it is downloaded anew.") from error
+        raise UsageError(f"{error} Remove {folder} to have it downloaded again.") from error
     return True
 
 
-def _make(folder, work, name, archive, config):
-    """Makes a model's folder under another name, checks it, and gives it its name."""
+def _make(
+    folder: str, work: str, name: str, archive: Optional[str], config: transfer.DownloadConfig
+) -> None:
+    """Makes a model's folder under another name, checks it, and then renames it."""
     source = archive or transfer.fetch(f"{_MODELS}/albert_{name}.tar.gz", work, config)
     new = os.path.join(work, "new")
     vocabulary = _vocabulary_of(name)
-    with transfer.using_up(new, *([] if archive else [source])):
+    with transfer.removed_after_use(new, *([] if archive else [source])):
         archives.unpack(source, new)
         made = archives.folder_with([_CONFIG, f"{_CHECKPOINT}.index", *vocabulary], new, source)
-        check(made, vocabulary)
+        check_model(made, vocabulary)
         os.rename(made, folder)
-    _log.info("%s is made.", folder)
+    _log.info("%s is ready.", folder)
 
 
-def _place_vocabulary(folder, vocabulary_dir):
+def _copy_vocabulary(folder: str, vocabulary_dir: str) -> None:
     for name in _VOCABULARY:
         path = os.path.join(vocabulary_dir, name)
         if os.path.exists(path):
@@ -138,10 +151,10 @@ def _place_vocabulary(folder, vocabulary_dir):
         try:
             with files.replacing(path) as new:
                 shutil.copyfile(os.path.join(folder, name), new)
-        except OSError as error:  # the scripts then take those of the model's folder
+        except OSError as error:  # the scripts then use the files in the model's folder
             _log.warning("%s cannot be written: %s.", path, error.strerror)
 
 
-def silence_tensorflow():
-    """Keeps TensorFlow's log from standing between ours."""
+def silence_tensorflow() -> None:
+    """Keeps TensorFlow's log lines out of ours."""
     tf.logging.set_verbosity(tf.logging.ERROR)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from typing import Iterable
 
 from albert.downloads import transfer
 from albert.squad import files as squad_files
@@ -15,26 +16,26 @@ _SHA256 = {
 }
 
 
-def download(versions, data_dir, config):
-    """Fetches train and dev of versions into `data_dir`; files that are there stay as they are.
+def download(versions: Iterable[str], data_dir: str, config: transfer.DownloadConfig) -> None:
+    """Fetches the train and dev files of versions into `data_dir`; existing files are kept.
 
     Raises:
-        UsageError: a file cannot be had, or is not SQuAD's JSON. Files fetched by then stay.
+        UsageError: a file cannot be fetched, or is not a SQuAD file. Files fetched before it stay.
     """
     for version in versions:
         for name in (f"train-v{version}.json", f"dev-v{version}.json"):
             path = os.path.join(data_dir, name)
             if os.path.exists(path):
-                _log.info("%s is there: skipped.", path)
+                _log.info("%s exists: skipped.", path)
                 continue
-            with transfer.workplace(data_dir) as work:
-                if not os.path.exists(path):  # another process may have made it meanwhile
+            with transfer.locked_work_folder(data_dir) as work:
+                if not os.path.exists(path):  # another process may have fetched it since
                     _fetch_checked(name, work, path, config)
-                    _log.info("%s is made.", path)
+                    _log.info("%s is ready.", path)
 
 
-def _fetch_checked(name, work, path, config):
+def _fetch_checked(name: str, work: str, path: str, config: transfer.DownloadConfig) -> None:
     fetched = transfer.fetch(f"{_SQUAD}/{name}", work, config, _SHA256.get(name))
-    with transfer.using_up(fetched):
+    with transfer.removed_after_use(fetched):
         squad_files.read_squad(fetched)
         os.replace(fetched, path)

@@ -1,4 +1,4 @@
-"""Fetches files over HTTP: whole or not at all, and on from where a broken transfer stopped."""
+"""Fetches files over HTTP, completely or not at all, and resumes transfers that broke off."""
 
 import contextlib
 import dataclasses
@@ -10,7 +10,7 @@ import posixpath
 import re
 import shutil
 import time
-from typing import Optional
+from typing import IO, Any, Iterable, Iterator, Mapping, Optional
 
 import pooch
 import requests
@@ -21,21 +21,21 @@ from albert.common.errors import UsageError
 
 _log = logging.getLogger(__name__)
 
-# Besides the server's own errors (5xx), the answers that may be other ones a little later.
-_PASSING = (408, 416, 429)
+# HTTP statuses, besides the server's own errors (5xx), that a retry may not get again.
+_TEMPORARY_STATUSES = (408, 416, 429)
 
-# Bytes that are read at once; those of a chunk that does not arrive whole are lost.
-_CHUNK = 1 << 13
+# Bytes read at once. A chunk that does not arrive completely is lost.
+_CHUNK_SIZE = 1 << 13
 
 
 @dataclasses.dataclass(frozen=True)
 class DownloadConfig:
-    """Where files come from and how long a transfer is tried.
+    """Where files come from, and when a transfer is given up.
 
     Attributes:
-        base_url: a mirror that serves all files by their base names; None: the official addresses.
+        base_url: a mirror that serves all files by their base names; None for the official URLs.
         timeout: seconds to wait for a connection, and for the next bytes.
-        retries: how often to try again without getting any further.
+        retries: how often to try again without receiving anything new.
         wait: seconds before the first retry, doubled for each further one.
     """
 
@@ -44,46 +44,48 @@ class DownloadConfig:
     retries: int = 5
     wait: float = 1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.base_url and not re.match(r"https?://[^/]", self.base_url):
-            raise UsageError(f"--base_url={self.base_url} must begin with http:// or https://.")
+            message = "<base_url> must begin with http:// or https://."
+            raise UsageError(message, base_url=self.base_url)
         if self.timeout <= 0:
-            raise UsageError(f"--timeout={self.timeout:g} must be above 0.")
+            raise UsageError("<timeout> must be above 0.", timeout=f"{self.timeout:g}")
         for name in ("retries", "wait"):
-            if getattr(self, name) < 0:
-                raise UsageError(f"--{name}={getattr(self, name):g} must be at least 0.")
+            value = getattr(self, name)
+            if value < 0:
+                raise UsageError(f"<{name}> must be at least 0.", **{name: f"{value:g}"})
 
-    def address(self, url):
-        """Returns where the file of an official address comes from."""
+    def source_of(self, url: str) -> str:
+        """Returns the URL to fetch the file of an official URL from."""
         if not self.base_url:
             return url
         return f"{self.base_url.rstrip('/')}/{posixpath.basename(url)}"
 
 
 @contextlib.contextmanager
-def workplace(folder):
-    """Yields a folder inside `folder`, for what is not whole yet, to one process at a time."""
+def locked_work_folder(folder: str) -> Iterator[str]:
+    """Yields a folder inside `folder` for unfinished files, to one process at a time."""
     path = os.path.join(folder, ".downloads")
     os.makedirs(path, exist_ok=True)
     with open(os.path.join(path, "lock"), "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            _log.info("Waiting for another process that downloads into %s.", folder)
+            _log.info("Waiting for another process that is downloading into %s.", folder)
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield path
 
 
-def fetch(url, folder, config, sha256=None):
-    """Fetches the file of an official address into a folder and returns its path.
+def fetch(url: str, folder: str, config: DownloadConfig, sha256: Optional[str] = None) -> str:
+    """Fetches the file of an official URL into a folder and returns its path.
 
-    What has arrived of a broken transfer stays beside it under another name, and the next call
-    goes on from there if the server still has the same file.
+    If the transfer breaks off, what has arrived is kept under another name, and the next call
+    resumes it, provided that the server still has the same version of the file.
 
     Raises:
-        UsageError: the file cannot be had, or its SHA-256 is not the one given.
+        UsageError: the transfer fails, or the file's SHA-256 is not `sha256`.
     """
-    url = config.address(url)
+    url = config.source_of(url)
     path = os.path.join(folder, posixpath.basename(url))
     pooch.get_logger().setLevel(logging.WARNING)
     _log.info("Fetching %s", url)
@@ -95,16 +97,16 @@ def fetch(url, folder, config, sha256=None):
             path=folder,
             downloader=_ResumingDownloader(path + ".part", config),
         )
-    except ValueError as error:  # pooch's word for a wrong hash, after removing the file
-        raise UsageError(f"{url} has not the SHA-256 {sha256}: it is another file.") from error
+    except ValueError as error:  # pooch found another hash, and has removed the file
+        raise UsageError(f"{url} is another file: its SHA-256 is not {sha256}.") from error
 
 
 @contextlib.contextmanager
-def using_up(*paths):
-    """Removes files and folders when the block ends, well or with a UsageError.
+def removed_after_use(*paths: str) -> Iterator[None]:
+    """Removes files and folders at the end of the block, which uses them.
 
-    What came down but was refused must not be taken again. Whatever else ends the block, such as
-    Ctrl-C, leaves it for the next call.
+    They are also removed if the block raises UsageError, since a download that was refused must
+    not be used again. If anything else ends the block, such as Ctrl-C, the next call can use them.
     """
     try:
         yield
@@ -114,7 +116,7 @@ def using_up(*paths):
     _remove(paths)
 
 
-def _remove(paths):
+def _remove(paths: Iterable[str]) -> None:
     for path in paths:
         if os.path.isdir(path):
             shutil.rmtree(path)
@@ -123,45 +125,45 @@ def _remove(paths):
 
 
 class _ResumingDownloader:
-    """For pooch: its HTTPDownloader, tried again where that helps, going on where it stopped.
+    """A downloader for pooch that retries its HTTPDownloader, resuming where that one stopped.
 
     Attributes:
-        part: the file that a transfer fills.
-        validator_file: which version of the file on the server `part` is the beginning of, an
-            ETag or a date; not there if the server names none.
+        part: the file that receives the transfer.
+        version_file: holds the ETag or date of the version that `part` is the beginning of; does
+            not exist if the server sends neither.
     """
 
-    def __init__(self, part, config):
+    def __init__(self, part: str, config: DownloadConfig) -> None:
         self.part = part
-        self.validator_file = part + ".version"
+        self.version_file = part + ".version"
         self.config = config
-        self._expected_size = None
+        self._expected_size: Optional[int] = None
 
-    def __call__(self, url, output_file, _):
-        furthest, failures = 0, 0
+    def __call__(self, url: str, output_file: str, _: Any) -> None:
+        largest, failures = 0, 0  # failures: since anything new arrived
         while True:
             try:
                 self._transfer(url)
                 break
             except requests.RequestException as error:
-                reason = self._reason(error)
-                if _is_final(error):
-                    raise UsageError(f"{url}: {reason}.") from error
+                failure = f"{url}: {self._reason(error)}"
+                if _is_permanent(error):
+                    raise self._error(f"{failure}.") from error
             size = os.path.getsize(self.part)
-            failures = 1 if size > furthest else failures + 1
-            furthest = max(size, furthest)
+            failures = 1 if size > largest else failures + 1
+            largest = max(size, largest)
             if failures > self.config.retries:
-                raise UsageError(f"{url}: {reason}, also after --retries={self.config.retries}.")
+                raise self._error(f"{failure}, also after <retries>.")
             seconds = self.config.wait * 2 ** (failures - 1)
-            _log.warning("%s: %s; trying again in %g s.", url, reason, seconds)
+            _log.warning("%s; trying again in %g s.", self._error(failure), seconds)
             time.sleep(seconds)
         self._forget_version()
         os.replace(self.part, output_file)
 
-    def _transfer(self, url):
-        """Appends to the part what it lacks; raises RequestException where that is cut short."""
+    def _transfer(self, url: str) -> None:
+        """Appends what is missing to `part`; raises RequestException if the transfer breaks off."""
         self._expected_size = None
-        # Ranges count the bytes that are sent: they must not be compressed.
+        # A range counts bytes as they are sent, so they must not be compressed.
         headers = {"Accept-Encoding": "identity"}
         with open(self.part, "ab") as writer, _progress_bar(self.part) as bar:
             version = self._version()
@@ -171,73 +173,77 @@ class _ResumingDownloader:
                 headers.update({"Range": f"bytes={writer.tell()}-", "If-Range": version})
             pooch.HTTPDownloader(
                 progressbar=bar,
-                chunk_size=_CHUNK,
+                chunk_size=_CHUNK_SIZE,
                 timeout=self.config.timeout,
                 headers=headers,
-                hooks={"response": functools.partial(self._begin, writer)},
+                hooks={"response": functools.partial(self._prepare_part, writer)},
             )(url, writer, None)
             if self._expected_size not in (None, writer.tell()):
                 raise requests.ConnectionError("cut short")
 
-    def _begin(self, writer, response, **_):
-        """Readies the part for the body of a response, before any of it is read."""
-        begins_at = 0
+    def _prepare_part(self, writer: IO[bytes], response: requests.Response, **_: Any) -> None:
+        """Prepares `part` for the body of a response, before any of it is read."""
+        start: Optional[int] = 0
         if response.status_code == 206:
             content_range = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
-            begins_at = int(content_range.group(1)) if content_range else None
+            start = int(content_range.group(1)) if content_range else None
         if response.status_code not in (200, 206, 416):
             return
-        if begins_at != writer.tell() or response.status_code == 416:
+        if start != writer.tell() or response.status_code == 416:
             writer.seek(0)
             writer.truncate()
             self._forget_version()
-            if begins_at != 0:
-                raise requests.ConnectionError("the server sent another part than asked for")
+            if start != 0:
+                raise requests.ConnectionError("the server sent another range than requested")
         if response.status_code == 200:
             self._keep_version(response.headers)
         if "Content-Length" in response.headers and "Content-Encoding" not in response.headers:
-            self._expected_size = begins_at + int(response.headers["Content-Length"])
+            self._expected_size = writer.tell() + int(response.headers["Content-Length"])
 
-    def _version(self):
-        if not os.path.exists(self.validator_file):
+    def _version(self) -> Optional[str]:
+        if not os.path.exists(self.version_file):
             return None
-        with open(self.validator_file, encoding="latin-1") as reader:
+        with open(self.version_file, encoding="latin-1") as reader:
             return reader.read()
 
-    def _keep_version(self, headers):
+    def _keep_version(self, headers: Mapping[str, str]) -> None:
         version = headers.get("ETag", "")
         if not version.startswith('"'):  # a weak one does not promise the same bytes
-            version = headers.get("Last-Modified")
+            version = headers.get("Last-Modified", "")
         if version:
-            files.write_text(self.validator_file, version)
+            files.write_text(self.version_file, version)
 
-    def _forget_version(self):
-        _remove([self.validator_file])
+    def _forget_version(self) -> None:
+        _remove([self.version_file])
 
-    def _reason(self, error):
-        """Returns in a few words why a transfer failed."""
-        if isinstance(error, requests.HTTPError):
+    def _error(self, message: str) -> UsageError:
+        timeout = f"{self.config.timeout:g}"
+        return UsageError(message, retries=self.config.retries, timeout=timeout)
+
+    def _reason(self, error: requests.RequestException) -> str:
+        """Returns why a transfer failed, as the end of a sentence."""
+        if isinstance(error, requests.HTTPError) and error.response is not None:
             return f"the server answers {error.response.status_code} {error.response.reason}"
         if self._expected_size is not None:
             return f"broke off after {os.path.getsize(self.part)} of {self._expected_size} bytes"
         if isinstance(error, requests.Timeout):
-            return f"no answer within --timeout={self.config.timeout:g} seconds"
+            return "no answer within <timeout> seconds"
         text = " ".join(str(error).split())
         cause = re.search(r"\[Errno -?\d+\] [^'\")]+|CERTIFICATE_VERIFY_FAILED", text)
         return f"no connection ({cause.group() if cause else text})"
 
 
-def _is_final(error):
-    """Whether a failure will be the same the next time."""
-    if isinstance(error, requests.HTTPError):
+def _is_permanent(error: requests.RequestException) -> bool:
+    """Whether a failure would occur again the next time."""
+    if isinstance(error, requests.HTTPError) and error.response is not None:
         status = error.response.status_code
-        return status < 500 and status not in _PASSING
-    # An address that is none is a ValueError too.
+        return status < 500 and status not in _TEMPORARY_STATUSES
+    # requests raises a ValueError for a URL that is not valid.
     return isinstance(error, (ValueError, requests.TooManyRedirects))
 
 
-def _progress_bar(part):
-    """Returns a bar for pooch to fill; it shows on a terminal only."""
+def _progress_bar(part: str) -> tqdm.tqdm:
+    """Returns a progress bar for pooch to advance; it is shown on a terminal only."""
     name = os.path.basename(part)[: -len(".part")]
-    # pooch puts the real total in; without any, the bar would count as no bar.
+    # pooch sets the real total; without one the bar would be false, and pooch would not use it.
     return tqdm.tqdm(desc=name, total=1, unit="B", unit_scale=True, disable=None, leave=False)

@@ -7,7 +7,7 @@ from typing import Dict
 
 import tensorflow.compat.v1 as tf
 
-from albert.common.console import in_words
+from albert.common.console import format_metrics
 from albert.engine import checkpoints
 from albert.engine.input_pipeline import FeatureFile
 from albert.engine.predictor import Predictor
@@ -79,7 +79,7 @@ class Evaluator:
                     _log.warning("Step %d: %s is %s: the model has diverged.", step, name, value)
             self.record.add(step, self._dataset, metrics)
             self._write_events(step, metrics)
-            _log.info("Step %d: %s.", step, in_words(shown_metrics(self._task, metrics)))
+            _log.info("Step %d: %s.", step, format_metrics(shown_metrics(self._task, metrics)))
         best = self.record.best()
         if best and best["step"] == step and not self._is_kept(step):
             self._keep(step, path)

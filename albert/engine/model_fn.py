@@ -109,12 +109,7 @@ def model_fn(
         if init_checkpoint:
             is_first_replica = tf.get_static_value(replica) in (0, None)
             _load(init_checkpoint, config.discard_classifier_weights, is_first_replica)
-        learning_rate = learning_rate_schedule(
-            tf.train.get_global_step(),
-            config.learning_rate,
-            config.train_steps,
-            config.warmup_steps,
-        )
+        learning_rate = _learning_rate(config)
         update = minimize(output.loss, learning_rate, config.optimizer)
         with tf.control_dependencies([update]):
             train_op = tf.group(batches_consumed.assign_add(1))
@@ -124,6 +119,13 @@ def model_fn(
         return tf.estimator.EstimatorSpec(mode, loss=mean_loss, train_op=train_op)
 
     return training_step
+
+
+def _learning_rate(config):
+    step = tf.train.get_global_step()
+    return learning_rate_schedule(
+        step, config.learning_rate, config.train_steps, config.warmup_steps
+    )
 
 
 def _batches_consumed():

@@ -9,7 +9,7 @@ from typing import Any, Dict, Optional
 
 import tensorflow.compat.v1 as tf
 
-from albert.common.console import in_words
+from albert.common.console import format_metrics
 from albert.common.errors import UsageError
 from albert.engine import checkpoints, curve, devices, pretrained, run_identity
 from albert.engine.config import FinetuneConfig
@@ -225,7 +225,7 @@ class Engine:
         if self._progress:
             _log.info("%s", summary(self._progress))
         if best_step is not None:
-            _log.info("Best step %d: %s.", best_step, in_words(shown[best_step]))
+            _log.info("Best step %d: %s.", best_step, format_metrics(shown[best_step]))
         try:
             picture = curve.draw(output_dir, shown, best_step)
         except (OSError, tf.errors.OpError) as error:  # a picture is not worth a run's failure

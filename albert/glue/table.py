@@ -1,26 +1,26 @@
-"""The GLUE tasks as rows of a table, and the reader of their files (arXiv 1804.07461)."""
+"""The GLUE tasks as rows of a table (arXiv 1804.07461)."""
 
 import dataclasses
-from typing import Callable, Dict, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
-from albert.common.errors import UsageError
 from albert.glue import metrics
 
 
 @dataclasses.dataclass(frozen=True)
 class GlueSplit:
-    """One file of a GLUE task: its place in the data directory and its columns from 0.
+    """One file of a GLUE task, and what its columns, counted from 0, hold.
 
     Attributes:
         path: relative to the data directory.
-        text_a, text_b: columns of the texts; text_b None for single sentences.
-        label: column of the label; None where there is none (test data).
-        guid: column of the id, in test data.
+        text_a, text_b: columns of the texts; text_b is None for single sentences.
+        label: column of the label, -1 for the last one; None in test data.
+        guid: column of the example's id; None in train and dev data.
         has_header: whether the first line names the columns.
-        skips_short_rows: whether rows with too few columns are counted and left out, not an error.
-        submission: name of the file to hand in for a test split.
-        suffix: of the metrics' names, for a second dev split.
-        is_optional: whether the split is left out where the file is not there.
+        skips_short_rows: whether rows with too few columns are skipped and counted; elsewhere they
+            are errors.
+        submission: file of a submission to the benchmark that a test split's predictions go into.
+        suffix: added to the names of the metrics on a second dev split.
+        is_optional: whether the task works without the file.
     """
 
     path: str
@@ -37,32 +37,37 @@ class GlueSplit:
 
 @dataclasses.dataclass(frozen=True)
 class GlueRow:
-    """What sets one GLUE task apart.
+    """One GLUE task.
 
     Attributes:
-        labels: the labels in the order of their ids; None for a regression to a float.
-        splits: {name: GlueSplit}. Dev splits' names begin with "dev"; test splits have a
-            submission.
-        metric_function: (labels, predictions) -> {name: float}; None where nothing is labelled.
-        best_metric: which of them decides on the best checkpoint.
+        labels: the labels in the order of their ids; None for a regression.
+        splits: {name: GlueSplit}. Names of dev splits start with "dev"; test splits are those with
+            a submission.
+        metric_function: one of albert.glue.metrics; None for a task without labelled data.
+        best_metric: the metric that the best checkpoint is chosen by.
         label_range: lowest and highest score of a regression, for submissions.
-        model_of: the task whose models predict this one, where it has no training data itself.
+        model_of: the task whose models predict this one, if it has no training data of its own.
     """
 
     labels: Optional[Tuple[str, ...]]
     splits: Dict[str, GlueSplit]
-    metric_function: Optional[Callable] = None
+    metric_function: Optional[metrics.Metric] = None
     best_metric: str = "accuracy"
     label_range: Optional[Tuple[float, float]] = None
     model_of: Optional[str] = None
 
 
-def _three_splits(folder, labelled, test, **more):
-    """Returns train, dev and test of a folder.
+def _three_splits(
+    folder: str,
+    labelled: Tuple[int, Optional[int], int],
+    test: Tuple[int, int, Optional[int]],
+    **more: Any,
+) -> Dict[str, GlueSplit]:
+    """Returns the splits train, dev and test of a folder.
 
     Args:
         labelled: columns of text_a, text_b and label in train and dev.
-        test: columns of id, text_a and text_b in test.
+        test: columns of guid, text_a and text_b in test.
         more: further attributes of train and dev.
     """
     splits = {
@@ -79,7 +84,7 @@ _BINARY = ("0", "1")
 _ENTAILMENT = ("entailment", "not_entailment")
 _NLI = ("contradiction", "entailment", "neutral")
 _DIAGNOSTIC = GlueSplit("diagnostic/diagnostic.tsv", 1, 2, guid=0, submission="AX.tsv")
-_PAIR_COLUMNS = {"labelled": (1, 2, -1), "test": (0, 1, 2)}
+_LABELLED_PAIR, _TEST_PAIR = (1, 2, -1), (0, 1, 2)
 
 GLUE_ROWS = {
     "cola": GlueRow(
@@ -128,23 +133,23 @@ GLUE_ROWS = {
     ),
     "qnli": GlueRow(
         labels=_ENTAILMENT,
-        splits=_three_splits("QNLI", **_PAIR_COLUMNS),
+        splits=_three_splits("QNLI", _LABELLED_PAIR, _TEST_PAIR),
         metric_function=metrics.accuracy,
     ),
     "rte": GlueRow(
         labels=_ENTAILMENT,
-        splits=_three_splits("RTE", **_PAIR_COLUMNS),
+        splits=_three_splits("RTE", _LABELLED_PAIR, _TEST_PAIR),
         metric_function=metrics.accuracy,
     ),
     "wnli": GlueRow(
         labels=_BINARY,
-        splits=_three_splits("WNLI", **_PAIR_COLUMNS),
+        splits=_three_splits("WNLI", _LABELLED_PAIR, _TEST_PAIR),
         metric_function=metrics.accuracy,
     ),
     "ax": GlueRow(labels=_NLI, splits={"diagnostic": _DIAGNOSTIC}, model_of="mnli"),
 }
 
-# The files of a submission to the benchmark, and how many test examples it has for each.
+# The files of a submission to the benchmark, and the number of test examples for each.
 SUBMISSION_SIZES = {
     "CoLA.tsv": 1063,
     "SST-2.tsv": 1821,
@@ -160,31 +165,6 @@ SUBMISSION_SIZES = {
 }
 
 
-def folder_of(task):
-    """Returns the folder of a task in the data directory, which is also how people write it."""
+def folder_of(task: str) -> str:
+    """Returns a task's folder in the data directory, which is also how people write its name."""
     return next(iter(GLUE_ROWS[task].splits.values())).path.split("/")[0]
-
-
-def read_tsv(path, has_header):
-    """Yields (line number from 1, list of cells) for each row of a GLUE file.
-
-    Quoting is off, a byte order mark is skipped, and so are empty lines.
-
-    Raises:
-        UsageError: the file cannot be read or is not UTF-8.
-    """
-    try:
-        with open(path, encoding="utf-8-sig", newline="\n") as reader:
-            for number, line in enumerate(reader, 1):
-                line = line.rstrip("\r\n")
-                if line and not (has_header and number == 1):
-                    yield number, line.split("\t")
-    except OSError as error:
-        raise cannot_read(path, error) from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8 text: {error.reason}.") from error
-
-
-def cannot_read(path, error):
-    """Returns the UsageError for a data file that an OSError keeps from being read."""
-    return UsageError(f"{path}: {error.strerror}. Is --data_dir right?")

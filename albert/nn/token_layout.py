@@ -118,3 +118,10 @@ class PackedTokens:
 
 
 TokenLayout = Union[PaddedTokens, PackedTokens]
+
+
+def token_layout(input_mask: Any, shape: Sequence[Any], num_heads: int) -> TokenLayout:
+    """Returns the layout of the tokens that a mask marks; without one, of all positions."""
+    if input_mask is None:
+        return PaddedTokens(shape, num_heads)
+    return PackedTokens(input_mask, shape, num_heads)

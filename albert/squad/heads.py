@@ -66,13 +66,8 @@ def head_of_version_2(
         return ModelOutput(0.5 * spans + 0.5 * _null_loss(null_logits, features), {})
     start_log_probs, starts = _best(start_logits, start_n_top)
     end_log_probs, ends = _best(_end_logits(sequence, starts, p_mask), end_n_top)
-    predictions = {
-        "start_index": starts,
-        "start_log_probs": start_log_probs,
-        "end_index": ends,
-        "end_log_probs": end_log_probs,
-        "null_logits": null_logits,
-    }
+    predictions = {"start_index": starts, "start_log_probs": start_log_probs}
+    predictions.update(end_index=ends, end_log_probs=end_log_probs, null_logits=null_logits)
     return ModelOutput(None, predictions)
 
 

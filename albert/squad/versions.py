@@ -19,7 +19,7 @@
 """
 
 import abc
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 from albert.engine.task import ModelOutput
 from albert.modeling import AlbertModel
@@ -173,7 +173,7 @@ class Version2(Version):
         return decoding.spans_of_beams(window, row, self._settings.max_answer_length)
 
 
-VERSIONS = {"1.1": Version1, "2.0": Version2}
+VERSIONS: Dict[str, Callable[[SquadSettings], Version]] = {"1.1": Version1, "2.0": Version2}
 
 
 def _best_texts(candidates: Dict[str, List[decoding.Answer]]) -> Dict[str, str]:

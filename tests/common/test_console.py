@@ -1,4 +1,4 @@
-"""Tests of albert.common.console: that what is shown of a run cannot end it."""
+"""Tests of albert.common.console: no failure to write a log line ends a run."""
 
 import logging
 import os
@@ -14,13 +14,13 @@ from albert.common import console
 
 @pytest.fixture
 def log():
-    """Returns a logger that writes as a runner does."""
+    """Returns a logger that writes the way a runner does."""
     logger = logging.Logger("tested", logging.INFO)
-    logger.addHandler(console.Lines())
+    logger.addHandler(console.LineHandler())
     return logger
 
 
-def test_line_is_in_the_file_at_once(log, tmp_path, monkeypatch):
+def test_a_line_is_written_to_the_file_at_once(log, tmp_path, monkeypatch):
     path = tmp_path / "log"
     with open(str(path), "w") as stderr:
         monkeypatch.setattr(sys, "stderr", stderr)
@@ -28,7 +28,7 @@ def test_line_is_in_the_file_at_once(log, tmp_path, monkeypatch):
         assert path.read_text() == "Step 1.\n"
 
 
-def test_line_that_nobody_reads_is_lost_in_silence(log, monkeypatch):
+def test_a_line_into_a_closed_pipe_is_dropped_without_an_error(log, monkeypatch):
     reader, writer = os.pipe()
     os.close(reader)
     monkeypatch.setattr(sys, "stderr", os.fdopen(writer, "w", 1))
@@ -37,7 +37,7 @@ def test_line_that_nobody_reads_is_lost_in_silence(log, monkeypatch):
     sys.stderr.flush()  # as at the end of the process, whose exit status would become 120
 
 
-def test_signal_amid_a_line_may_write_another(log, monkeypatch):
+def test_a_signal_handler_may_log_while_a_line_is_being_written(log, monkeypatch):
     reader, writer = os.pipe()
     stderr = os.fdopen(writer, "w", 1)
     monkeypatch.setattr(sys, "stderr", stderr)
@@ -49,7 +49,7 @@ def test_signal_amid_a_line_may_write_another(log, monkeypatch):
     previous = signal.signal(signal.SIGALRM, lambda *_: log.warning("Stopping."))
     rest = threading.Timer(0.4, lambda: os.read(reader, 1 << 20))
     rest.start()
-    signal.setitimer(signal.ITIMER_REAL, 0.1)  # when the next line waits for room
+    signal.setitimer(signal.ITIMER_REAL, 0.1)  # while the next line waits for room in the pipe
     try:
         log.info("Step 1.")
     finally:
@@ -58,7 +58,7 @@ def test_signal_amid_a_line_may_write_another(log, monkeypatch):
         os.close(reader)
 
 
-def test_runner_has_a_stderr_though_it_was_closed(monkeypatch):
+def test_a_runner_whose_stderr_is_closed_gets_another(monkeypatch):
     monkeypatch.setattr(sys, "stderr", None)
     monkeypatch.setattr(common_flags.app, "run", lambda main, flags_parser: sys.stderr.write("x"))
     common_flags.run(None)

@@ -13,6 +13,13 @@ def test_the_command_line_shows_settings_as_flags():
     assert error.text(lambda name: f"--{name[:-1]}") == "--train_step=0 must be 1 or more."
 
 
+def test_a_value_stands_alone_where_no_name_is_shown():
+    error = UsageError(
+        "<config_file>: no such file. Is <data_dir> right?", config_file="a", data_dir=None
+    )
+    assert error.text(lambda name: "") == "a: no such file. Is data_dir right?"
+
+
 def test_a_setting_without_a_value_is_named_alone():
     error = UsageError("nothing to do; give <do_train>.", do_train=None)
     assert error.text("--{}".format) == "nothing to do; give --do_train."

@@ -1,4 +1,4 @@
-"""Tests of work shared among processes."""
+"""Tests of albert.common.parallel."""
 
 import multiprocessing
 import os
@@ -35,12 +35,12 @@ def test_one_core_starts_no_process(monkeypatch):
     assert set(parallel.ordered_map(lambda item: os.getpid(), ITEMS)) == {os.getpid()}
 
 
-def test_platform_that_does_not_fork_starts_no_process(monkeypatch):
+def test_a_platform_that_does_not_fork_starts_no_process(monkeypatch):
     monkeypatch.setattr(multiprocessing, "get_start_method", lambda: "spawn")
     assert set(parallel.ordered_map(lambda item: os.getpid(), ITEMS)) == {os.getpid()}
 
 
-def test_an_exception_is_raised_where_its_result_would_stand():
+def test_an_exception_is_raised_in_place_of_its_result():
     def check(item):
         if item == 500:
             raise UsageError(f"item {item}")
@@ -53,7 +53,7 @@ def test_an_exception_is_raised_where_its_result_would_stand():
     assert multiprocessing.active_children() == []
 
 
-def test_few_results_wait_for_a_slow_reader(tmp_path):
+def test_workers_run_only_a_little_ahead_of_a_slow_reader(tmp_path):
     def mark(item):
         (tmp_path / str(item)).touch()
         return item
@@ -61,12 +61,12 @@ def test_few_results_wait_for_a_slow_reader(tmp_path):
     results = parallel.ordered_map(mark, ITEMS)
     for _ in range(100):
         next(results)
-    time.sleep(0.3)  # long enough to do all the others
+    time.sleep(0.3)  # long enough to finish all the others
     assert 100 <= len(list(tmp_path.iterdir())) <= 300
     results.close()
 
 
-def test_reading_can_end_early():
+def test_the_caller_may_stop_reading_early():
     results = parallel.ordered_map(lambda item: item, ITEMS)
     assert next(results) == 0
     results.close()

@@ -1,4 +1,4 @@
-"""Tests of what downloads GLUE."""
+"""Tests of albert.downloads.glue."""
 
 import os
 import random
@@ -12,21 +12,23 @@ from albert.downloads import glue as download_glue
 
 def download_tasks(names, tmp_path, download_config, path_to_mrpc=None):
     data_dir = str(tmp_path / "glue_data")
-    download_glue.download(download_glue.tasks_of(names), data_dir, download_config, path_to_mrpc)
+    download_glue.download(
+        download_glue.parse_tasks(names), data_dir, download_config, path_to_mrpc
+    )
 
 
 def sources_of_mrpc(folder):
-    """Returns {name: bytes} of what MRPC is made from, out of its folder."""
+    """Returns {name: bytes} of the sources that make the MRPC files in a folder."""
     lines = {
         name: (folder / f"{name}.tsv").read_bytes().splitlines(True)
         for name in ("train", "dev", "test")
     }
     header, train = lines["train"][0], lines["train"][1:]
     rows, dev = list(train), lines["dev"][1:]
-    # The dev rows stand among the others, in their own order.
-    places = sorted(random.Random(0).sample(range(len(train)), len(dev)))
-    for place, row in reversed(list(zip(places, dev))):
-        rows.insert(place, row)
+    # The dev rows are spread among the others, in their own order.
+    indices = sorted(random.Random(0).sample(range(len(train)), len(dev)))
+    for index, row in reversed(list(zip(indices, dev))):
+        rows.insert(index, row)
     test = [b"0\t" + line.split(b"\t", 1)[1] for line in lines["test"][1:]]
     ids = [b"\t".join(row.split(b"\t")[1:3]) + b"\n" for row in dev]
     return {
@@ -52,7 +54,7 @@ def test_glue_from_a_mirror_is_glue_byte_for_byte(server, download_config, share
     assert os.listdir(str(tmp_path / "glue_data" / ".downloads")) == ["lock"]
 
 
-def test_all_tasks_have_their_addresses_and_files(server, download_config, tmp_path):
+def test_every_task_is_made_from_its_own_files(server, download_config, tmp_path):
     for name in ("CoLA", "SST-2", "STS-B", "RTE", "WNLI"):
         server.files[f"{name}.zip"] = packed.task_zip(name)
     splits = ("train", "dev_matched", "dev_mismatched", "test_matched", "test_mismatched")
@@ -75,14 +77,14 @@ def test_all_tasks_have_their_addresses_and_files(server, download_config, tmp_p
     assert made["MRPC/test.tsv"].splitlines()[1:] == [b"0\t10\t11\ta\tb", b"1\t20\t21\tc\td"]
 
 
-def test_tasks_are_known_by_the_names_of_the_original_and_of_the_folders():
+def test_tasks_have_the_names_of_the_original_and_of_their_folders():
     original = "CoLA,SST,MRPC,QQP,STS,MNLI,QNLI,RTE,WNLI,diagnostic"
     folders = "cola, sst-2,mrpc,qqp,STS-B,mnli,qnli,rte,wnli,AX"
-    assert download_glue.tasks_of(original) == download_glue.tasks_of(folders)
-    assert sorted(download_glue.tasks_of(original)) == sorted(download_glue.tasks_of("all"))
+    assert download_glue.parse_tasks(original) == download_glue.parse_tasks(folders)
+    assert sorted(download_glue.parse_tasks(original)) == sorted(download_glue.parse_tasks("all"))
 
 
-def test_local_mrpc_is_taken_in_place_of_downloads(server, download_config, shared_data, tmp_path):
+def test_a_local_mrpc_is_used_instead_of_downloads(server, download_config, shared_data, tmp_path):
     expected = packed.contents_of(shared_data / "glue_data" / "MRPC")
     local = tmp_path / "local mrpc"
     local.mkdir()
@@ -97,7 +99,7 @@ def test_local_mrpc_is_taken_in_place_of_downloads(server, download_config, shar
 
 
 BAD_SOURCES = {
-    "page": (b"<html>Sign in</html>\n", "is damaged or no such archive"),
+    "page": (b"<html>Sign in</html>\n", "is damaged or not an archive"),
     "other files": (
         packed.zip_of({"RTE/train.tsv": b"a\tb\n"}),
         "has no folder with train.tsv, dev.tsv",
@@ -110,7 +112,7 @@ BAD_SOURCES = {
 
 
 @pytest.mark.parametrize("what", BAD_SOURCES)
-def test_source_that_is_something_else_makes_no_task_and_is_fetched_anew(
+def test_a_download_that_is_something_else_makes_no_task_and_is_fetched_again(
     server, download_config, tmp_path, what
 ):
     server.files["RTE.zip"], message = BAD_SOURCES[what]
@@ -122,7 +124,7 @@ def test_source_that_is_something_else_makes_no_task_and_is_fetched_anew(
     assert len(packed.contents_of(tmp_path / "glue_data")) == 3
 
 
-def test_folder_that_is_not_whole_is_left_and_told(server, download_config, tmp_path):
+def test_an_incomplete_folder_is_reported_and_left_as_it_is(server, download_config, tmp_path):
     folder = tmp_path / "glue_data" / "RTE"
     folder.mkdir(parents=True)
     (folder / "dev.tsv").touch()

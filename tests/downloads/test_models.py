@@ -1,4 +1,4 @@
-"""Tests of what downloads the pre-trained models."""
+"""Tests of albert.downloads.models."""
 
 import hashlib
 
@@ -12,7 +12,7 @@ from albert.downloads import models as download_models
 
 @pytest.fixture
 def vocabulary(monkeypatch):
-    """Returns {name: bytes} of a small vocabulary that counts as ALBERT's."""
+    """Returns {name: bytes} of a small vocabulary that is accepted as ALBERT's."""
     contents = {name: name.encode() for name in packed.VOCABULARY}
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     monkeypatch.setattr(download_models, "_VOCABULARY", hashes)
@@ -30,7 +30,7 @@ def install(download_config, tmp_path):
     return installed
 
 
-def test_model_is_installed_with_its_vocabulary_once(
+def test_a_model_is_installed_once_together_with_its_vocabulary(
     server, install, tiny_model, vocabulary, tmp_path
 ):
     server.files["albert_base_v2.tar.gz"] = packed.model_archive("base", tiny_model, vocabulary)
@@ -43,7 +43,7 @@ def test_model_is_installed_with_its_vocabulary_once(
         assert len(server.requests) == 1
 
 
-def test_chinese_model_is_installed_under_its_own_name(server, install, tiny_model, tmp_path):
+def test_a_chinese_model_is_installed_under_its_own_name(server, install, tiny_model, tmp_path):
     server.files["albert_large_zh.tar.gz"] = packed.model_archive(
         "large", tiny_model, {"vocab_chinese.txt": b"[CLS]"}
     )
@@ -52,7 +52,7 @@ def test_chinese_model_is_installed_under_its_own_name(server, install, tiny_mod
     assert packed.contents_of(tmp_path / "top") == {}
 
 
-def test_local_archive_is_taken_and_kept(server, install, tiny_model, vocabulary, tmp_path):
+def test_a_local_archive_is_used_and_kept(server, install, tiny_model, vocabulary, tmp_path):
     archive = tmp_path / "albert_xlarge_v1.tar.gz"
     archive.write_bytes(packed.model_archive("xlarge", tiny_model, vocabulary))
     install(str(archive))
@@ -61,7 +61,7 @@ def test_local_archive_is_taken_and_kept(server, install, tiny_model, vocabulary
     assert server.requests == []
 
 
-def test_vocabulary_that_is_not_alberts_is_refused(
+def test_a_vocabulary_that_is_not_alberts_is_refused(
     server, install, tiny_model, vocabulary, tmp_path
 ):
     german = dict(vocabulary, **{"30k-clean.model": b"deutsch"})
@@ -73,14 +73,14 @@ def test_vocabulary_that_is_not_alberts_is_refused(
         == packed.contents_of(tmp_path / "top")
         == {}
     )
-    # And before anything is fetched, where it stands at the top level already.
+    # Before anything is fetched, if the wrong file is at the top level already.
     (tmp_path / "top" / "30k-clean.model").write_bytes(b"deutsch")
     with pytest.raises(UsageError, match=r"top/30k-clean.model \(7 bytes\) is not ALBERT's"):
         install("base_v2")
     assert len(server.requests) == 1
 
 
-def test_checkpoint_that_lacks_a_variable_is_refused_with_its_name(
+def test_a_checkpoint_that_lacks_a_variable_is_refused_with_its_name(
     server, install, vocabulary, tmp_path
 ):
     (tmp_path / "lacking").mkdir()
@@ -93,8 +93,20 @@ def test_checkpoint_that_lacks_a_variable_is_refused_with_its_name(
     assert packed.contents_of(tmp_path / "pretrained_model") == {}
 
 
+def test_an_error_in_the_model_names_the_file_and_no_setting_of_the_runners(
+    server, install, tiny_model, vocabulary, monkeypatch
+):
+    def refuse(path):
+        raise UsageError("<init_checkpoint> cannot be read.", init_checkpoint=path)
+
+    monkeypatch.setattr(download_models.pretrained, "check", refuse)
+    server.files["albert_base_v2.tar.gz"] = packed.model_archive("base", tiny_model, vocabulary)
+    with pytest.raises(UsageError, match="^[^=]*/model.ckpt-best cannot be read.$"):
+        install("base_v2")
+
+
 @pytest.mark.parametrize("damage", ["cut", "changed", "gone"])
-def test_model_that_is_there_but_damaged_is_told_and_left(
+def test_a_damaged_model_is_reported_and_left_as_it_is(
     server, install, tiny_model, vocabulary, tmp_path, damage
 ):
     server.files["albert_base_v2.tar.gz"] = packed.model_archive("base", tiny_model, vocabulary)
@@ -109,13 +121,13 @@ def test_model_that_is_there_but_damaged_is_told_and_left(
         data.write_bytes(content)
     before = packed.contents_of(tmp_path)
     with pytest.raises(
-        UsageError, match="is damaged: .* Without .*albert_base_v2 it is downloaded"
+        UsageError, match="is damaged: .* Remove .*albert_base_v2 to have it downloaded"
     ):
         install("base_v2")
     assert packed.contents_of(tmp_path) == before
 
 
 @pytest.mark.parametrize("request_", ["base_v3", "tiny_v2", "bert.tar.gz"])
-def test_model_that_does_not_exist_is_refused(install, request_):
-    with pytest.raises(UsageError, match=f"{request_} is no model; allowed"):
+def test_a_model_that_does_not_exist_is_refused(install, request_):
+    with pytest.raises(UsageError, match=f"{request_} is not a model; allowed"):
         install(request_)

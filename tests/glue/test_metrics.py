@@ -1,4 +1,4 @@
-"""Tests of albert.metrics against values worked out by hand."""
+"""Tests of albert.glue.metrics against values worked out by hand."""
 
 import math
 import warnings
@@ -24,7 +24,7 @@ def pearson_by_hand(first, second):
     return (first * second).sum() / math.sqrt((first**2).sum() * (second**2).sum())
 
 
-def test_accuracy_is_the_share_of_equal_labels():
+def test_accuracy_is_the_fraction_of_equal_labels():
     assert metrics.accuracy([0, 1, 2, 1, 0], [0, 1, 1, 1, 2]) == {"accuracy": 0.6}
 
 
@@ -43,7 +43,7 @@ def test_matthews_comes_with_accuracy():
 @pytest.mark.parametrize(
     "table, expected", [((3, 0, 0, 2), 1.0), ((0, 3, 2, 0), -1.0), ((2, 2, 2, 2), 0.0)]
 )
-def test_matthews_correlation_at_its_ends_and_middle(table, expected):
+def test_matthews_correlation_reaches_its_bounds_and_zero(table, expected):
     value = metrics.matthews(*from_confusion(*table))["matthews_corr"]
     assert value == pytest.approx(expected, abs=1e-12)
 
@@ -56,7 +56,7 @@ def test_matthews_correlation_of_constant_input_is_0_without_a_warning(table):
 
 
 @pytest.mark.filterwarnings("ignore:A single label was found")
-def test_matthews_correlation_is_0_where_all_is_one_label():
+def test_matthews_correlation_is_0_if_there_is_only_one_label():
     values = metrics.matthews(*from_confusion(0, 0, 0, 4))
     assert values == {"matthews_corr": 0.0, "accuracy": 1.0}
 
@@ -79,7 +79,7 @@ def test_spearman_gives_ties_their_mean_rank():
     assert values["spearman"] == pytest.approx(expected, abs=1e-12)
 
 
-def test_spearman_sees_only_the_order():
+def test_spearman_depends_on_the_order_only():
     labels = [0.0, 1.5, 2.0, 4.5]
     values = metrics.correlations(labels, list(np.exp(labels)))
     assert values["spearman"] == pytest.approx(1.0, abs=1e-12)
@@ -91,14 +91,14 @@ def test_spearman_sees_only_the_order():
     "labels, predictions",
     [([1.0, 2.0, 3.0], [0.7] * 3), ([2.5] * 3, [1.0, 2.0, 3.0]), ([1.0] * 2, [1.0] * 2)],
 )
-def test_correlations_of_constant_input_are_0_without_a_warning_of_scipy(labels, predictions):
+def test_correlations_of_constant_input_are_0_without_a_warning_from_scipy(labels, predictions):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         values = metrics.correlations(labels, predictions)
     assert values == {"pearson": 0.0, "spearman": 0.0}
 
 
-def test_constant_input_is_told_in_one_log_line(caplog):
+def test_constant_input_is_reported_in_one_log_line(caplog):
     metrics.correlations([1.0, 2.0], [0.5, 0.5])
     (record,) = caplog.records
     assert record.levelname == "WARNING"
@@ -109,6 +109,6 @@ def test_a_single_example_has_no_correlation():
 
 
 @pytest.mark.parametrize("function", [metrics.accuracy, metrics.matthews, metrics.correlations])
-def test_values_are_python_floats_also_for_numpy_input(function):
+def test_values_are_python_floats_even_for_numpy_input(function):
     values = function(np.array([0, 1, 1, 0]), np.array([0, 1, 0, 0]))
     assert all(type(value) is float for value in values.values())

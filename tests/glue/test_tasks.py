@@ -49,7 +49,7 @@ def test_pair_tasks_read_the_benchmarks_columns(make_task, name):
     assert (last.guid, last.text_a, last.text_b, last.label) == ("4", "e a", "d", None)
 
 
-def test_mnli_takes_the_last_column_as_label_in_train_and_dev(make_task):
+def test_mnli_reads_the_label_from_the_last_column_of_train_and_dev(make_task):
     task = make_task("mnli")
     for split, count in (("train", 12), ("dev_matched", 7), ("dev_mismatched", 8)):
         examples = task.examples(split)
@@ -58,12 +58,12 @@ def test_mnli_takes_the_last_column_as_label_in_train_and_dev(make_task):
         assert (examples[1].text_a, examples[1].text_b) == ("b a", "d")
 
 
-def test_mnli_predicts_the_diagnostic_set_only_where_it_is(make_task, data_dir, tmp_path):
+def test_mnli_predicts_the_diagnostic_set_only_if_it_exists(make_task, data_dir, tmp_path):
     assert make_task("mnli").test_splits == ("test_matched", "test_mismatched", "diagnostic")
     assert make_task("mnli", tmp_path).test_splits == ("test_matched", "test_mismatched")
 
 
-def test_qqp_rows_without_six_columns_are_counted_and_left_out(
+def test_qqp_rows_without_six_columns_are_counted_and_skipped(
     make_task, data_dir, tmp_path, caplog
 ):
     folder = tmp_path / "QQP"
@@ -84,16 +84,16 @@ def test_short_rows_of_other_tasks_are_an_error_with_file_and_line(make_task, da
         make_task("rte", tmp_path).examples("train")
 
 
-def test_mnli_metrics_are_those_of_matched_and_mismatched_apart(make_task):
+def test_mnli_has_separate_metrics_for_matched_and_mismatched(make_task):
     task = make_task("mnli")
-    # Always "contradiction": right for 3 of 7 matched and 3 of 8 mismatched examples.
+    # "contradiction" is right for 3 of 7 matched and 3 of 8 mismatched examples.
     row = {"probabilities": np.array([0.8, 0.1, 0.1]), "losses": 0.5}
     values = task.evaluate({"dev_matched": [row] * 7, "dev_mismatched": [row] * 8})
     assert values["accuracy"] == pytest.approx(3 / 7)
     assert values["accuracy_mm"] == pytest.approx(3 / 8)
 
 
-def test_mnli_writes_a_file_to_hand_in_for_each_test_set(make_task, tmp_path):
+def test_mnli_writes_a_submission_file_for_each_test_set(make_task, tmp_path):
     task = make_task("mnli")
     counts = {"test_matched": 5, "test_mismatched": 6, "diagnostic": 4}
     row = {"probabilities": np.array([0.1, 0.2, 0.7])}
@@ -122,7 +122,7 @@ def test_rows_name_the_ten_tasks_and_their_submission_files():
     assert len(GLUE_ROWS) == 10
 
 
-def test_row_counts_of_the_real_data_are_those_published(shared_data, make_task):
+def test_the_real_data_has_the_published_number_of_rows(shared_data, make_task):
     published = {"mrpc": (3668, 408, 1725), "rte": (2490, 277, 3000), "wnli": (635, 71, 146)}
     for name, counts in published.items():
         task = make_task(name, shared_data / "glue_data")
@@ -140,7 +140,7 @@ def test_f1_without_any_positive_is_zero():
 
 
 class Parity(classifier_utils.DataProcessor):
-    """Whether a text has an odd number of words; made up here, read from nowhere."""
+    """Whether a text has an odd number of words. The examples are made up here, not read."""
 
     best_metric = "f1"
 
@@ -174,7 +174,7 @@ def parity(monkeypatch):
     return classifier_utils.register("Parity")(Parity)
 
 
-def test_registered_processor_becomes_a_task_under_its_name(parity, make_task, tmp_path):
+def test_a_registered_processor_becomes_a_task_under_its_name(parity, make_task, tmp_path):
     task = make_task("PARITY")
     features = list(task.features("train"))
     assert [feature["label_ids"] for feature in features] == [1, 0] * 4
@@ -188,27 +188,29 @@ def test_registered_processor_becomes_a_task_under_its_name(parity, make_task, t
     assert (tmp_path / "submit_results.tsv").read_text().splitlines() == expected
 
 
-def test_processor_with_a_label_that_is_not_its_own_is_refused(parity, make_task, monkeypatch):
+def test_a_processor_whose_example_has_an_unknown_label_is_refused(parity, make_task, monkeypatch):
     monkeypatch.setattr(Parity, "get_labels", lambda self: ["even"])
     with pytest.raises(UsageError, match="Parity.get_train_examples: example id0: label 'odd'"):
         make_task("parity").examples("train")
 
 
-def test_processor_without_examples_is_refused(parity, make_task, monkeypatch):
+def test_a_processor_without_examples_is_refused(parity, make_task, monkeypatch):
     monkeypatch.setattr(Parity, "get_dev_examples", lambda self, data_dir: [])
     with pytest.raises(UsageError, match="Parity.get_dev_examples found no examples"):
         make_task("parity").examples("dev")
 
 
-def test_processors_features_are_made_anew_when_its_examples_change(parity, make_task, monkeypatch):
+def test_a_processors_features_are_made_again_when_its_examples_change(
+    parity, make_task, monkeypatch
+):
     before = make_task("parity").fingerprint("train")
     assert make_task("parity").fingerprint("train") == before
     monkeypatch.setattr(Parity, "get_train_examples", lambda self, data_dir: self._examples(9))
     assert make_task("parity").fingerprint("train") != before
 
 
-def test_name_of_a_glue_task_cannot_be_taken():
-    with pytest.raises(ValueError, match="a task called cola already"):
+def test_a_processor_cannot_take_the_name_of_a_glue_task():
+    with pytest.raises(ValueError, match="There is already a task called cola"):
         classifier_utils.register("CoLA")(Parity)
 
 
@@ -224,7 +226,7 @@ run_multigpus_classifier.run()
 
 
 @pytest.mark.slow
-def test_task_defined_outside_the_package_runs_from_its_own_script(data_dir, tmp_path):
+def test_a_task_defined_outside_the_package_runs_from_its_own_script(data_dir, tmp_path):
     script = tmp_path / "my_task.py"
     script.write_text(OUTSIDE % inspect.getsource(Parity))
     flags = flags_of(data_dir, "parity", tmp_path / "out")
@@ -237,7 +239,7 @@ def test_task_defined_outside_the_package_runs_from_its_own_script(data_dir, tmp
 
 @pytest.fixture(scope="module")
 def runs(data_dir, tmp_path_factory):
-    """What the command line says of a chain of runs that share a process: {name: outcome}."""
+    """Returns (folder, {name: outcome}) of commands that run one after another in one process."""
     root = tmp_path_factory.mktemp("runs")
     whole = ["--do_train", "--do_eval", "--do_predict"]
     commands = {name: flags_of(data_dir, name, root / name) + whole for name in [*LAYOUTS, "mnli"]}
@@ -260,7 +262,7 @@ def runs(data_dir, tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [*LAYOUTS, "mnli"])
-def test_task_trains_evaluates_and_predicts_from_the_command_line(runs, name):
+def test_a_task_trains_evaluates_and_predicts_from_the_command_line(runs, name):
     root, outcomes = runs
     assert outcomes[name]["status"] == 0, outcomes[name]["stderr"]
     for split in GLUE_ROWS[name].splits.values():
@@ -278,7 +280,7 @@ def test_ax_predicts_with_the_model_in_an_mnli_output_dir(runs):
     assert len((root / "mnli" / "AX.tsv").read_text().splitlines()) == 5
 
 
-# Lines of the file to hand in, header included, and what it may say.
+# Number of lines in the submission file, header included, and the allowed predictions.
 REAL_TASKS = {
     "cola": (1064, ("0", "1")),
     "mrpc": (1726, ("0", "1")),
@@ -328,7 +330,7 @@ REFUSALS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(REFUSALS))
-def test_run_that_does_not_fit_is_refused_in_one_line(runs, name):
+def test_a_run_that_does_not_fit_is_refused_in_one_line(runs, name):
     outcome = runs[1][name]
     assert outcome["status"] == 1
     errors = [line for line in outcome["stderr"].splitlines() if not line[:2].isdigit()]
@@ -339,11 +341,11 @@ def test_run_that_does_not_fit_is_refused_in_one_line(runs, name):
 def test_discarding_the_classifier_starts_with_a_new_head(runs):
     outcome = runs[1]["new head"]
     assert outcome["status"] == 0, outcome["stderr"]
-    assert "so new: output_weights, output_bias" in outcome["stderr"]
+    assert "initialized anew: output_weights, output_bias" in outcome["stderr"]
 
 
 @pytest.mark.slow
-def test_same_run_goes_on_to_more_steps_and_says_when_it_has_them(runs):
+def test_a_run_continues_to_more_steps_and_says_when_it_has_them_all(runs):
     assert "Going on from" in runs[1]["longer"]["stderr"]
     assert "has all 2 steps: nothing to train" in runs[1]["finished"]["stderr"]
     assert runs[1]["finished"]["status"] == 0
