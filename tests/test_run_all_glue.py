@@ -47,8 +47,8 @@ def test_all_tasks_with_training_data_are_allowed():
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("RTE CoAL", "TASKS=RTE CoAL: 'CoAL' is no task to train; allowed: MNLI, CoLA, SST-2, "),
-        ("AX", r"TASKS=AX: 'AX' is no task to train \(AX is predicted by the run of MNLI\); "),
+        ("RTE CoAL", "TASKS=RTE CoAL: 'CoAL' is not a task to train; allowed: MNLI, CoLA, SST-2, "),
+        ("AX", r"TASKS=AX: 'AX' is not a task to train \(AX is predicted by the run of MNLI\); "),
         (" ", "TASKS=  names no task; allowed: MNLI, "),
     ],
 )
@@ -64,14 +64,14 @@ def test_seeds_are_numbers_and_each_counts_once():
 @pytest.mark.parametrize("text, seed", [("1 x", "x"), ("-1", "-1"), ("2147483648", None), ("", "")])
 def test_list_that_names_no_seed_is_refused(text, seed):
     seed = text if seed is None else seed
-    message = f"^SEEDS={text}: '{seed}' is no seed; allowed: numbers from 0 to 2147483647.$"
+    message = f"^SEEDS={text}: '{seed}' is not a seed; allowed: numbers from 0 to 2147483647.$"
     with pytest.raises(UsageError, match=message):
         run_all_glue.seeds_of(text)
 
 
 @pytest.mark.parametrize("argument", ["--seed=3", "--seed", "-seed=3"])
 def test_flag_that_the_seeds_decide_is_refused(argument):
-    with pytest.raises(UsageError, match=f"{argument} cannot be given: SEEDS chooses it."):
+    with pytest.raises(UsageError, match=f"{argument} cannot be given: SEEDS decides it."):
         run_all_glue.check_passed_on(["--learning_rate=1", argument])
     run_all_glue.check_passed_on(["--seeded=3", "seed"])
 
@@ -238,8 +238,8 @@ def test_run_that_fails_ends_it_and_the_same_command_goes_on(run, tmp_path, fake
     finished = run("CoLA RTE WNLI", "1 2", fake=f"RTE={fake}")
     assert (finished.status, finished.stdout) == (1, "")
     assert finished.errors[-1] == (
-        f"run_all_glue.sh: RTE, seed 1 failed ({how}), see above. What has finished is kept, and "
-        "the command goes on when that is mended; TASKS and SEEDS leave runs out."
+        f"run_all_glue.sh: RTE, seed 1 failed ({how}), see above. Finished runs are kept: "
+        "correct the cause and repeat the command, or leave the run out by TASKS or SEEDS."
     )
     assert list(new_runs(tmp_path)) == ["CoLA 1", "RTE 1"]
     assert run("CoLA RTE WNLI", "1 2").status == 0

@@ -577,7 +577,7 @@ def test_mistake_ends_in_one_line_and_status_1(root, short_runs, name):
 
 
 @pytest.mark.parametrize("name", ["NCCL without GPUs", "init checkpoint of brightmart"])
-def test_mistake_is_told_before_any_features_are_made(short_runs, name):
+def test_mistake_is_reported_before_any_features_are_made(short_runs, name):
     assert "features" not in short_runs[name]["stderr"]
 
 
@@ -638,7 +638,7 @@ def test_evaluating_alone_gives_what_evaluation_in_training_gave(root, output, s
     assert (root / "evaluated" / "model.ckpt-best.index").exists()
 
 
-def test_curve_that_cannot_be_written_is_told_and_no_failure(root, short_runs):
+def test_curve_that_cannot_be_written_is_reported_and_does_not_fail_the_run(root, short_runs):
     last = short_runs["evaluate"]["stderr"].splitlines()[-1]
     assert " learning_curve.png could not be drawn: [Errno 21] Is a directory: " in last
 

@@ -155,14 +155,14 @@ INTERRUPTED = """
 import os, signal, time
 from albert.cli import quiet
 quiet.quiet_start()
-from albert.cli import common_flags
+from albert.cli import runner, shared_flags
 
 def main():
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(30)
 
-common_flags.define()
-common_flags.run(main)
+shared_flags.define()
+runner.run(main, "Waits.")
 """
 
 

@@ -60,7 +60,9 @@ def started(folder, *arguments):
 @pytest.mark.parametrize("runner", ["classifier", "race", "squad"])
 def test_ctrl_c_while_tensorflow_is_imported_ends_in_one_line(tmp_path, runner):
     ended = started(tmp_path, "-m", f"albert.run_multigpus_{runner}", "--do_train")
-    assert ended.stderr == (f"run_multigpus_{runner}.py: interrupted before anything was begun.\n")
+    assert ended.stderr == (
+        f"run_multigpus_{runner}.py: interrupted before anything was started.\n"
+    )
     assert ended.returncode == 130
 
 
@@ -69,7 +71,7 @@ def test_task_of_the_readme_starts_as_quietly(tmp_path):
     (script,) = re.findall(r"```python\n(# my_task.py\n.*?)```", readme, re.DOTALL)
     (tmp_path / "my_task.py").write_text(script, encoding="utf-8")
     ended = started(tmp_path, "my_task.py", "--task_name=polarity")
-    assert ended.stderr == "my_task.py: interrupted before anything was begun.\n"
+    assert ended.stderr == "my_task.py: interrupted before anything was started.\n"
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import threading
 
 import pytest
 
-from albert.cli import common_flags
 from albert.common import console
 
 
@@ -56,9 +55,3 @@ def test_signal_amid_a_line_may_write_another(log, monkeypatch):
         signal.signal(signal.SIGALRM, previous)
         rest.join()
         os.close(reader)
-
-
-def test_runner_has_a_stderr_though_it_was_closed(monkeypatch):
-    monkeypatch.setattr(sys, "stderr", None)
-    monkeypatch.setattr(common_flags.app, "run", lambda main, flags_parser: sys.stderr.write("x"))
-    common_flags.run(None)
