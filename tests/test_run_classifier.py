@@ -1,7 +1,7 @@
 """End-to-end tests of albert.run_multigpus_classifier: what a user types, reads and finds on disk.
 
-Runs are expensive (TensorFlow starts, graphs are built), so module-scoped fixtures run a few full
-ones and the tests look at what they left.
+Runs are expensive (TensorFlow starts, graphs are built), so module-scoped fixtures make a few full
+runs and the tests look at their results.
 """
 
 import json
@@ -171,7 +171,7 @@ def output(root, full_run):
 
 @pytest.fixture(scope="module")
 def stopped_runs(root):
-    """Returns the processes of one command that was killed, stopped twice, and then left alone."""
+    """Returns the processes of one command that was killed, stopped twice, and then finished."""
     arguments = command(root, "do_train", "do_eval", output_dir=root / "stopped")
     runs = {}
     for step, number in ((8, signal.SIGKILL), (7, signal.SIGINT), (9, signal.SIGTERM)):
@@ -247,7 +247,7 @@ def test_eval_results_for_programs_name_the_best_step(output):
     assert stored["settings"]["Speed"] > 0
 
 
-def test_evaluation_metrics_are_tensorboard_events(output):
+def test_evaluation_writes_tensorboard_events(output):
     (events,) = (output / "eval").glob("events*")
     logged = {
         (event.step, value.tag)
@@ -268,7 +268,7 @@ def training_scalars(output):
     return logged
 
 
-def test_training_is_tensorboard_events_at_every_step(output):
+def test_training_writes_tensorboard_events_at_every_step(output):
     logged = training_scalars(output)
     assert sorted(logged) == ["examples_per_second", "learning_rate", "loss", "tokens_per_second"]
     for values in logged.values():
@@ -522,7 +522,7 @@ def write_foreign_checkpoint(path, name="foreign"):
 
 @pytest.fixture(scope="module")
 def short_runs(root, output):
-    """Returns what commands that need no training of ours did: mistakes, and repeated parts."""
+    """Returns the results of mistaken commands, and of repeated and of short runs."""
     write_bad_data(root / "bad")
     write_foreign_checkpoint(root / "foreign.ckpt")
     write_foreign_checkpoint(root / "brightmart.ckpt", "bert/embeddings/word_embeddings_2")

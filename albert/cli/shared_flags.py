@@ -37,12 +37,13 @@ def define(has_dev_set: bool = False) -> None:
     """Defines the flags of all runners.
 
     Args:
-        has_dev_set: whether to define those of tasks, too, that train for a number of updates and
+        has_dev_set: whether to define, too, those of tasks that train for a number of updates and
             have a dev set.
     """
     _define_what_to_do(has_dev_set)
     _define_data_and_model()
     _define_training(has_dev_set)
+    _define_prediction(has_dev_set)
     _define_devices()
     _define_results()
     for name in ("tpu_name", "tpu_zone", "gcp_project", "master"):
@@ -132,6 +133,9 @@ def _define_training(has_dev_set: bool) -> None:
     flags.DEFINE_integer(
         "seed", 42, "Decides initial weights, data order and dropout.", module_name=TRAINING
     )
+
+
+def _define_prediction(has_dev_set: bool) -> None:
     batches = {"predict_batch_size": "prediction"}
     if has_dev_set:
         batches["eval_batch_size"] = "evaluation"

@@ -28,9 +28,9 @@ def logged(tmp_path_factory):
     """Returns {name: lines} of commands that ran one after the other in one process."""
     rte = ["--task_name=RTE", "--recipe"]
     commands = {
-        "without recipe": ["--task_name=RTE", "--train_step=100"],
+        "without recipe": ["--task_name=RTE", "--train_step=50"],
         "recipe": [*rte, "--num_gpu_cores=4", "--max_seq_length=128", "--train_batch_size=16"],
-        "without recipe, later": ["--task_name=RTE", "--train_step=100"],
+        "without recipe, later": ["--task_name=RTE", "--train_step=50"],
         "few steps": [*rte, "--train_step=80"],
         "one device": [*rte, "--strategy_type=one", "--num_gpu_cores=4"],
         "from MNLI": [*rte, "--discard_classifier_weights"],
@@ -60,7 +60,7 @@ def test_recipe_fills_in_what_is_not_given_and_says_why(logged):
 
 
 def test_recipe_does_not_outlive_its_command(logged):
-    """As the recipe's warm-up of 200 steps would, which 100 steps have no room for."""
+    """Else its warm-up of 100 steps would not fit into the 50 steps of the next command."""
     assert logged["without recipe"] == [VOCABULARY_IS_MISSING]
     assert logged["without recipe, later"] == logged["without recipe"]
 
