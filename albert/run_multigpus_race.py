@@ -57,7 +57,7 @@ def define_flags() -> None:
 
 def task_of(options: SimpleNamespace, albert_config: AlbertConfig) -> Task:
     """Returns the RaceTask that the options describe."""
-    settings = RaceSettings(**finetune.options_named(RaceSettings._fields, options))
+    settings = RaceSettings(**finetune.setting_values(RaceSettings._fields, options))
     return RaceTask(options.data_dir, finetune.tokenizer_of(options, albert_config), settings)
 
 

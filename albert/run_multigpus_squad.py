@@ -91,7 +91,7 @@ def task_of(options: SimpleNamespace, albert_config: modeling.AlbertConfig) -> S
     """Returns the SquadTask that the options describe."""
     return SquadTask(
         finetune.tokenizer_of(options, albert_config),
-        SquadSettings(**finetune.options_named(SquadSettings._fields, options)),
+        SquadSettings(**finetune.setting_values(SquadSettings._fields, options)),
         options.train_file if options.do_train else None,
         options.predict_file if options.do_predict else None,
     )

@@ -83,7 +83,7 @@ def _recipe_values(name: str, options: SimpleNamespace) -> Dict[str, Any]:
     return {flag: setting.value for flag, setting in settings.items()}
 
 
-def options_named(names: Iterable[str], options: SimpleNamespace) -> Dict[str, Any]:
+def setting_values(names: Iterable[str], options: SimpleNamespace) -> Dict[str, Any]:
     """Returns {setting: value} of those settings that have a flag."""
     values = vars(options)
     return {name: values[flag_name(name)] for name in names if flag_name(name) in values}
@@ -97,7 +97,7 @@ def config_of(
 ) -> FinetuneConfig:
     """Returns the FinetuneConfig that the options describe, but for `changes` of its fields."""
     fields = [field.name for field in dataclasses.fields(FinetuneConfig)]
-    values = dict(options_named(fields, options), albert_config=albert_config, **changes)
+    values = dict(setting_values(fields, options), albert_config=albert_config, **changes)
     if options.init_checkpoint:
         values["init_checkpoint"] = checkpoints.prefix(options.init_checkpoint)
     return FinetuneConfig(**values)
