@@ -1,9 +1,9 @@
 #!/usr/bin/env python
-"""Downloads the GLUE tasks, one folder each.
+"""Downloads the GLUE tasks into one folder each.
 
     python download_glue_data.py --data_dir=glue_data --tasks=CoLA,MRPC
 
-`--help` describes the flags. What is broken off goes on with the same command.
+`--help` describes the flags. The same command resumes an interrupted download.
 """
 
 from albert.cli import downloads

@@ -1,53 +1,69 @@
-"""Fine-tunes ALBERT on a GLUE task, on one or many GPUs: flags -> task -> engine."""
+r"""Fine-tunes ALBERT on a GLUE task, or on a task of your own, on one or many GPUs.
+
+Evaluates every checkpoint on the dev set and keeps the best one, with which
+--do_predict predicts the test set. The same command resumes a stopped run.
+
+    python -m albert.run_multigpus_classifier --do_train --do_eval --recipe \
+        --task_name=RTE --data_dir=glue_data --output_dir=albert_output/RTE \
+        --albert_config_file=albert_base_v2/albert_config.json \
+        --init_checkpoint=albert_base_v2/model.ckpt-best \
+        --vocab_file=30k-clean.vocab --spm_model_file=30k-clean.model
+"""
 
 from albert.cli import quiet
 
 if __name__ == "__main__":
     quiet.quiet_start()
 
+from types import SimpleNamespace
+
 from absl import flags
 
 from albert.classifier_utils import make_task
-from albert.cli import common_flags
-from albert.common.errors import UsageError
+from albert.cli import finetune, runner, shared_flags
+from albert.cli.flag_groups import DATA
+from albert.engine.task import Task
+from albert.modeling import AlbertConfig
 
-FLAGS = flags.FLAGS
 
-
-def define_flags():
+def define_flags() -> None:
     """Defines the flags of this runner."""
-    common_flags.define()
-    flags.DEFINE_string("task_name", None, "GLUE task, such as CoLA, or one of your own.")
-    flags.DEFINE_integer("max_seq_length", 512, "Longest sequence in tokens; longer ones are cut.")
-    common_flags.define_dev_set_training(albert_dropout_prob=0.0)
-    common_flags.define_dropout("classifier_dropout_prob", 0.1, "Dropout before the classifier.")
-    flags.adopt_module_key_flags(common_flags)  # --help shows them too
+    flags.DEFINE_string(
+        "task_name", None, "GLUE task, such as CoLA, or one of your own.", module_name=DATA
+    )
+    flags.DEFINE_integer(
+        "max_seq_length",
+        512,
+        "Longest sequence in tokens; longer ones are cut.",
+        module_name=DATA,
+    )
+    shared_flags.define(has_dev_set=True)
+    shared_flags.define_albert_dropout(0.0)
+    shared_flags.define_dropout("classifier_dropout_prob", 0.1, "Dropout before the classifier.")
 
 
-def task_of(albert_config):
-    """Returns the ClassifierTask that the flags describe."""
-    for name in ("data_dir", "task_name"):
-        if not getattr(FLAGS, name):
-            raise UsageError(f"--{name} is required.")
-    tokenizer = common_flags.make_tokenizer(albert_config, FLAGS.max_seq_length)
+def task_of(options: SimpleNamespace, albert_config: AlbertConfig) -> Task:
+    """Returns the ClassifierTask that the options describe."""
     return make_task(
-        FLAGS.task_name,
-        FLAGS.data_dir,
-        tokenizer,
-        FLAGS.max_seq_length,
-        FLAGS.classifier_dropout_prob,
+        options.task_name,
+        options.data_dir,
+        finetune.tokenizer_of(options, albert_config),
+        options.max_seq_length,
+        options.classifier_dropout_prob,
     )
 
 
-def main():
+def main() -> None:
     """Does what --do_train, --do_eval and --do_predict ask for."""
-    common_flags.run_dev_set_training(task_of, (FLAGS.task_name or "").lower())
+    recipe = (flags.FLAGS.task_name or "").lower()
+    options = finetune.read_options(recipe, required=("data_dir", "task_name"))
+    finetune.run_dev_set_training(task_of, options)
 
 
-def run():
+def run() -> None:
     """Runs the command line; scripts that register tasks of their own call it at their end."""
     define_flags()
-    common_flags.run(main)
+    runner.run(main, __doc__)
 
 
 if __name__ == "__main__":

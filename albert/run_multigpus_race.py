@@ -1,63 +1,76 @@
-"""Fine-tunes ALBERT on RACE, on one or many GPUs: flags -> task -> engine."""
+r"""Fine-tunes ALBERT on RACE, multiple-choice questions, on one or many GPUs.
+
+Evaluates every checkpoint on the dev set and keeps the best one, with which
+--do_predict predicts the test set. The same command resumes a stopped run.
+
+    python -m albert.run_multigpus_race --do_train --do_eval --recipe \
+        --data_dir=race_data --output_dir=albert_output/RACE \
+        --albert_config_file=albert_base_v2/albert_config.json \
+        --init_checkpoint=albert_base_v2/model.ckpt-best \
+        --vocab_file=30k-clean.vocab --spm_model_file=30k-clean.model
+"""
 
 from albert.cli import quiet
 
 if __name__ == "__main__":
     quiet.quiet_start()
 
+from types import SimpleNamespace
+
 from absl import flags
 
-from albert.cli import common_flags
-from albert.common.errors import UsageError
+from albert.cli import finetune, runner, shared_flags
+from albert.cli.flag_groups import DATA, RESULTS
+from albert.engine.task import Task
+from albert.modeling import AlbertConfig
 from albert.race_utils import RaceSettings, RaceTask
 
-FLAGS = flags.FLAGS
 
-# Flags of the original that say where to keep features: `cached_dir` does, under names that tell
-# what was made of what.
-_WITHOUT_EFFECT = (
-    "train_feature_file",
-    "eval_feature_file",
-    "predict_feature_file",
-    "predict_file",
-)
-
-
-def define_flags():
+def define_flags() -> None:
     """Defines the flags of this runner."""
-    common_flags.define()
-    common_flags.define_dev_set_training(albert_dropout_prob=None)
-    flags.DEFINE_alias("num_keep_checkpoint", "keep_checkpoint_max")  # the original's name
-    flags.DEFINE_integer("max_seq_length", 512, "Longest sequence in tokens; the article is cut.")
-    flags.DEFINE_integer(
-        "max_qa_length", 128, "Longest question with option in tokens; the last ones are kept."
+    shared_flags.define(has_dev_set=True)
+    shared_flags.define_albert_dropout(None)
+    flags.DEFINE_alias(  # the original's name
+        "num_keep_checkpoint", "keep_checkpoint_max", module_name=RESULTS
     )
-    flags.DEFINE_bool("high_only", False, "Take the high school passages alone.")
-    flags.DEFINE_bool("middle_only", False, "Take the middle school passages alone.")
-    common_flags.define_dropout("dropout_prob", 0.1, "Dropout before the scores of the options.")
-    for name in _WITHOUT_EFFECT:
-        flags.DEFINE_string(name, None, "Without effect: --cached_dir keeps the features.")
-    flags.adopt_module_key_flags(common_flags)  # --help shows them too
+    flags.DEFINE_integer(
+        "max_seq_length", 512, "Longest sequence in tokens; the article is cut.", module_name=DATA
+    )
+    flags.DEFINE_integer(
+        "max_qa_length",
+        128,
+        "Longest question with option in tokens; the last ones are kept.",
+        module_name=DATA,
+    )
+    flags.DEFINE_bool("high_only", False, "Use only the high school articles.", module_name=DATA)
+    flags.DEFINE_bool(
+        "middle_only", False, "Use only the middle school articles.", module_name=DATA
+    )
+    shared_flags.define_dropout("dropout_prob", 0.1, "Dropout before the scores of the options.")
+    # The original keeps features in these files; here their names depend on what they hold.
+    for split in ("train", "eval", "predict"):
+        shared_flags.define_without_effect(
+            f"{split}_feature_file", "--cached_dir keeps the features."
+        )
+    shared_flags.define_without_effect("predict_file", "--cached_dir keeps the features.")
 
 
-def task_of(albert_config):
-    """Returns the RaceTask that the flags describe."""
-    if not FLAGS.data_dir:
-        raise UsageError("--data_dir is required.")
-    tokenizer = common_flags.make_tokenizer(albert_config, FLAGS.max_seq_length)
-    settings = RaceSettings(**{name: getattr(FLAGS, name) for name in RaceSettings._fields})
-    return RaceTask(FLAGS.data_dir, tokenizer, settings)
+def task_of(options: SimpleNamespace, albert_config: AlbertConfig) -> Task:
+    """Returns the RaceTask that the options describe."""
+    settings = RaceSettings(**finetune.setting_values(RaceSettings._fields, options))
+    return RaceTask(options.data_dir, finetune.tokenizer_of(options, albert_config), settings)
 
 
-def main():
+def main() -> None:
     """Does what --do_train, --do_eval and --do_predict ask for."""
-    common_flags.run_dev_set_training(task_of, "race", _WITHOUT_EFFECT)
+    options = finetune.read_options("race", required=("data_dir",))
+    finetune.run_dev_set_training(task_of, options)
 
 
-def run():
+def run() -> None:
     """Runs the command line."""
     define_flags()
-    common_flags.run(main)
+    runner.run(main, __doc__)
 
 
 if __name__ == "__main__":

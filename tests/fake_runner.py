@@ -1,8 +1,12 @@
-"""Stands in for a runner in tests of what starts one: `python fake_runner.py FLAGS...`.
+"""Replaces the runner in tests of programs that start one: `python fake_runner.py FLAGS...`.
 
-Adds its flags, as JSON, to runs.jsonl in the current folder, and then does what FAKE says of the
-task, as "RTE=fail MNLI=wait": fails, dies, waits for one signal or for two, or, if nothing is said,
-leaves the files of a finished run.
+Appends its flags, as JSON, to runs.jsonl in the current folder. What it does then the environment
+variable FAKE says per task, such as "RTE=fail MNLI=wait":
+
+- fail: exits with status 1
+- die: kills itself
+- wait, wait_for_two: waits for one signal or for two
+- nothing: leaves the files of a finished run
 """
 
 import json
@@ -21,17 +25,17 @@ def finish(folder, task, seed):
     for name in [*SUBMISSIONS.get(task, [f"{task}.tsv"]), "submit_results.tsv", "test_results.tsv"]:
         (folder / name).write_text("index\tprediction\n0\t1\n", encoding="utf-8")
     best = {"step": 7, "metrics": {"accuracy": seed / 100}}
-    stored = {"settings": {"Training steps": 7, "Learning rate": 1e-05}, "best": best}
+    stored = {"settings": {"train_steps": 7, "learning_rate": 1e-05}, "best": best}
     (folder / "eval_results.json").write_text(json.dumps(stored), encoding="utf-8")
 
 
 def wait_for_signals(number_of_signals):
-    """Ends half a second after so many signals, and tells which there were."""
+    """Ends half a second after so many signals, and writes which they were to `received`."""
     received = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, frame: received.append(number))
     pathlib.Path("waiting").write_text(str(os.getpid()), encoding="utf-8")
-    deadline = time.monotonic() + 60  # so that nothing is left where a test fails
+    deadline = time.monotonic() + 60  # so that no process outlives a failed test
     while len(received) < number_of_signals and time.monotonic() < deadline:
         time.sleep(0.02)
     time.sleep(0.5)

@@ -1,7 +1,7 @@
 """Runs the classifier and sends it a signal right after a given update.
 
-`python run_and_signal.py STEP SIGNAL_NUMBER FLAGS...`. Only the moment is arranged: the signal is
-a real one, and a kill leaves the files that a kill leaves.
+`python run_and_signal.py STEP SIGNAL_NUMBER FLAGS...`. The signal is real: only its moment is
+chosen.
 """
 
 import os

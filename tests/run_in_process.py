@@ -2,7 +2,8 @@
 
 Starting TensorFlow takes seconds, so tests of many short commands share a process:
 `python run_in_process.py run_multigpus_squad <commands.json`, where the file holds
-{name: list of arguments}. Prints {name: {"status": exit status, "stderr": text}} as JSON.
+{name: list of arguments}. Prints {name: {"status": exit status, "stdout": text, "stderr": text}} as
+JSON.
 """
 
 import contextlib
@@ -20,32 +21,33 @@ if __name__ == "__main__":
 
 from absl import flags
 
-from albert.cli import common_flags
+from albert.cli import runner
 from albert.engine import devices
 
 
-def run(runner, arguments):
-    """Returns the exit status and what is written to stderr; status None after an exception."""
+def run(module, arguments):
+    """Returns the exit status and what is printed; the status is None after an exception."""
     for name in flags.FLAGS:
         flags.FLAGS[name].unparse()
     flags.FLAGS.unparse_flags()
     logging.getLogger("albert").handlers.clear()
-    sys.argv = [runner.__file__, *arguments]
+    sys.argv = [module.__file__, *arguments]
     status = None
-    with contextlib.redirect_stderr(io.StringIO()) as stderr:
+    stdout, stderr = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
         try:
-            common_flags.run(runner.main)
+            runner.run(module.main, module.__doc__)
         except SystemExit as stop:
             status = stop.code or 0
         except Exception:
             traceback.print_exc()
-    return {"status": status, "stderr": stderr.getvalue()}
+    return {"status": status, "stdout": stdout.getvalue(), "stderr": stderr.getvalue()}
 
 
 if __name__ == "__main__":
     devices.prepare(2)
     name, *_ = sys.argv[1:] or ["run_multigpus_classifier"]
-    runner = importlib.import_module(f"albert.{name}")
-    runner.define_flags()
+    module = importlib.import_module(f"albert.{name}")
+    module.define_flags()
     commands = json.load(sys.stdin)
-    print(json.dumps({name: run(runner, arguments) for name, arguments in commands.items()}))
+    print(json.dumps({name: run(module, arguments) for name, arguments in commands.items()}))

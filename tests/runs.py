@@ -21,7 +21,7 @@ def arguments(values, *switches):
 
 
 def in_one_process(runner, commands):
-    """Returns {name: {"status": ..., "stderr": ...}} of {name: arguments}."""
+    """Runs {name: arguments}; returns {name: {"status": ..., "stdout": ..., "stderr": ...}}."""
     finished = subprocess.run(
         [sys.executable, str(REPOSITORY / "tests" / "run_in_process.py"), runner],
         input=json.dumps(commands),
@@ -35,14 +35,14 @@ def in_one_process(runner, commands):
 
 
 def foreign_lines(stderr):
-    """Returns the lines that are not of our log."""
+    """Returns the lines that do not come from our log."""
     return [line for line in stderr.splitlines() if not _OUR_LINE.match(line)]
 
 
 def copy_project(folder):
-    """Copies what a user runs, scripts and package, into a new folder, which they may write into.
+    """Copies the scripts and the package that a user runs into a folder where they may write.
 
-    The vocabulary that a user's own checkout may hold is not among it.
+    The vocabulary that a user's checkout may hold is left out.
     """
     without_caches = shutil.ignore_patterns("__pycache__")
     for name in ("albert", "examples", "scripts"):
@@ -52,7 +52,7 @@ def copy_project(folder):
 
 
 def environment(**settings):
-    """Returns this process's environment as a user's, with settings of the scripts added."""
-    # Set for the tests themselves, it would hide what TensorFlow prints.
+    """Returns the environment of a user: this process's, with settings of the scripts added."""
+    # The tests themselves set the variable left out here; it would hide what TensorFlow prints.
     rest = {name: text for name, text in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
     return {**rest, "PYTHON": sys.executable, **settings}

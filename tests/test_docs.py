@@ -1,4 +1,4 @@
-"""Tests of the documents: what they name is there."""
+"""Tests of the documents: that what they name exists."""
 
 import ast
 import functools
@@ -9,7 +9,8 @@ import sys
 
 import pytest
 
-from albert.cli import flag_reference
+from albert.cli import flag_groups, flag_reference
+from albert.cli.flag_groups import Row
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
 DIFFERENCES = (REPOSITORY / "docs" / "differences.md").read_text(encoding="utf-8")
@@ -59,7 +60,7 @@ def can_print(source, line):
 
 
 @pytest.mark.parametrize("line", [line for block in MESSAGES for line in block.splitlines()])
-def test_every_message_quoted_in_troubleshooting_stands_in_the_source(line):
+def test_every_message_quoted_in_troubleshooting_is_in_the_source(line):
     assert any(can_print(source, line) for source in SOURCES), line
 
 
@@ -81,12 +82,12 @@ def test_a_message_is_found_in_every_way_to_write_it(source):
     assert not can_print(source, "No such checkpoint: model.ckpt")
 
 
-def test_a_format_without_words_is_no_message():
+def test_a_format_without_words_is_not_a_message():
     assert not can_print("f'{path}: {error}.'", "a.tsv: it holds no examples at all.")
 
 
 def test_every_flag_named_in_troubleshooting_exists():
-    known = set(re.findall(r"^\| (?:\w+ \| )?`--(\w+)`", FLAGS, re.MULTILINE))
+    known = set(re.findall(r"^\| `--(\w+)`", FLAGS, re.MULTILINE))
     others = {"gpus", "shm", "ulimit"}  # docker's
     assert set(re.findall(r"--([a-z]\w*)", TROUBLESHOOTING)) - others <= known
 
@@ -101,17 +102,33 @@ def test_the_flag_reference_is_what_the_code_generates():
     assert done.stdout.decode() == FLAGS, f"Run: {flag_reference.COMMAND}"
 
 
-def test_the_flag_reference_tells_of_every_runner():
+def test_the_flag_reference_covers_every_runner():
     runners = flag_reference.runners()
-    assert {"run_multigpus_classifier", "run_multigpus_squad"} <= set(runners)
-    assert all(f"## `python -m albert.{runner}`" in FLAGS for runner in runners)
-    assert len(re.findall(r"^\| `--train_batch_size`", FLAGS, re.MULTILINE)) == 1
+    assert {"classifier", "race", "squad"} <= set(runners)
+    assert all(f"- `{name}`: `python -m albert.run_multigpus_{name}`" in FLAGS for name in runners)
+    assert re.findall(r"^\| `--train_batch_size` \| (.*?) \|", FLAGS, re.MULTILINE) == ["all"]
 
 
-def test_flags_that_only_one_runner_defines_so_stand_under_it():
-    alike = flag_reference.Row("`--a`", "text", "", "A.")
-    one, two = alike._replace(meaning="One."), alike._replace(meaning="Without effect.")
-    text = flag_reference.reference({"x": [alike, one], "y": [alike, two]})
-    assert text.count("| `--a` | text |  | A. |") == 1
-    assert "## `python -m albert.x`" in text and "| `--a` | text |  | One. |" in text
-    assert text.endswith("| y | `--a` | text |  | Without effect. |\n")
+def test_a_flag_has_a_row_for_each_of_its_meanings():
+    shared, other = Row("a", "text", "", "A."), Row("b", "text", "1", "B or | B.")
+    rows = {
+        "x": [shared, other._replace(meaning="C.")],
+        "y": [shared, other],
+        "z": [shared._replace(default="2"), other],
+    }
+    groups = {name: dict.fromkeys(flag_groups.GROUPS, of_name) for name, of_name in rows.items()}
+    last = flag_reference.reference(groups).split("\n## ")[-1]
+    assert last.splitlines()[-4:] == [
+        "| `--a` | x, y | text |  | A. |",
+        "| `--a` | z | text | `2` | A. |",
+        "| `--b` | x | text | `1` | C. |",
+        "| `--b` | y, z | text | `1` | B or \\| B. |",
+    ]
+
+
+def test_a_flag_that_all_runners_define_alike_has_one_row():
+    row = Row("a", "text", "", "A.")
+    groups = dict.fromkeys(flag_groups.GROUPS, [row])
+    last = flag_reference.reference({"x": groups, "y": groups}).split("\n## ")[-1]
+    assert last.splitlines()[-1:] == ["| `--a` | all | text |  | A. |"]
+    assert last.count("`--a`") == 1

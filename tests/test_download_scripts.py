@@ -66,7 +66,7 @@ def test_the_squad_script_downloads_into_the_folder_of_the_settings(run, project
     finished = run("bash", project / "scripts" / "download_squad.sh", "3.0")
     assert finished.returncode == 1
     (line,) = finished.stderr.splitlines()
-    assert line == "download_squad.sh: '3.0' is no version of SQuAD; allowed: 1.1, 2.0."
+    assert line == "download_squad.sh: '3.0' is not a version of SQuAD; allowed: 1.1, 2.0."
 
 
 @pytest.fixture

@@ -78,3 +78,10 @@ def test_program_ends_mistakes_in_one_line(tmp_path, predictions, more, expected
     assert (finished.returncode, finished.stdout) == (1, "")
     (line,) = finished.stderr.splitlines()
     assert line.startswith("evaluate_squad.py: ") and expected in line
+
+
+def test_program_ends_a_mistaken_command_line_in_one_line():
+    finished = run("data.json")
+    assert (finished.returncode, finished.stdout) == (1, "")
+    (line,) = finished.stderr.splitlines()
+    assert line.startswith("evaluate_squad.py: ") and "predictions_file" in line

@@ -21,7 +21,7 @@ from albert.glue.table import GLUE_ROWS, SUBMISSION_SIZES
 SCRIPT = runs.REPOSITORY / "scripts" / "run_all_glue.sh"
 ALL = "MNLI CoLA SST-2 MRPC STS-B QQP QNLI RTE WNLI"
 SIX = "CoLA SST-2 MRPC STS-B RTE WNLI"
-# The module with a fake runner in place of the real one, which heeds SIGINT as under a terminal.
+# The module with a fake runner. SIGINT has its default effect, as in a terminal.
 PROGRAM = f"""
 import signal, sys
 from albert import run_all_glue
@@ -34,11 +34,11 @@ run_all_glue.main()
 # --- Tasks and seeds
 
 
-def test_mnli_comes_first_and_the_others_as_they_are_named():
+def test_mnli_comes_first_and_the_others_in_the_order_of_the_list():
     assert run_all_glue.tasks_of("wnli COLA,Mnli  cola\nRTE") == ["mnli", "wnli", "cola", "rte"]
 
 
-def test_all_tasks_with_training_data_are_allowed():
+def test_every_task_with_training_data_is_allowed():
     assert set(run_all_glue.TASKS) == {
         name for name, row in GLUE_ROWS.items() if "train" in row.splits
     }
@@ -47,12 +47,12 @@ def test_all_tasks_with_training_data_are_allowed():
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("RTE CoAL", "TASKS=RTE CoAL: 'CoAL' is no task to train; allowed: MNLI, CoLA, SST-2, "),
-        ("AX", r"TASKS=AX: 'AX' is no task to train \(AX is predicted by the run of MNLI\); "),
+        ("RTE CoAL", "TASKS=RTE CoAL: 'CoAL' is not a task to train; allowed: MNLI, CoLA, SST-2, "),
+        ("AX", r"TASKS=AX: 'AX' is not a task to train \(AX is predicted by the run of MNLI\); "),
         (" ", "TASKS=  names no task; allowed: MNLI, "),
     ],
 )
-def test_list_that_names_no_task_is_refused(text, message):
+def test_list_with_a_name_that_is_not_a_task_is_refused(text, message):
     with pytest.raises(UsageError, match=f"^{message}"):
         run_all_glue.tasks_of(text)
 
@@ -62,16 +62,16 @@ def test_seeds_are_numbers_and_each_counts_once():
 
 
 @pytest.mark.parametrize("text, seed", [("1 x", "x"), ("-1", "-1"), ("2147483648", None), ("", "")])
-def test_list_that_names_no_seed_is_refused(text, seed):
+def test_list_without_a_valid_seed_is_refused(text, seed):
     seed = text if seed is None else seed
-    message = f"^SEEDS={text}: '{seed}' is no seed; allowed: numbers from 0 to 2147483647.$"
+    message = f"^SEEDS={text}: '{seed}' is not a seed; allowed: numbers from 0 to 2147483647.$"
     with pytest.raises(UsageError, match=message):
         run_all_glue.seeds_of(text)
 
 
 @pytest.mark.parametrize("argument", ["--seed=3", "--seed", "-seed=3"])
-def test_flag_that_the_seeds_decide_is_refused(argument):
-    with pytest.raises(UsageError, match=f"{argument} cannot be given: SEEDS chooses it."):
+def test_flag_that_the_script_sets_is_refused(argument):
+    with pytest.raises(UsageError, match=f"{argument} cannot be given: SEEDS decides it."):
         run_all_glue.check_passed_on(["--learning_rate=1", argument])
     run_all_glue.check_passed_on(["--seeded=3", "seed"])
 
@@ -80,7 +80,7 @@ def test_flag_that_the_seeds_decide_is_refused(argument):
 
 
 def make_data(folder, tasks):
-    """Makes empty files of tasks, which is enough for a fake runner."""
+    """Creates empty data files for tasks, which is enough for a fake runner."""
     for task in tasks:
         for split in GLUE_ROWS[task].splits.values():
             path = folder / split.path
@@ -92,7 +92,7 @@ def make_data(folder, tasks):
 def start(tmp_path):
     """Yields a function that starts the program and returns the process.
 
-    Its arguments are tasks, seeds and flags for every run; what the fake runner does.
+    Its arguments are the tasks, the seeds, flags for every run, and what the fake runner does.
     """
     make_data(tmp_path / "data", GLUE_ROWS)
     processes = []
@@ -113,12 +113,12 @@ def start(tmp_path):
         return process
 
     yield started
-    for process in processes:  # where the test has failed
+    for process in processes:  # it still runs if the test has failed
         process.kill()
 
 
 class Finished:
-    """What a process has left: its exit status, stdout and the lines of stderr."""
+    """The exit status, stdout and stderr's lines of a process that has ended."""
 
     def __init__(self, process):
         self.stdout, stderr = process.communicate(timeout=60)
@@ -191,7 +191,7 @@ def test_without_mnli_the_small_tasks_start_from_the_pretrained_model_and_say_so
     ]
 
 
-def test_model_of_mnli_of_an_earlier_call_is_taken_if_that_run_has_finished(run, tmp_path):
+def test_mnli_model_of_an_earlier_call_is_used_if_its_run_has_finished(run, tmp_path):
     run("MNLI", "1")
     run("RTE", "1")
     path = "out/seed1/MNLI/model.ckpt-best"
@@ -203,7 +203,7 @@ def test_model_of_mnli_of_an_earlier_call_is_taken_if_that_run_has_finished(run,
     assert "init_checkpoint" not in new_runs(tmp_path)["MRPC 1"]
 
 
-def test_what_has_finished_is_passed_over_and_the_report_is_the_same(run, tmp_path):
+def test_finished_runs_are_skipped_and_the_report_is_the_same(run, tmp_path):
     first = run("MNLI RTE", "3")
     assert list(new_runs(tmp_path)) == ["MNLI 3", "RTE 3"]
     again = run("MNLI RTE", "3")
@@ -234,19 +234,19 @@ def test_run_has_finished_when_all_its_files_are_there(tmp_path, lost):
 
 
 @pytest.mark.parametrize("fake, how", [("fail", "status 1"), ("die", "SIGKILL")])
-def test_run_that_fails_ends_it_and_the_same_command_goes_on(run, tmp_path, fake, how):
+def test_failed_run_ends_the_program_and_the_same_command_goes_on(run, tmp_path, fake, how):
     finished = run("CoLA RTE WNLI", "1 2", fake=f"RTE={fake}")
     assert (finished.status, finished.stdout) == (1, "")
     assert finished.errors[-1] == (
-        f"run_all_glue.sh: RTE, seed 1 failed ({how}), see above. What has finished is kept, and "
-        "the command goes on when that is mended; TASKS and SEEDS leave runs out."
+        f"run_all_glue.sh: RTE, seed 1 failed ({how}), see above. Finished runs are kept: "
+        "correct the cause and repeat the command, or leave the run out by TASKS or SEEDS."
     )
     assert list(new_runs(tmp_path)) == ["CoLA 1", "RTE 1"]
     assert run("CoLA RTE WNLI", "1 2").status == 0
     assert list(new_runs(tmp_path)) == ["RTE 1", "WNLI 1", "CoLA 2", "RTE 2", "WNLI 2"]
 
 
-def test_data_is_seen_to_before_the_first_run(run, tmp_path):
+def test_missing_data_is_fetched_before_the_first_run(run, tmp_path):
     (tmp_path / "data" / "diagnostic" / "diagnostic.tsv").unlink()
     (tmp_path / "data" / "diagnostic").rmdir()
     finished = run("CoLA MNLI", "1")
@@ -257,7 +257,7 @@ def test_data_is_seen_to_before_the_first_run(run, tmp_path):
 
 
 @pytest.mark.parametrize("flag", ["--seed=1", "--task_name=RTE"])
-def test_mistake_ends_in_one_line_before_anything_is_run(run, tmp_path, flag):
+def test_mistake_ends_in_one_line_before_the_first_run(run, tmp_path, flag):
     finished = run("CoLA", "1", flag)
     (line,) = finished.errors
     assert line.startswith(f"run_all_glue.sh: {flag} cannot be given: ")
@@ -268,7 +268,7 @@ def test_mistake_ends_in_one_line_before_anything_is_run(run, tmp_path, flag):
 
 
 def wait_for(path, process=None):
-    """Returns what a file holds as soon as it holds something, which a process sees to."""
+    """Returns the text of a file as soon as a process has written it."""
     deadline = time.monotonic() + 30
     while not path.exists() or not path.read_text(encoding="utf-8"):
         assert (process is None or process.poll() is None) and time.monotonic() < deadline
@@ -285,7 +285,7 @@ def to_group(process, number):  # as a terminal does at Ctrl-C
 
 
 @pytest.mark.parametrize("send, name", [(to_group, "SIGINT"), (to_process, "SIGTERM")])
-def test_signal_reaches_the_run_and_ends_all(start, tmp_path, send, name):
+def test_signal_reaches_the_run_and_ends_the_program(start, tmp_path, send, name):
     number = getattr(signal, name)
     process = start("CoLA RTE WNLI", "1", fake="RTE=wait")
     wait_for(tmp_path / "waiting", process)
@@ -311,7 +311,7 @@ def test_second_ctrl_c_reaches_the_run_too(start, tmp_path):
     assert received == [signal.SIGINT] * 2
 
 
-def test_signal_to_the_run_alone_ends_all_too(start, tmp_path):
+def test_signal_to_the_run_alone_ends_the_program_too(start, tmp_path):
     process = start("CoLA RTE", "1", fake="CoLA=wait")
     os.kill(int(wait_for(tmp_path / "waiting", process)), signal.SIGTERM)
     assert Finished(process).status == 143

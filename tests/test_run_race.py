@@ -131,7 +131,7 @@ def results_of(folder):
     return json.loads((folder / "eval_results.json").read_text(encoding="utf-8"))
 
 
-def test_run_is_silent_but_for_our_log(trained):
+def test_run_prints_only_our_log(trained):
     assert trained["status"] == 0, trained["stderr"]
     assert runs.foreign_lines(trained["stderr"]) == []
     assert "Without effect here: --eval_feature_file, --predict_file." in trained["stderr"]
@@ -145,7 +145,7 @@ def test_no_file_is_written_into_the_data_folder(trained):
     assert trained["data_is_as_before"]
 
 
-def test_every_checkpoint_is_evaluated_on_levels_apart_and_together(root, trained):
+def test_every_checkpoint_is_evaluated_on_each_level_and_on_both_together(root, trained):
     results = results_of(root / "output")
     assert [row["step"] for row in results["evaluations"]] == [2, 4, 6]
     for row in results["evaluations"]:

@@ -192,4 +192,6 @@ def test_mistake_ends_in_one_line_and_status_1(later_runs, name):
 
 
 def test_nothing_to_do_is_a_mistake(later_runs):
-    assert "Give --do_train, --do_predict or both." in later_runs["nothing to do"]["stderr"]
+    assert (
+        "Give at least one of --do_train and --do_predict." in later_runs["nothing to do"]["stderr"]
+    )

@@ -337,7 +337,7 @@ def test_a_race_script_answers_and_scores_every_test_question(output, name):
 
 def test_settings_and_flags_reach_the_runner(output):
     settings = json_of(output("race") / "eval_results.json")["settings"]
-    expected = {"Max sequence length": 64, "Training steps": 4, "Warmup steps": 1, "Seed": 7}
+    expected = {"max_seq_length": 64, "train_steps": 4, "warmup_steps": 1, "seed": 7}
     assert {name: settings[name] for name in expected} == expected
     settings = json_of(output("squad") / "eval_results.json")["settings"]
     assert (settings["Max sequence length"], settings["Learning rate"]) == (64, 1e-3)

@@ -61,7 +61,7 @@ def command(line):
 
 
 def on_a_terminal(line, folder, rows=24, columns=80):
-    """Returns the exit status of a runner, and all that a terminal of that size shows."""
+    """Returns the exit status of a runner, and everything that a terminal of that size shows."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     kept = {name: value for name, value in environment().items() if name != "COLUMNS"}
@@ -73,7 +73,7 @@ def on_a_terminal(line, folder, rows=24, columns=80):
     while True:
         try:
             part = os.read(master, 65536)
-        except OSError:  # how Linux tells that nobody has the other end open
+        except OSError:  # how Linux says that the other end is closed
             break
         if not part:
             break
@@ -103,30 +103,29 @@ def test_bar_shows_step_loss_learning_rate_speeds_and_time_left(terminal):
     )
 
 
-def test_lines_stand_whole_above_the_bar(terminal):
+def test_log_lines_are_complete_above_the_bar(terminal):
     for step in (STEPS // 2, STEPS):
         (line,) = [text for text in terminal if f"Evaluating step {step}." in text]
         assert re.match(r"\d\d:\d\d:\d\d Evaluating step \d+\.$", line)
 
 
 def test_long_lines_are_wrapped_with_an_indent(terminal):
-    (first,) = [n for n, text in enumerate(terminal) if "No --init_checkpoint" in text]
+    (first,) = [n for n, text in enumerate(terminal) if "No initial checkpoint" in text]
     assert terminal[first].endswith("which is far worse")
     assert terminal[first + 1] == " " * 9 + "than fine-tuning a pre-trained model."
 
 
-def test_terminal_that_does_not_tell_its_size_has_whole_lines_and_no_bar(root):
+def test_terminal_of_unknown_size_shows_unwrapped_lines_and_no_bar(root):
     status, shown = on_a_terminal(
         arguments(root, "do_train", output_dir="unsized", train_step=2), root, rows=0, columns=0
     )
     assert status == 0, shown
-    (line,) = [text for text in shown.splitlines() if "No --init_checkpoint" in text]
+    (line,) = [text for text in shown.splitlines() if "No initial checkpoint" in text]
     assert line.endswith("which is far worse than fine-tuning a pre-trained model.")
     assert "2/2" not in shown
 
 
-def test_verbosity(root, terminal):
-    """One run shows warnings alone, another all that TensorFlow has to say."""
+def test_verbosity_hides_all_but_warnings_or_shows_tensorflows_messages_too(root):
     shown = {}
     for verbosity in ("-1", "1"):
         finished = subprocess.run(
@@ -144,7 +143,7 @@ def test_verbosity(root, terminal):
         assert finished.stdout == ""
         shown[verbosity] = finished.stderr
     (warning,) = shown["-1"].splitlines()
-    assert "No --init_checkpoint" in warning
+    assert "No initial checkpoint" in warning
     assert "Training on /cpu:0" in shown["1"]
     assert "tensorflow/" in shown["1"] or "tensorflow:" in shown["1"]
     assert shown["1"].count("Saving checkpoints for 2 into") == 1
@@ -155,14 +154,14 @@ INTERRUPTED = """
 import os, signal, time
 from albert.cli import quiet
 quiet.quiet_start()
-from albert.cli import common_flags
+from albert.cli import runner, shared_flags
 
 def main():
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(30)
 
-common_flags.define()
-common_flags.run(main)
+shared_flags.define()
+runner.run(main, "Waits.")
 """
 
 

@@ -9,25 +9,18 @@ import argparse
 import logging
 import os
 import sys
+from typing import Callable
 
-from albert.cli import quiet
-from albert.common.errors import UsageError
+from albert.cli import program, quiet
 from albert.downloads import glue as download_glue
 from albert.downloads import squad as download_squad
 from albert.downloads import transfer
 from albert.glue.table import folder_of
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line."""
-
-    def error(self, message):
-        self.exit(1, f"{self.prog}: {message}\n")
-
-
-def parser(prog, description):
-    """Returns an argument parser with the shared flags."""
-    made = _Parser(prog=prog, description=description, allow_abbrev=False)
+def parser(prog: str, description: str) -> program.Parser:
+    """Returns an argument parser with the flags that all downloads share."""
+    made = program.Parser(prog=prog, description=description, allow_abbrev=False)
     made.add_argument(
         "--base_url",
         default=os.environ.get("ALBERT_DOWNLOAD_URL") or None,
@@ -36,8 +29,8 @@ def parser(prog, description):
     )
     for name, kind, what in (
         ("timeout", float, "seconds to wait for a connection, and for the next bytes"),
-        ("retries", int, "how often to try again without getting any further"),
-        ("wait", float, "seconds before the first retry, doubled for each further one"),
+        ("retries", int, "how often to try again when no further bytes have arrived"),
+        ("wait", float, "seconds before the first retry; doubled before each further one"),
     ):
         default = getattr(transfer.DownloadConfig, name)
         made.add_argument(
@@ -46,37 +39,27 @@ def parser(prog, description):
     return made
 
 
-def config(arguments):
+def config(arguments: argparse.Namespace) -> transfer.DownloadConfig:
     """Returns the DownloadConfig of parsed arguments."""
     return transfer.DownloadConfig(
         arguments.base_url, arguments.timeout, arguments.retries, arguments.wait
     )
 
 
-def run(prog, main):
-    """Calls `main()`; the user's mistakes end in one line, status 1."""
+def run(prog: str, main: Callable[[], None]) -> None:
+    """Runs a command that downloads: its log is on stderr, without the time."""
     logger = logging.getLogger("albert")
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     logger.propagate = False
-    try:
-        main()
-    except UsageError as error:
-        sys.exit(f"{prog}: {error.text('--{}'.format)}")
-    except OSError as error:
-        if error.filename is None and error.errno is None:
-            raise
-        sys.exit(f"{prog}: {error.filename or 'the disk'}: {error.strerror}.")
-    except KeyboardInterrupt:
-        print(f"{prog}: interrupted; the same command goes on from there.", file=sys.stderr)
-        sys.exit(130)
+    program.run(prog, main, interrupted="interrupted; the same command goes on from there.")
 
 
-def glue():
+def glue() -> None:
     """Runs download_glue_data.py."""
-    made = parser("download_glue_data.py", "Downloads the GLUE tasks, one folder each.")
+    made = parser("download_glue_data.py", "Downloads the GLUE tasks into one folder each.")
     made.add_argument(
         "--data_dir", default="glue_data", help="folder for the tasks (default: %(default)s)"
     )
@@ -88,8 +71,8 @@ def glue():
     )
     made.add_argument(
         "--path_to_mrpc",
-        help="folder with msr_paraphrase_train.txt and msr_paraphrase_test.txt, to take in place "
-        "of downloads",
+        help="folder with msr_paraphrase_train.txt and msr_paraphrase_test.txt, to use instead of "
+        "downloading them",
     )
     arguments = made.parse_args()
     run(
@@ -103,7 +86,7 @@ def glue():
     )
 
 
-def squad():
+def squad() -> None:
     """Runs scripts/download_squad.sh."""
     made = parser("download_squad.sh", "Downloads the data files of SQuAD.")
     made.add_argument("versions", nargs="*", metavar="version", help="1.1 or 2.0 (default: both)")
@@ -114,7 +97,7 @@ def squad():
     for version in arguments.versions:
         if version not in download_squad.VERSIONS:
             allowed = ", ".join(download_squad.VERSIONS)
-            made.error(f"{version!r} is no version of SQuAD; allowed: {allowed}.")
+            made.error(f"{version!r} is not a version of SQuAD; allowed: {allowed}.")
     versions = arguments.versions or download_squad.VERSIONS
     run(
         made.prog,
@@ -122,7 +105,7 @@ def squad():
     )
 
 
-def models():
+def models() -> None:
     """Runs scripts/download_pretrained_models.sh."""
     made = parser("download_pretrained_models.sh", "Downloads pre-trained models.")
     made.add_argument(
@@ -146,14 +129,14 @@ def models():
     run(made.prog, lambda: _install(arguments))
 
 
-def _install(arguments):
+def _install(arguments: argparse.Namespace) -> None:
     quiet.quiet_tensorflow()
-    # Checking a checkpoint needs TensorFlow, whose import takes seconds: the others do without.
+    # Checking a checkpoint needs TensorFlow, which takes seconds to import; other downloads do not.
     from albert.downloads import models as download_models
 
     download_models.silence_tensorflow()
     for request in arguments.models:
-        download_models.parse_request(request)  # all names are checked before the first download
+        download_models.parse_request(request)  # a wrong name is reported before any download
     for request in arguments.models:
         download_models.install(
             request, arguments.output_dir, arguments.vocabulary_dir, config(arguments)

@@ -1,16 +1,16 @@
-"""The published fine-tuning settings and what they reached, as data.
+"""The published fine-tuning settings, as data, and what they become on the devices at hand.
 
-Sources: table 14 of the ALBERT paper (arXiv 1909.11942), whose numbers are for version 1; for the
-results, the README of google-research/albert.
+Sources: table 14 of the ALBERT paper (arXiv 1909.11942), whose numbers are for version 1 of the
+models; for the results, the README of google-research/albert.
 """
 
-from typing import Any, Dict, NamedTuple
+from typing import Any, Dict, Mapping, NamedTuple
 
 from albert.common.errors import UsageError
 
 
 class Recipe(NamedTuple):
-    """Settings of a task.
+    """The published settings of a task.
 
     Attributes:
         batch_size: of all devices together; `settings` counts steps of such batches.
@@ -23,7 +23,21 @@ class Recipe(NamedTuple):
     starts_from_mnli: bool = False
 
 
-def _steps(rate, batch_size, dropout, steps, warmup_steps, starts_from_mnli=False):
+class Setting(NamedTuple):
+    """A value for a flag, and in a few words where it comes from."""
+
+    value: Any
+    reason: str
+
+
+def _steps(
+    rate: float,
+    batch_size: int,
+    dropout: float,
+    steps: int,
+    warmup_steps: int,
+    starts_from_mnli: bool = False,
+) -> Recipe:
     settings = {
         "learning_rate": rate,
         "albert_dropout_prob": dropout,
@@ -34,7 +48,7 @@ def _steps(rate, batch_size, dropout, steps, warmup_steps, starts_from_mnli=Fals
     return Recipe(batch_size, settings, starts_from_mnli)
 
 
-def _epochs(rate, batch_size, epochs, max_seq_length):
+def _epochs(rate: float, batch_size: int, epochs: float, max_seq_length: int) -> Recipe:
     # The published 3649 and 8144 steps are 2 and 3 epochs of the questions.
     settings = {
         "learning_rate": rate,
@@ -61,37 +75,58 @@ RECIPES = {
     "race": _steps(1e-5, 32, 0.0, 12000, 1000),
 }
 
-_COUNTS_OF_STEPS = ("train_step", "warmup_step")
 
-
-def find(name):
-    """Returns the Recipe of a task; raises UsageError where there is none."""
+def find(name: str) -> Recipe:
+    """Returns the Recipe of a task; raises UsageError if it has none."""
     if name not in RECIPES:
         raise UsageError(
-            f"--recipe: nothing is published for {name!r}; there are {', '.join(sorted(RECIPES))}."
+            f"--recipe: no settings are published for {name!r}, only for "
+            f"{', '.join(sorted(RECIPES))}."
         )
     return RECIPES[name]
 
 
-def settings_for(recipe, num_replicas, train_batch_size=None, train_steps=None):
-    """Returns {flag: value} that make the published run on that many replicas.
+def settings_for(recipe: Recipe, given: Mapping[str, Any], num_replicas: int) -> Dict[str, Setting]:
+    """Returns {flag: Setting} for everything that a recipe sets.
 
-    Counts of steps are scaled so that as many examples are seen as in the published run, or the
-    warm-up to its share of the steps that are given.
+    A value that the user has given stays. Where the user's batch differs from the published one,
+    step counts are scaled so that training sees as many examples; where the user gives the number
+    of steps, the warm-up is scaled with it.
 
     Args:
-        num_replicas: int.
-        train_batch_size: int, of one replica, if that is given.
-        train_steps: int, if that is given.
+        given: {flag: value} of all flags that the user has set.
     """
-    if train_batch_size is None:
-        train_batch_size = -(-recipe.batch_size // num_replicas)  # up, to a whole number
-    scale = recipe.batch_size / (train_batch_size * num_replicas)
-    if train_steps is not None and "train_step" in recipe.settings:
-        scale = train_steps / recipe.settings["train_step"]
-    scaled = {
-        name: max(round(recipe.settings[name] * scale), 1)
-        for name in _COUNTS_OF_STEPS
-        if name in recipe.settings
-    }
-    return dict(recipe.settings, train_batch_size=train_batch_size, **scaled)
+    default_batch = -(-recipe.batch_size // num_replicas)  # rounded up
+    batch_size = given.get("train_batch_size", default_batch) * num_replicas
+    settings = {flag: Setting(value, "published") for flag, value in recipe.settings.items()}
+    settings["train_batch_size"] = Setting(
+        default_batch, f"published: {recipe.batch_size}, on all devices together"
+    )
+    if "train_step" in recipe.settings:
+        settings.update(_scaled_steps(recipe, batch_size, given.get("train_step")))
+    for flag, setting in settings.items():
+        if flag in given:
+            settings[flag] = Setting(given[flag], f"set by you; the recipe says {setting.value}")
+    return settings
+
+
+def _scaled_steps(recipe: Recipe, batch_size: int, given_steps: Any) -> Dict[str, Setting]:
+    """Returns the Settings that count steps, for a global batch and the user's train_step or None.
+
+    A batch or a number of steps that is not positive is reported later, by FinetuneConfig.
+    """
+    steps, warmup_steps = recipe.settings["train_step"], recipe.settings["warmup_step"]
+    scale = recipe.batch_size / max(batch_size, 1)
+    reason = "published"
+    if scale != 1:
+        reason = f"published: {{}} at a batch of {recipe.batch_size}; scaled to one of {batch_size}"
+    train_step = Setting(_scaled(steps, scale), reason.format(steps))
+    if given_steps is not None:
+        scale = given_steps / steps
+        reason = f"published: {{}} of {steps} steps; scaled to {given_steps} steps"
+    warmup_step = Setting(_scaled(warmup_steps, scale), reason.format(warmup_steps))
+    return {"train_step": train_step, "warmup_step": warmup_step}
+
+
+def _scaled(steps: int, scale: float) -> int:
+    return max(round(steps * scale), 1)

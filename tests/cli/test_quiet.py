@@ -1,4 +1,4 @@
-"""Tests of albert.quiet: what is looked for before TensorFlow and any flag are there."""
+"""Tests of albert.cli.quiet, which acts before TensorFlow is imported and flags are parsed."""
 
 import os
 import pathlib
@@ -28,7 +28,7 @@ CTRL_C = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sle
         (["--do_train", "--verbosity", "2", "--do_eval"], None),
     ],
 )
-def test_start_up_messages_are_kept_back_unless_asked_for(monkeypatch, arguments, level):
+def test_start_up_messages_are_hidden_unless_asked_for(monkeypatch, arguments, level):
     monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
     monkeypatch.setattr(sys, "argv", ["runner.py", *arguments])
     quiet.quiet_tensorflow()
@@ -36,7 +36,7 @@ def test_start_up_messages_are_kept_back_unless_asked_for(monkeypatch, arguments
     os.environ.pop("TF_CPP_MIN_LOG_LEVEL", None)
 
 
-def test_what_the_user_has_set_stands(monkeypatch):
+def test_log_level_that_the_user_has_set_is_kept(monkeypatch):
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "1")
     monkeypatch.setattr(sys, "argv", ["runner.py"])
     quiet.quiet_tensorflow()
@@ -44,7 +44,7 @@ def test_what_the_user_has_set_stands(monkeypatch):
 
 
 def started(folder, *arguments):
-    """Returns what is left of a program whose import of TensorFlow Ctrl-C cuts short."""
+    """Returns the process of a program that Ctrl-C interrupts while it imports TensorFlow."""
     (folder / "tensorflow").mkdir()
     (folder / "tensorflow" / "__init__.py").write_text(CTRL_C, encoding="utf-8")
     return subprocess.run(
@@ -60,7 +60,9 @@ def started(folder, *arguments):
 @pytest.mark.parametrize("runner", ["classifier", "race", "squad"])
 def test_ctrl_c_while_tensorflow_is_imported_ends_in_one_line(tmp_path, runner):
     ended = started(tmp_path, "-m", f"albert.run_multigpus_{runner}", "--do_train")
-    assert ended.stderr == (f"run_multigpus_{runner}.py: interrupted before anything was begun.\n")
+    assert ended.stderr == (
+        f"run_multigpus_{runner}.py: interrupted before anything was started.\n"
+    )
     assert ended.returncode == 130
 
 
@@ -69,12 +71,12 @@ def test_task_of_the_documents_starts_as_quietly(tmp_path):
     (script,) = re.findall(r"```python\n(# my_task.py\n.*?)```", page, re.DOTALL)
     (tmp_path / "my_task.py").write_text(script, encoding="utf-8")
     ended = started(tmp_path, "my_task.py", "--task_name=polarity")
-    assert ended.stderr == "my_task.py: interrupted before anything was begun.\n"
+    assert ended.stderr == "my_task.py: interrupted before anything was started.\n"
 
 
 @pytest.fixture
 def on_sigint(monkeypatch):
-    """Lets a test change what SIGINT does; afterwards it is as before."""
+    """Lets a test change what SIGINT does, and restores it."""
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
     before = signal.getsignal(signal.SIGINT)
     yield lambda handler: signal.signal(signal.SIGINT, handler)

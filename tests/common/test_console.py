@@ -8,7 +8,6 @@ import threading
 
 import pytest
 
-from albert.cli import common_flags
 from albert.common import console
 
 
@@ -56,9 +55,3 @@ def test_a_signal_handler_may_log_while_a_line_is_being_written(log, monkeypatch
         signal.signal(signal.SIGALRM, previous)
         rest.join()
         os.close(reader)
-
-
-def test_a_runner_whose_stderr_is_closed_gets_another(monkeypatch):
-    monkeypatch.setattr(sys, "stderr", None)
-    monkeypatch.setattr(common_flags.app, "run", lambda main, flags_parser: sys.stderr.write("x"))
-    common_flags.run(None)

@@ -1,0 +1,78 @@
+"""The command line of a runner: its help, its log, and how it ends."""
+
+import logging
+import os
+import sys
+from typing import Any, Callable, List, Optional
+
+import tensorflow.compat.v1 as tf
+from absl import app, flags
+
+from albert.cli import flag_groups, program, shared_flags
+from albert.common import console
+from albert.common.errors import UsageError
+
+FLAGS = flags.FLAGS
+
+
+def run(main: Callable[[], None], description: Optional[str]) -> None:
+    """Parses the flags, which are defined, calls `main()` and exits.
+
+    Args:
+        description: what --help opens with, in lines of at most 79 columns; a runner's docstring.
+    """
+    app.define_help_flags()  # so that ours come after them
+    flags.DEFINE_flag(_HelpFlag("help", "?", description or ""))
+    flags.DEFINE_flag(_HelpFlag("helpshort", None, description or ""))
+    program.run(
+        os.path.basename(sys.argv[0]),
+        lambda: app.run(lambda _: _log_and_run(main), flags_parser=_parse),
+        flag_of=shared_flags.flag_of,
+        explain=_explain_full_disk,
+        interrupted="Interrupted. The same command goes on from the last checkpoint.",
+    )
+
+
+class _HelpFlag(flags.BooleanFlag):
+    """Takes the place of absl's flag, which knows no groups and exits with status 1."""
+
+    def __init__(self, name: str, short_name: Optional[str], description: str) -> None:
+        super().__init__(name, False, "Show this help.", short_name=short_name, allow_override=True)
+        self._description = description
+
+    def parse(self, argument: Any) -> None:
+        super().parse(argument)
+        if self.value:
+            print(flag_groups.help_text(self._description), end="", flush=True)
+            sys.exit(0)
+
+
+def _parse(arguments: List[str]) -> List[str]:
+    try:
+        rest = FLAGS(arguments)
+    except flags.Error as error:
+        raise UsageError(" ".join(str(error).split())) from error
+    if len(rest) > 1:
+        raise UsageError(f"Unexpected argument {rest[1]!r}; flags are written --name=value.")
+    return rest
+
+
+def _log_and_run(main: Callable[[], None]) -> None:
+    """Calls `main()` while our log is shown, and TensorFlow's too if --verbosity is 1 or more."""
+    console.show_log(logging.WARNING if FLAGS.verbosity < 0 else logging.INFO)
+    # TensorFlow also raises its errors as exceptions, which end the run in words of ours.
+    tf.logging.set_verbosity(tf.logging.INFO if FLAGS.verbosity > 0 else tf.logging.FATAL)
+    tensorflow = logging.getLogger("tensorflow")
+    if tensorflow.handlers:  # the root logger has absl's, which would show each line again
+        tensorflow.propagate = False
+    main()
+
+
+def _explain_full_disk(error: Exception) -> Optional[str]:
+    is_ours = isinstance(error, (OSError, tf.errors.OpError))
+    if not is_ours or "No space left on device" not in str(error):
+        return None
+    return (
+        f"The disk of --output_dir={FLAGS.output_dir} is full. What was saved before is whole: "
+        "free some space, and the same command goes on from there."
+    )

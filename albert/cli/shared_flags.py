@@ -1,0 +1,196 @@
+"""The flags that runners share, with the original's names and defaults."""
+
+from typing import Optional
+
+from absl import flags
+
+from albert.cli.flag_groups import (
+    DATA,
+    DEVICES,
+    MODEL,
+    PREDICTION,
+    RESULTS,
+    TO_DO,
+    TRAINING,
+    WITHOUT_EFFECT,
+)
+from albert.custom_optimization import OPTIMIZERS
+from albert.engine.config import ALL_REDUCES, DEVICE_TYPES, STRATEGY_TYPES
+
+# {setting: flag} where the names differ, because the flags are those of the original.
+_FLAGS_OF_OTHER_NAMES = {
+    "train_steps": "train_step",
+    "warmup_steps": "warmup_step",
+    "num_devices": "num_gpu_cores",
+}
+
+
+def flag_name(setting: str) -> str:
+    """Returns the name of the flag for a setting of the engine or of a task: `train_step`."""
+    return _FLAGS_OF_OTHER_NAMES.get(setting, setting)
+
+
+def flag_of(setting: str) -> str:
+    """Returns the flag for a setting as the user writes it: `--train_step`."""
+    return f"--{flag_name(setting)}"
+
+
+def define(has_dev_set: bool = False) -> None:
+    """Defines the flags of all runners.
+
+    Args:
+        has_dev_set: whether to define, too, those of tasks that train for a number of updates and
+            have a dev set.
+    """
+    _define_what_to_do(has_dev_set)
+    _define_data_and_model()
+    _define_training(has_dev_set)
+    _define_prediction(has_dev_set)
+    _define_devices()
+    _define_results()
+    for name in ("tpu_name", "tpu_zone", "gcp_project", "master"):
+        define_without_effect(name, "For TPUs.")
+    flags.DEFINE_integer("num_tpu_cores", 8, "For TPUs.", module_name=WITHOUT_EFFECT)
+    flags.DEFINE_integer("iterations_per_loop", 1000, "For TPUs.", module_name=WITHOUT_EFFECT)
+    flags.DEFINE_bool(
+        "use_tpu",
+        False,
+        "True is refused: use google-research/albert on TPUs.",
+        module_name=WITHOUT_EFFECT,
+    )
+
+
+def define_dropout(name: str, default: Optional[float], meaning: str) -> None:
+    """Defines a flag for a dropout rate."""
+    flags.DEFINE_float(
+        name, default, meaning, lower_bound=0.0, upper_bound=0.99, module_name=TRAINING
+    )
+
+
+def define_albert_dropout(default: Optional[float]) -> None:
+    """Defines the flag for dropout inside ALBERT; None leaves it to the model's configuration."""
+    define_dropout(
+        "albert_dropout_prob", default, "Dropout inside ALBERT, in place of the configuration's."
+    )
+
+
+def define_without_effect(name: str, meaning: str) -> None:
+    """Defines a flag of the original that is accepted and has no effect."""
+    flags.DEFINE_string(name, None, meaning, module_name=WITHOUT_EFFECT)
+
+
+def _define_what_to_do(has_dev_set: bool) -> None:
+    flags.DEFINE_bool("do_train", False, "Train.", module_name=TO_DO)
+    if has_dev_set:
+        flags.DEFINE_bool(
+            "do_eval", False, "Evaluate every checkpoint on the dev set.", module_name=TO_DO
+        )
+    flags.DEFINE_bool(
+        "do_predict", False, "Predict the test set with the best checkpoint.", module_name=TO_DO
+    )
+    flags.DEFINE_bool(
+        "recipe",
+        False,
+        "Use the published settings of the task for all flags that are not given.",
+        module_name=TO_DO,
+    )
+
+
+def _define_data_and_model() -> None:
+    flags.DEFINE_string("data_dir", None, "Folder with the task's data.", module_name=DATA)
+    flags.DEFINE_string(
+        "cached_dir", None, "Folder for feature files (default: output_dir).", module_name=DATA
+    )
+    for name, meaning in (
+        ("albert_config_file", "albert_config.json of the model."),
+        ("init_checkpoint", "Pre-trained checkpoint; without it training starts from scratch."),
+        ("vocab_file", "Vocabulary of the model."),
+        ("spm_model_file", "SentencePiece model; without it --vocab_file is read as WordPiece's."),
+    ):
+        flags.DEFINE_string(name, None, meaning, module_name=MODEL)
+    flags.DEFINE_bool(
+        "do_lower_case", True, "Lower-case the text (uncased models).", module_name=MODEL
+    )
+    flags.DEFINE_bool(
+        "discard_classifier_weights",
+        False,
+        "Take only the encoder from --init_checkpoint, not the head of another task.",
+        module_name=MODEL,
+    )
+
+
+def _define_training(has_dev_set: bool) -> None:
+    flags.DEFINE_integer(
+        "train_batch_size", 32, "Examples per update on each replica.", module_name=TRAINING
+    )
+    flags.DEFINE_float(
+        "learning_rate", 5e-5, "Peak of the learning rate schedule.", module_name=TRAINING
+    )
+    if has_dev_set:
+        flags.DEFINE_integer("train_step", 1000, "Updates to train for.", module_name=TRAINING)
+        flags.DEFINE_integer(
+            "warmup_step", 0, "Updates of linear learning rate warm-up.", module_name=TRAINING
+        )
+    flags.DEFINE_enum("optimizer", "adamw", sorted(OPTIMIZERS), "Optimizer.", module_name=TRAINING)
+    flags.DEFINE_integer(
+        "seed", 42, "Decides initial weights, data order and dropout.", module_name=TRAINING
+    )
+
+
+def _define_prediction(has_dev_set: bool) -> None:
+    batches = {"predict_batch_size": "prediction"}
+    if has_dev_set:
+        batches["eval_batch_size"] = "evaluation"
+    for name, what in batches.items():
+        flags.DEFINE_integer(
+            name, 8, f"Examples per {what} batch of a device.", module_name=PREDICTION
+        )
+
+
+def _define_devices() -> None:
+    flags.DEFINE_enum(
+        "strategy_type",
+        "mirror",
+        STRATEGY_TYPES,
+        "One device, or several in step.",
+        module_name=DEVICES,
+    )
+    flags.DEFINE_integer(
+        "num_gpu_cores", 1, "Devices to train on, GPUs or CPU replicas.", module_name=DEVICES
+    )
+    flags.DEFINE_enum(
+        "device_type",
+        "auto",
+        DEVICE_TYPES,
+        "Devices to use; auto: GPUs if there are any.",
+        module_name=DEVICES,
+    )
+    flags.DEFINE_enum(
+        "all_reduce",
+        "auto",
+        ALL_REDUCES,
+        "How gradients are summed over GPUs; auto: NCCL.",
+        module_name=DEVICES,
+    )
+    flags.DEFINE_bool(
+        "packed_tokens",
+        True,
+        "Compute real tokens only; False: padding too, with the same result.",
+        module_name=DEVICES,
+    )
+
+
+def _define_results() -> None:
+    flags.DEFINE_string(
+        "output_dir", None, "Folder for checkpoints and results.", module_name=RESULTS
+    )
+    flags.DEFINE_integer(
+        "save_checkpoints_steps", 1000, "Updates between two checkpoints.", module_name=RESULTS
+    )
+    flags.DEFINE_integer(
+        "keep_checkpoint_max", 5, "Checkpoints kept besides the best one.", module_name=RESULTS
+    )
+    flags.FLAGS.set_default("verbosity", 0)  # absl's own flag
+    verbosity = flags.FLAGS["verbosity"]
+    verbosity.help = "-1: warnings only; 0: progress, too; 1: TensorFlow's messages, too."
+    flags.FLAGS.register_key_flag_for_module(RESULTS, verbosity)
