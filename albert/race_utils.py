@@ -11,7 +11,7 @@ import tensorflow.compat.v1 as tf
 
 from albert import tokenization
 from albert.classifier_utils import classification_logits, softmax_output
-from albert.common import console, files
+from albert.common import console, files, json_files
 from albert.common.errors import UsageError
 from albert.engine.task import INPUT_IDS, Feature, ModelOutput, Predictions, Task, mean_loss
 from albert.glue import metrics
@@ -160,7 +160,7 @@ class RaceTask(Task):
             values = dict(self.evaluate(predictions), **mean_loss(predictions))
             _log.info("Test set: %s.", console.format_metrics(values))
             paths.append(os.path.join(output_dir, "test_metrics.json"))
-            files.write_text(paths[-1], json.dumps(values, indent=2) + "\n")
+            json_files.write_json(paths[-1], values)
         return paths
 
     def _read(self, split):

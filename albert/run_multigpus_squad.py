@@ -17,9 +17,7 @@ from albert.cli import quiet
 if __name__ == "__main__":
     quiet.quiet_start()
 
-import dataclasses
 import logging
-import math
 from types import SimpleNamespace
 
 from absl import flags
@@ -28,8 +26,6 @@ from albert import modeling
 from albert.cli import finetune, runner, shared_flags
 from albert.cli.flag_groups import DATA, PREDICTION, TRAINING, WITHOUT_EFFECT
 from albert.common.errors import UsageError
-from albert.engine import training
-from albert.engine.config import FinetuneConfig
 from albert.squad_utils import VERSIONS, SquadSettings, SquadTask
 
 _log = logging.getLogger("albert.run_multigpus_squad")  # not __main__
@@ -97,24 +93,6 @@ def task_of(options: SimpleNamespace, albert_config: modeling.AlbertConfig) -> S
     )
 
 
-def with_steps(config: FinetuneConfig, options: SimpleNamespace, task: SquadTask) -> FinetuneConfig:
-    """Returns the config with as many updates of the global batch as the epochs take."""
-    epochs = options.num_train_epochs
-    if not 0 < epochs < math.inf:
-        raise UsageError(f"--num_train_epochs={epochs} must be above 0.")
-    num_features = training.feature_file(task, config, task.train_split).num_features
-    steps = math.ceil(num_features * epochs / config.global_batch_size)
-    warmup_steps = int(steps * options.warmup_proportion)
-    _log.info(
-        "%g epoch(s) of %d windows are %d updates, %d of them warm-up.",
-        epochs,
-        num_features,
-        steps,
-        warmup_steps,
-    )
-    return dataclasses.replace(config, train_steps=steps, warmup_steps=warmup_steps)
-
-
 def main() -> None:
     """Does what --do_train and --do_predict ask for."""
     options = finetune.read_options(f"squad{flags.FLAGS.squad_version}")
@@ -125,7 +103,7 @@ def main() -> None:
     task = task_of(options, albert_config)
     config = finetune.config_of(options, albert_config, eval_batch_size=options.predict_batch_size)
     if options.do_train:
-        config = with_steps(config, options, task)
+        config = finetune.with_epochs(config, options, task)
     is_scored = options.do_predict and bool(task.dev_splits)
     if options.do_predict and not is_scored:
         _log.info("%s has no answers: nothing is scored.", options.predict_file)

@@ -18,10 +18,6 @@ from albert.squad.versions import VERSIONS, QuestionRows, SquadResult, SquadSett
 from albert.text.alignment import AlignedTokens, encode_aligned
 from albert.tokenization import FullTokenizer
 
-# Raise it whenever the features of the split to predict change: cached files of an older layout are
-# then made again.
-_PREDICT_LAYOUT = 2
-
 _log = logging.getLogger(__name__)
 
 
@@ -71,10 +67,10 @@ class SquadTask(Task):
         self.dev_splits = ("predict",) if has_answers else ()
 
     def settings(self) -> Dict[str, Any]:
-        """Returns {name: value} to show among the hyperparameters."""
+        """Returns what to record beside the engine's settings."""
         return {
-            "Task": f"SQuAD {self._settings.squad_version}",
-            "Max sequence length": self._settings.max_seq_length,
+            "task": f"SQuAD {self._settings.squad_version}",
+            "max_seq_length": self._settings.max_seq_length,
         }
 
     def fingerprint(self, split: str) -> Dict[str, Any]:
@@ -87,14 +83,13 @@ class SquadTask(Task):
             raise UsageError(
                 f"<{split}_file>: {error.strerror}.", **{f"{split}_file": path}
             ) from error
-        fingerprint = {
+        return {
             "task": self.name,
             "split": split,
             "data": digest,
             "tokenizer": self._tokenizer.fingerprint(),
             **{name: getattr(self._settings, name) for name in names},
         }
-        return dict(fingerprint, layout=_PREDICT_LAYOUT) if split == "predict" else fingerprint
 
     def feature_spec(self) -> Dict[str, Feature]:
         """Returns {name: Feature} of a window.

@@ -11,6 +11,7 @@ import pytest
 
 from albert.cli import flag_groups, flag_reference
 from albert.cli.flag_groups import Row
+from albert.cli.shared_flags import flag_of
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
 DIFFERENCES = (REPOSITORY / "docs" / "differences.md").read_text(encoding="utf-8")
@@ -51,8 +52,13 @@ def patterns_of(source):
         if len(re.findall(r"[A-Za-z]", "".join(fixed))) >= 15:
             pattern = ".+".join(map(re.escape, fixed))
             # In a UsageError <name> stands for a setting.
-            patterns.append(re.sub(r"<(\w+)>", r"--\1(=.+)?", pattern))
+            patterns.append(re.sub(r"<(\w+)>", flag_pattern, pattern))
     return patterns
+
+
+def flag_pattern(setting):
+    """Returns what a match of `<setting>` in a UsageError looks like on the command line."""
+    return flag_of(setting.group(1)) + "(=.+)?"
 
 
 def can_print(source, line):

@@ -66,7 +66,7 @@ def test_program_prints_the_scores_as_json(tmp_path):
     "predictions, more, expected",
     [
         ('{"q1": "An', [], "predictions.json is not JSON: "),
-        ([], [], "predictions.json must hold a JSON object"),
+        ([], [], "predictions.json does not hold a JSON object"),
         ({"q2": "Ann"}, [], "predictions.json answers no question of "),
         ({"q1": 3}, [], "predictions.json: the value of q1 is 3"),
         ({"q1": "Ann"}, ["--na_prob_file=missing"], "is not of version 2.0."),

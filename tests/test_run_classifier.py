@@ -243,7 +243,7 @@ def test_eval_results_for_programs_name_the_best_step(output):
     # In steps of one example: no example is lost or counted twice.
     assert all(abs(score * NUM_DEV - round(score * NUM_DEV)) < 1e-9 for score in scores.values())
     assert checkpoint_values(output / "model.ckpt-best")["global_step"] == best["step"]
-    assert stored["settings"]["Global batch size"] == 8
+    assert stored["settings"]["global_batch_size"] == 8
     assert stored["settings"]["examples_per_second"] > 0
 
 

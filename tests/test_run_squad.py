@@ -133,7 +133,7 @@ def test_run_is_silent_but_for_our_log(trained, version):
 def test_epochs_count_windows_of_all_replicas(trained):
     # 60 windows, 1.5 epochs, 8 on each of two replicas.
     assert (
-        "1.5 epoch(s) of 60 windows are 6 updates, 0 of them warm-up." in trained["1.1"]["stderr"]
+        "1.5 epoch(s) of 60 features are 6 updates, 0 of them warm-up." in trained["1.1"]["stderr"]
     )
     assert "Step 6: f1 " in trained["1.1"]["stderr"]
 

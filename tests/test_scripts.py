@@ -340,7 +340,7 @@ def test_settings_and_flags_reach_the_runner(output):
     expected = {"max_seq_length": 64, "train_steps": 4, "warmup_steps": 1, "seed": 7}
     assert {name: settings[name] for name in expected} == expected
     settings = json_of(output("squad") / "eval_results.json")["settings"]
-    assert (settings["Max sequence length"], settings["Learning rate"]) == (64, 1e-3)
+    assert (settings["max_seq_length"], settings["learning_rate"]) == (64, 1e-3)
 
 
 def test_scripts_write_only_to_the_folders_of_results_and_cache(scene, output):

@@ -185,12 +185,3 @@ def test_only_features_to_predict_hold_what_decoding_needs(make_task):
     assert set(feature) == {name for name in spec if spec[name].is_input}
     (feature,) = make_task([row("q", "Ann")]).features("predict")
     assert set(feature) == set(spec)
-
-
-def test_features_to_predict_of_an_older_layout_are_made_again_and_training_features_kept(
-    make_task,
-):
-    train = set(make_task([row("q", "Ann")], "train").fingerprint("train"))
-    shape = {"squad_version", "max_seq_length", "doc_stride", "max_query_length"}
-    assert train == {"task", "split", "data", "tokenizer", *shape}
-    assert set(make_task([row("q", "Ann")]).fingerprint("predict")) == {*train, "layout"}

@@ -111,8 +111,8 @@ def test_log_lines_are_complete_above_the_bar(terminal):
 
 def test_long_lines_are_wrapped_with_an_indent(terminal):
     (first,) = [n for n, text in enumerate(terminal) if "No initial checkpoint" in text]
-    assert terminal[first].endswith("which is far worse")
-    assert terminal[first + 1] == " " * 9 + "than fine-tuning a pre-trained model."
+    assert terminal[first].endswith("which is far")
+    assert terminal[first + 1] == " " * 9 + "worse than fine-tuning a pre-trained model."
 
 
 def test_terminal_of_unknown_size_shows_unwrapped_lines_and_no_bar(root):

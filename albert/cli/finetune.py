@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import math
 import sys
 from types import SimpleNamespace
 from typing import Any, Callable, Dict, Iterable, Sequence
@@ -106,6 +107,27 @@ def config_of(
                 "the path without .index)."
             )
     return FinetuneConfig(**values)
+
+
+def with_epochs(config: FinetuneConfig, options: SimpleNamespace, task: Task) -> FinetuneConfig:
+    """Returns the config with as many updates of the global batch as the epochs take.
+
+    The training features are made now, unless they are cached, to be counted.
+    """
+    epochs = options.num_train_epochs
+    if not 0 < epochs < math.inf:
+        raise UsageError(f"--num_train_epochs={epochs} must be above 0.")
+    num_features = training.feature_file(task, config, task.train_split).num_features
+    steps = math.ceil(num_features * epochs / config.global_batch_size)
+    warmup_steps = int(steps * options.warmup_proportion)
+    _log.info(
+        "%g epoch(s) of %d features are %d updates, %d of them warm-up.",
+        epochs,
+        num_features,
+        steps,
+        warmup_steps,
+    )
+    return dataclasses.replace(config, train_steps=steps, warmup_steps=warmup_steps)
 
 
 def tokenizer_of(

@@ -1,8 +1,9 @@
-"""Reads JSON files; what is wrong with one becomes a UsageError of one line."""
+"""Reads and writes JSON files; what is wrong with one becomes a UsageError of one line."""
 
 import json
 from typing import Any, Dict, Optional
 
+from albert.common import files
 from albert.common.errors import UsageError
 
 
@@ -27,6 +28,11 @@ def load_json(path: str, setting: Optional[str] = None) -> Dict[str, Any]:
     if not isinstance(value, dict):
         raise UsageError(f"{name} does not hold a JSON object.", **settings)
     return value
+
+
+def write_json(path: str, value: Any) -> None:
+    """Writes a value as indented JSON, whole or not at all."""
+    files.write_text(path, json.dumps(value, indent=2) + "\n")
 
 
 def value_of(mapping: Any, key: str, expected: type, path: str, owner: str) -> Any:

@@ -38,6 +38,7 @@ def cached_features(
     name: str,
     origin: Dict[str, Any],
     make_features: Callable[[], Iterable[Dict[str, Any]]],
+    names: Iterable[str] = (),
 ) -> FeatureFile:
     """Returns the FeatureFile of that name and origin, made now unless a whole one is there.
 
@@ -50,6 +51,7 @@ def cached_features(
         name: beginning of the file's name.
         origin: all that shapes the features, for JSON.
         make_features: returns the features, {name: value or list of values}.
+        names: of features; a file without one of them, as an earlier release made it, is replaced.
 
     Raises:
         UsageError: the folder cannot be written to, or there are no features.
@@ -57,7 +59,7 @@ def cached_features(
     origin = {"format_version": FORMAT_VERSION, "origin": origin}
     fingerprint = hashlib.sha256(json.dumps(origin, sort_keys=True).encode()).hexdigest()
     path = os.path.join(directory, f"{name}_{fingerprint[:16]}.tf_record")
-    cached = _open_cached(path, fingerprint)
+    cached = _open_cached(path, fingerprint, names)
     if cached:
         _log.info("Using %d features in %s.", cached.num_features, path)
         return cached
@@ -70,8 +72,8 @@ def cached_features(
         ) from error
 
 
-def _open_cached(path, fingerprint):
-    """Returns the FeatureFile at a path, or None if it is missing or not what the sidecar says."""
+def _open_cached(path, fingerprint, names):
+    """Returns the FeatureFile at a path, or None if it is missing or not what it should be."""
     if not os.path.exists(path):
         return None
     try:
@@ -83,6 +85,10 @@ def _open_cached(path, fingerprint):
         return None
     if expected != [fingerprint, os.path.getsize(path), _crc32(path)]:
         _log.warning("Making %s again: it is not the file its sidecar describes.", path)
+        return None
+    lacking = set(names) - _names_in(path)
+    if lacking:
+        _log.warning("Making %s again: it lacks %s.", path, ", ".join(sorted(lacking)))
         return None
     return FeatureFile(path, num_features, fingerprint)
 
@@ -103,9 +109,15 @@ def _make_cached(path, fingerprint, features):
             "num_bytes": os.path.getsize(temporary),
             "crc32": _crc32(temporary),
         }
-    files.write_text(path + ".json", json.dumps(sidecar, indent=2))
+    json_files.write_json(path + ".json", sidecar)
     _log.info("Made %d features.", num_features)
     return FeatureFile(path, num_features, fingerprint)
+
+
+def _names_in(path):
+    """Returns the names of the features in a file, which are the same in all its records."""
+    record = next(tf.io.tf_record_iterator(path))
+    return set(tf.train.Example.FromString(record).features.feature)
 
 
 def _crc32(path):

@@ -3,7 +3,6 @@
 The JSON file is the record; the text is written from it and keeps the lines of the original.
 """
 
-import json
 import math
 import os
 from typing import Any, Dict, List, Optional, Tuple
@@ -133,7 +132,7 @@ class EvaluationRecord:
             "best": best and {"step": best["step"], "metrics": best["metrics"]},
             "evaluations": self._evaluations,
         }
-        files.write_text(self.path, json.dumps(stored, indent=2) + "\n")
+        json_files.write_json(self.path, stored)
         files.write_text(self._text_path, "\n".join(self._lines()) + "\n")
 
     def _can_be_best(self, row):

@@ -1,10 +1,9 @@
 """Which run an output_dir holds: recorded when training begins, compared ever after."""
 
-import json
 import os
 from typing import Any, Dict
 
-from albert.common import files, json_files
+from albert.common import json_files
 from albert.common.errors import UsageError
 
 NAME = "run.json"
@@ -22,8 +21,9 @@ def claim(output_dir: str, settings: Dict[str, Any], sizes: Dict[str, int]) -> N
         UsageError: the folder holds another run.
     """
     if not check(output_dir, settings, sizes):
-        record = {"settings": settings, "sizes": sizes}
-        files.write_text(os.path.join(output_dir, NAME), json.dumps(record, indent=2) + "\n")
+        json_files.write_json(
+            os.path.join(output_dir, NAME), {"settings": settings, "sizes": sizes}
+        )
 
 
 def check(output_dir: str, settings: Dict[str, Any], sizes: Dict[str, int]) -> bool:

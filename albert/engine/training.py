@@ -44,11 +44,17 @@ class Interrupted(Exception):
 
 def feature_file(task: Task, config: FinetuneConfig, split: str) -> FeatureFile:
     """Returns the features of a split, which are made now unless they are cached."""
+    names = [
+        name
+        for name, feature in task.feature_spec().items()
+        if feature.is_input or split != task.train_split
+    ]
     return cached_features(
         config.feature_dir,
         f"{task.name}_{split}",
         task.fingerprint(split),
         lambda: task.features(split),
+        names,
     )
 
 

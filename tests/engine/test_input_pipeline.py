@@ -175,6 +175,23 @@ def test_a_whole_file_is_used_again(tmp_path, make_features):
     assert second == first
 
 
+def test_a_file_of_an_earlier_release_that_lacks_a_feature_is_replaced(
+    tmp_path, make_features, caplog
+):
+    names = ["input_ids", "offset"]
+    old = cached_features(str(tmp_path), "toy_dev", ORIGIN, make_features, names[:1])
+
+    def with_offsets():
+        return [{"input_ids": [1, 2], "offset": [0, 4]}]
+
+    with caplog.at_level("WARNING"):
+        new = cached_features(str(tmp_path), "toy_dev", ORIGIN, with_offsets, names)
+    (record,) = caplog.records
+    assert record.getMessage() == f"Making {old.path} again: it lacks offset."
+    assert new == old._replace(num_features=1)  # the data are the same
+    assert cached_features(str(tmp_path), "toy_dev", ORIGIN, None, names) == new
+
+
 def test_another_origin_gets_another_file_and_the_first_stays(tmp_path, make_features):
     first = cached_features(str(tmp_path), "toy_dev", ORIGIN, make_features)
     other = cached_features(str(tmp_path), "toy_dev", dict(ORIGIN, max_seq_length=9), make_features)
