@@ -26,26 +26,20 @@ _TEXTS_AT_ONCE = 1024
 _log = logging.getLogger(__name__)
 
 
+@dataclasses.dataclass
 class InputExample:
     """One labelled or unlabelled text, or pair of texts.
 
-    Args:
+    Attributes:
         guid: unique within its split.
         text_b: None for a single text.
         label: None in test data.
     """
 
-    def __init__(
-        self,
-        guid: str,
-        text_a: str,
-        text_b: Optional[str] = None,
-        label: Optional[str] = None,
-    ) -> None:
-        self.guid = guid
-        self.text_a = text_a
-        self.text_b = text_b
-        self.label = label
+    guid: str
+    text_a: str
+    text_b: Optional[str] = None
+    label: Optional[str] = None
 
 
 class DataProcessor(abc.ABC):
@@ -277,18 +271,18 @@ class ClassifierTask(Task):
 
     def _check_label(self, label, where):
         """Raises UsageError, which says where, unless the label is one of the task's."""
-        if self.is_regression:
+        if self.labels is None:
             try:
-                is_allowed = np.isfinite(float(label))
+                is_number = np.isfinite(float(label))
             except (TypeError, ValueError):
-                is_allowed = False
-            if not is_allowed:
+                is_number = False
+            if not is_number:
                 raise UsageError(f"{where}: label {label!r} is not a number.")
         elif label not in self.labels:
             raise UsageError(f"{where}: label {label!r} is not one of {', '.join(self.labels)}.")
 
     def _label_value(self, label):
-        if self.is_regression:
+        if self.labels is None:
             return float(label or 0.0)
         return self.labels.index(label) if label is not None else 0
 
@@ -299,7 +293,7 @@ class ClassifierTask(Task):
         return [int(np.argmax(row["probabilities"])) for row in rows]
 
     def _answer(self, decision):
-        if self.is_regression:
+        if self.labels is None:
             return float(np.clip(decision, *self._label_range))
         return self.labels[decision]
 
@@ -312,7 +306,7 @@ class GlueTask(ClassifierTask):
         self._row = row = GLUE_ROWS[name]
         self.labels = row.labels
         self.best_metric = row.best_metric
-        self._label_range = row.label_range
+        self._label_range = row.label_range or self._label_range
         self.dev_splits = tuple(split for split in row.splits if split.startswith("dev"))
         # An optional split is predicted only where its data are there.
         self.test_splits = tuple(

@@ -64,7 +64,7 @@ class FullTokenizer:
         spm_model_file: Optional[str] = None,
     ):
         self.do_lower_case = do_lower_case
-        self.sp_model = None
+        self.sp_model: Any = None
         self._file = spm_model_file or vocab_file or ""
         if spm_model_file:
             self.sp_model = _load_sp_model(spm_model_file)
@@ -200,7 +200,7 @@ class WordpieceTokenizer:
     def _split(self, word):
         if len(word) > self.max_input_chars_per_word:
             return [self.unk_token]
-        pieces = []
+        pieces: List[str] = []
         start = 0
         while start < len(word):
             piece = self._longest_piece(word, start)

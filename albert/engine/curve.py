@@ -3,7 +3,7 @@
 import logging
 import math
 import os
-from typing import Dict, Optional
+from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
@@ -80,7 +80,7 @@ def _draw_losses(axes, training, dev):
 
 def _curves_of(evaluations):
     """Returns {metric: steps and finite values, float [n, 2]}."""
-    curves = {}
+    curves: Dict[str, List[Tuple[int, float]]] = {}
     for step, metrics in evaluations.items():
         for name, value in metrics.items():
             if math.isfinite(value):

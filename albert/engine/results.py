@@ -63,9 +63,8 @@ class EvaluationRecord:
     def _read(self):
         try:
             stored = json_files.load_json(self.path)
-            self._settings = {
-                _KEYS.get(name, name): value for name, value in dict(stored["settings"]).items()
-            }
+            settings: Dict[str, Any] = dict(stored["settings"])
+            self._settings = {_KEYS.get(name, name): settings[name] for name in settings}
             self._evaluations = [
                 dict(
                     row,

@@ -43,7 +43,7 @@ class GlueRow:
         labels: the labels in the order of their ids; None for a regression.
         splits: {name: GlueSplit}. Names of dev splits start with "dev"; test splits are those with
             a submission.
-        metric_function: one of albert.glue.metrics; None for a task without labelled data.
+        metric_function: one of albert.glue.metrics.
         best_metric: the metric that the best checkpoint is chosen by.
         label_range: lowest and highest score of a regression, for submissions.
         model_of: the task whose models predict this one, if it has no training data of its own.
@@ -51,7 +51,7 @@ class GlueRow:
 
     labels: Optional[Tuple[str, ...]]
     splits: Dict[str, GlueSplit]
-    metric_function: Optional[metrics.Metric] = None
+    metric_function: metrics.Metric = metrics.accuracy
     best_metric: str = "accuracy"
     label_range: Optional[Tuple[float, float]] = None
     model_of: Optional[str] = None
@@ -96,7 +96,6 @@ GLUE_ROWS = {
     "sst-2": GlueRow(
         labels=_BINARY,
         splits=_three_splits("SST-2", (0, None, 1), (0, 1, None)),
-        metric_function=metrics.accuracy,
     ),
     "mrpc": GlueRow(
         labels=_BINARY,
@@ -129,22 +128,18 @@ GLUE_ROWS = {
             ),
             "diagnostic": dataclasses.replace(_DIAGNOSTIC, is_optional=True),
         },
-        metric_function=metrics.accuracy,
     ),
     "qnli": GlueRow(
         labels=_ENTAILMENT,
         splits=_three_splits("QNLI", _LABELLED_PAIR, _TEST_PAIR),
-        metric_function=metrics.accuracy,
     ),
     "rte": GlueRow(
         labels=_ENTAILMENT,
         splits=_three_splits("RTE", _LABELLED_PAIR, _TEST_PAIR),
-        metric_function=metrics.accuracy,
     ),
     "wnli": GlueRow(
         labels=_BINARY,
         splits=_three_splits("WNLI", _LABELLED_PAIR, _TEST_PAIR),
-        metric_function=metrics.accuracy,
     ),
     "ax": GlueRow(labels=_NLI, splits={"diagnostic": _DIAGNOSTIC}, model_of="mnli"),
 }
