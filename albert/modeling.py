@@ -26,6 +26,7 @@ from albert.nn.layers import (  # noqa: F401
     create_initializer,
     gelu,
     get_activation,
+    variable_scope,
 )
 from albert.nn.token_layout import TokenLayout, token_layout
 
@@ -171,8 +172,10 @@ class AlbertModel:
                 self._layer_outputs = encode(
                     config, self._embeddings, layout, attention_bias(input_mask), self.dropout
                 )
-            pooler = _dense(config, "pooler/dense", config.hidden_size, config.hidden_size, tf.tanh)
-            self._pooled_output = pooler(self.get_sequence_output()[:, 0])
+            with tf.variable_scope("pooler"):
+                first = self.get_sequence_output()[:, 0]  # [batch, hidden]
+                pooler = _dense(config, "dense", config.hidden_size, config.hidden_size, tf.tanh)
+                self._pooled_output = pooler(first)
 
     def get_pooled_output(self) -> Any:
         """Returns tanh(dense([CLS] vector)): float [batch, hidden]."""
@@ -237,11 +240,7 @@ def add_segments_and_positions(
 
 
 def encode(
-    config: AlbertConfig,
-    tokens: Any,
-    layout: TokenLayout,
-    bias: Any,
-    dropout: Dropout,
+    config: AlbertConfig, tokens: Any, layout: TokenLayout, bias: Any, dropout: Dropout
 ) -> List[Any]:
     """Returns the output of every layer, each float [num_tokens, hidden].
 
@@ -253,68 +252,66 @@ def encode(
         bias: float [batch, 1, 1, seq], added to the attention scores.
     """
     if config.embedding_size != config.hidden_size:
-        scope = "embedding_hidden_mapping_in"
-        tokens = _dense(config, scope, config.embedding_size, config.hidden_size)(tokens)
+        project = _dense(
+            config, "embedding_hidden_mapping_in", config.embedding_size, config.hidden_size
+        )
+        tokens = project(tokens)
     groups: List[List[TransformerLayer]] = []
     outputs: List[Any] = []
-    for number in range(config.num_hidden_layers):
-        group = int(number / config.num_hidden_layers * config.num_hidden_groups)
-        if group == len(groups):
-            groups.append(_make_group(config, group))
-        for layer in groups[group]:
-            with tf.name_scope(f"layer_{len(outputs)}"):
+    with tf.variable_scope("transformer"):
+        for number in range(config.num_hidden_layers):
+            group = int(number / config.num_hidden_layers * config.num_hidden_groups)
+            if group == len(groups):
+                names = [f"group_{group}/inner_group_{n}" for n in range(config.inner_group_num)]
+                groups.append([TransformerLayer(config, name) for name in names])
+            for layer in groups[group]:
                 tokens = layer(tokens, layout, bias, dropout)
-            outputs.append(tokens)
+                outputs.append(tokens)
     return outputs
 
 
-def _make_group(config, group):
-    """Returns the TransformerLayers of a group, whose variables are made now."""
-    layers = []
-    for inner in range(config.inner_group_num):
-        with tf.variable_scope(f"transformer/group_{group}/inner_group_{inner}"):
-            layers.append(TransformerLayer(config))
-    return layers
-
-
-def _dense(config, scope, num_inputs, num_outputs, activation=None):
-    """Returns a Dense layer whose variables are made in a scope."""
-    with tf.variable_scope(scope):
-        return Dense(
-            num_inputs, num_outputs, activation, initializer_range=config.initializer_range
-        )
+def _dense(config, name, num_inputs, num_outputs, activation=None):
+    return Dense(
+        name, num_inputs, num_outputs, activation, initializer_range=config.initializer_range
+    )
 
 
 class TransformerLayer:
     """Attention and a feed-forward network, each followed by a residual and a layer norm."""
 
-    def __init__(self, config: AlbertConfig) -> None:
+    def __init__(self, config: AlbertConfig, name: str) -> None:
         self._config = config
+        self._name = name
         hidden, inner = config.hidden_size, config.intermediate_size
-        self._query = _dense(config, "attention_1/self/query", hidden, hidden)
-        self._key = _dense(config, "attention_1/self/key", hidden, hidden)
-        self._value = _dense(config, "attention_1/self/value", hidden, hidden)
-        self._attention_output = _dense(config, "attention_1/output/dense", hidden, hidden)
-        self._attention_norm = LayerNorm(hidden, "LayerNorm")
-        self._intermediate = _dense(
-            config, "ffn_1/intermediate/dense", hidden, inner, config.hidden_act
-        )
-        self._output = _dense(config, "ffn_1/intermediate/output/dense", inner, hidden)
-        self._output_norm = LayerNorm(hidden, "LayerNorm_1")
+        with variable_scope(name):
+            with variable_scope("attention_1/self"):
+                self._query = _dense(config, "query", hidden, hidden)
+                self._key = _dense(config, "key", hidden, hidden)
+                self._value = _dense(config, "value", hidden, hidden)
+            with variable_scope("attention_1/output"):
+                self._attention_output = _dense(config, "dense", hidden, hidden)
+            self._attention_norm = LayerNorm(hidden, "LayerNorm")
+            with variable_scope("ffn_1/intermediate"):
+                self._intermediate = _dense(config, "dense", hidden, inner, config.hidden_act)
+                with variable_scope("output"):
+                    self._output = _dense(config, "dense", inner, hidden)
+            self._output_norm = LayerNorm(hidden, "LayerNorm_1")
 
-    def __call__(
-        self,
-        tokens: Any,
-        layout: TokenLayout,
-        bias: Any,
-        dropout: Dropout,
-    ) -> Any:
+    def __call__(self, tokens: Any, layout: TokenLayout, bias: Any, dropout: Dropout) -> Any:
         """Returns the layer's output: [num_tokens, hidden] -> the same shape."""
         rate = self._config.hidden_dropout_prob
-        attended = self._attention_output(self._attend(tokens, layout, bias, dropout))
-        tokens = self._attention_norm(tokens + dropout(attended, rate))
-        output = self._output(self._intermediate(tokens))  # over [num_tokens, intermediate]
-        return self._output_norm(tokens + dropout(output, rate))
+        with tf.name_scope(self._name):
+            with tf.name_scope("attention_1"):
+                with tf.name_scope("self"):
+                    context = self._attend(tokens, layout, bias, dropout)
+                with tf.name_scope("output"):
+                    attended = dropout(self._attention_output(context), rate)
+            tokens = self._attention_norm(tokens + attended)
+            with tf.name_scope("ffn_1/intermediate"):
+                inner = self._intermediate(tokens)  # [num_tokens, intermediate]
+                with tf.name_scope("output"):
+                    output = dropout(self._output(inner), rate)
+            return self._output_norm(tokens + output)
 
     def _attend(self, tokens, layout, bias, dropout):
         """Returns the heads' outputs side by side: [num_tokens, hidden] -> the same shape."""

@@ -313,6 +313,28 @@ def test_variables_of_several_groups_are_numbered():
     assert scopes == {f"group_{group}/inner_group_{inner}" for group in (0, 1) for inner in (0, 1)}
 
 
+def test_operations_have_the_names_by_which_tensorflow_sorts_what_it_adds_up():
+    # With other names the sums of gradients round differently, and a run that was started before
+    # would not go on bit for bit.
+    with tf.Graph().as_default() as graph:
+        modeling.AlbertModel(make_config(), True, tf.constant(INPUT_IDS))
+        products = [op.name for op in graph.get_operations() if op.type == "MatMul"]
+    layer = "bert/encoder/transformer/group_0/inner_group_0{}/"
+    dense = [
+        *(f"attention_1/self/{name}/MatMul" for name in ("query", "key", "value")),
+        "attention_1/output/dense/MatMul",
+        "ffn_1/intermediate/dense/MatMul",
+        "ffn_1/intermediate/output/dense/MatMul",
+    ]
+    assert products == [
+        "bert/embeddings/MatMul",
+        "bert/encoder/embedding_hidden_mapping_in/MatMul",
+        *(layer.format("") + name for name in dense),
+        *(layer.format("_1") + name for name in dense),
+        "bert/pooler/dense/MatMul",
+    ]
+
+
 def test_number_of_layers_does_not_change_the_variables():
     assert variable_shapes(make_config(num_hidden_layers=5)) == encoder_shapes(make_config())
 

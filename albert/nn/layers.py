@@ -17,10 +17,21 @@ INITIALIZER_RANGE = 0.02
 Activation = Callable[[Any], Any]
 
 
+def variable_scope(name: str) -> Any:
+    """Returns a scope for the variables made in it, which names no operations.
+
+    A layer names the operations of its calls itself: were the name taken by its variables, those
+    would get another. Names matter: TensorFlow sorts what it adds up by them, so with other names
+    a run would not go on bit for bit.
+    """
+    return tf.variable_scope(name, auxiliary_name_scope=False)
+
+
 class Dense:
     """activation(x @ kernel + bias), over the last axis.
 
     Args:
+        name: scope of the variables, and of the operations of each call.
         num_inputs: size of the last axis of x.
         num_outputs: size of the last axis of the result.
         activation: as for `get_activation`.
@@ -30,18 +41,24 @@ class Dense:
 
     def __init__(
         self,
+        name: str,
         num_inputs: int,
         num_outputs: int,
         activation: Union[str, Activation, None] = None,
         has_bias: bool = True,
         initializer_range: float = INITIALIZER_RANGE,
     ) -> None:
-        self.kernel = tf.get_variable(
-            "kernel", [num_inputs, num_outputs], initializer=create_initializer(initializer_range)
-        )
-        self.bias = None
-        if has_bias:
-            self.bias = tf.get_variable("bias", [num_outputs], initializer=tf.zeros_initializer())
+        self._name = name
+        with variable_scope(name):
+            self.kernel = tf.get_variable(
+                "kernel",
+                [num_inputs, num_outputs],
+                initializer=create_initializer(initializer_range),
+            )
+            self.bias = None
+            if has_bias:
+                zeros = tf.zeros_initializer()
+                self.bias = tf.get_variable("bias", [num_outputs], initializer=zeros)
         self._activation = get_activation(activation)
         self._transposed_kernel = None
 
@@ -49,12 +66,13 @@ class Dense:
         """Returns the output: [..., num_inputs] -> [..., num_outputs]."""
         # The two ways to add a bias round its gradient differently: a run must keep to the one that
         # it was started with, or it would not go on bit for bit.
-        if inputs.shape.ndims == 2:
-            outputs = self._product(inputs)
-            outputs = outputs if self.bias is None else tf.nn.bias_add(outputs, self.bias)
-        else:
-            outputs = tf.tensordot(inputs, self.kernel, 1)
-            outputs = outputs if self.bias is None else outputs + self.bias
+        with tf.name_scope(self._name):
+            if inputs.shape.ndims == 2:
+                outputs = self._product(inputs)
+                outputs = outputs if self.bias is None else tf.nn.bias_add(outputs, self.bias)
+            else:
+                outputs = tf.tensordot(inputs, self.kernel, 1)
+                outputs = outputs if self.bias is None else outputs + self.bias
         return self._activation(outputs) if self._activation else outputs
 
     def _product(self, inputs):
@@ -102,7 +120,7 @@ class LayerNorm:
     """Normalises the last axis to mean 0 and variance 1, then scales by gamma and adds beta."""
 
     def __init__(self, width: int, name: str) -> None:
-        with tf.variable_scope(name):
+        with variable_scope(name):
             self._beta = tf.get_variable("beta", [width], initializer=tf.zeros_initializer())
             self._gamma = tf.get_variable("gamma", [width], initializer=tf.ones_initializer())
 

@@ -73,9 +73,9 @@ def head_of_version_2(
 
 def _start_logits(sequence, p_mask):
     """Returns the logits of the start: [batch, seq, hidden] -> [batch, seq]."""
-    with tf.variable_scope("start_logits/dense"):
-        logits = Dense(_width(sequence), 1)(sequence)[:, :, 0]
-    return mask_logits(logits, p_mask)
+    with tf.variable_scope("start_logits"):
+        logits = Dense("dense", _width(sequence), 1)(sequence)[:, :, 0]
+        return mask_logits(logits, p_mask)
 
 
 def _end_logits(sequence, starts, p_mask):
@@ -87,14 +87,12 @@ def _end_logits(sequence, starts, p_mask):
     hidden = _width(sequence)
     start_vectors = tf.gather(sequence, starts, batch_dims=1)  # [batch, starts, hidden]
     with tf.variable_scope("end_logits"):
-        with tf.variable_scope("dense_0"):
-            dense = Dense(2 * hidden, hidden)
+        dense = Dense("dense_0", 2 * hidden, hidden)
         of_token = tf.tensordot(sequence, dense.kernel[:hidden], 1)[:, None]
         of_start = tf.tensordot(start_vectors, dense.kernel[hidden:], 1)[:, :, None]
         inner = tf.tanh(of_token + of_start + dense.bias)  # [batch, starts, seq, hidden]
         inner = LayerNorm(hidden, "LayerNorm")(inner)
-        with tf.variable_scope("dense_1"):
-            logits = Dense(hidden, 1)(inner)[..., 0]  # [batch, starts, seq]
+        logits = Dense("dense_1", hidden, 1)(inner)[..., 0]  # [batch, starts, seq]
     return mask_logits(logits, p_mask[:, None])
 
 
@@ -103,12 +101,10 @@ def _null_logits(model, sequence, start_logits, dropout_prob):
     hidden = _width(sequence)
     weights = tf.nn.softmax(start_logits)[:, None]  # [batch, 1, seq]
     summary = tf.matmul(weights, sequence)  # [batch, 1, hidden]
-    pair = tf.concat([summary, sequence[:, :1]], axis=-1)  # [batch, 1, 2 * hidden]
-    with tf.variable_scope("answer_class/dense_0"):
-        inner = Dense(2 * hidden, hidden, tf.tanh)(pair)
-    inner = model.dropout(inner, dropout_prob)
-    with tf.variable_scope("answer_class/dense_1"):
-        return Dense(hidden, 1, has_bias=False)(inner)[:, 0, 0]
+    with tf.variable_scope("answer_class"):
+        pair = tf.concat([summary, sequence[:, :1]], axis=-1)  # [batch, 1, 2 * hidden]
+        inner = model.dropout(Dense("dense_0", 2 * hidden, hidden, tf.tanh)(pair), dropout_prob)
+        return Dense("dense_1", hidden, 1, has_bias=False)(inner)[:, 0, 0]
 
 
 def _best(logits, count):

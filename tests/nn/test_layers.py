@@ -28,7 +28,7 @@ def test_dense_is_a_product_over_the_last_axis(shape):
     inputs = np.random.RandomState(1).randn(*shape).astype(np.float32)
 
     def build():
-        dense = layers.Dense(3, 2, tf.tanh)
+        dense = layers.Dense("dense", 3, 2, tf.tanh)
         assign = dense.bias.assign([0.5, -0.5])
         with tf.control_dependencies([assign]):
             return dense(tf.constant(inputs)), dense.kernel
@@ -40,13 +40,13 @@ def test_dense_is_a_product_over_the_last_axis(shape):
 
 def test_dense_without_bias_has_one_variable():
     with tf.Graph().as_default():
-        layers.Dense(3, 2, has_bias=False)
-        assert [variable.op.name for variable in tf.trainable_variables()] == ["kernel"]
+        layers.Dense("dense", 3, 2, has_bias=False)
+        assert [variable.op.name for variable in tf.trainable_variables()] == ["dense/kernel"]
 
 
 def test_a_layer_that_is_called_twice_has_one_set_of_variables_and_transposes_once():
     with tf.Graph().as_default() as graph:
-        dense = layers.Dense(3, 3)
+        dense = layers.Dense("dense", 3, 3)
         dense(dense(tf.ones([2, 3])))
         assert len(tf.trainable_variables()) == 2
         assert sum(op.type == "Transpose" for op in graph.get_operations()) == 1
@@ -56,7 +56,7 @@ def test_gradients_of_both_ways_to_multiply_agree():
     inputs = np.random.RandomState(2).randn(4, 3).astype(np.float32)
 
     def build():
-        dense = layers.Dense(3, 2)
+        dense = layers.Dense("dense", 3, 2)
         flat, deep = tf.constant(inputs), tf.constant(inputs[:, None])
         variables = [dense.kernel, dense.bias]
         return [
@@ -73,7 +73,7 @@ def test_gradients_are_those_of_numpy():
     inputs, outer = random.randn(5, 3).astype("f"), random.randn(5, 4).astype("f")
 
     def build():
-        dense, tensor = layers.Dense(3, 4), tf.constant(inputs)
+        dense, tensor = layers.Dense("dense", 3, 4), tf.constant(inputs)
         return tf.gradients(dense(tensor), [tensor, dense.kernel, dense.bias], outer), dense.kernel
 
     (to_inputs, to_kernel, to_bias), kernel = value_of(build)
