@@ -64,8 +64,8 @@ def head_of_version_2(
             end_logits, features["end_positions"]
         )
         return ModelOutput(0.5 * spans + 0.5 * _null_loss(null_logits, features), {})
-    start_log_probs, starts = _best(start_logits, start_n_top)
-    end_log_probs, ends = _best(_end_logits(sequence, starts, p_mask), end_n_top)
+    start_log_probs, starts = _best(start_logits, start_n_top, p_mask)
+    end_log_probs, ends = _best(_end_logits(sequence, starts, p_mask), end_n_top, p_mask)
     predictions = {"start_index": starts, "start_log_probs": start_log_probs}
     predictions.update(end_index=ends, end_log_probs=end_log_probs, null_logits=null_logits)
     return ModelOutput(None, predictions)
@@ -107,9 +107,13 @@ def _null_logits(model, sequence, start_logits, dropout_prob):
         return Dense("dense_1", hidden, 1, has_bias=False)(inner)[:, 0, 0]
 
 
-def _best(logits, count):
-    """Returns the highest log-probabilities of the last axis, and their indices."""
-    return tf.nn.top_k(tf.nn.log_softmax(logits), tf.minimum(count, tf.shape(logits)[-1]))
+def _best(logits, count, p_mask):
+    """Returns the highest log-probabilities of the last axis, and their indices.
+
+    How many there can be is asked of p_mask: asking the logits makes TensorFlow 1.15 round them
+    differently, and old models would no longer predict exactly what they did.
+    """
+    return tf.nn.top_k(tf.nn.log_softmax(logits), tf.minimum(count, tf.shape(p_mask)[1]))
 
 
 def _null_loss(null_logits, features):
