@@ -1,4 +1,4 @@
-r"""Fine-tunes ALBERT on a GLUE task, or on a task of your own, on one or many GPUs.
+r"""Fine-tunes ALBERT on a GLUE task, or a task of your own, on one or many GPUs.
 
 Evaluates every checkpoint on the dev set and keeps the best one, with which
 --do_predict predicts the test set. The same command resumes a stopped run.

@@ -145,5 +145,14 @@ def _install(arguments: argparse.Namespace) -> None:
 
 COMMANDS = {"glue": glue, "squad": squad, "models": models}
 
+
+def main() -> None:
+    """Runs the command that the first argument names, with the arguments after it."""
+    name = sys.argv.pop(1) if len(sys.argv) > 1 else ""
+    if name not in COMMANDS:
+        program.fail("downloads.py", f"{name!r} is not one of {', '.join(COMMANDS)}.")
+    COMMANDS[name]()
+
+
 if __name__ == "__main__":
-    COMMANDS[sys.argv.pop(1)]()
+    main()

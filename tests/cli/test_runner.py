@@ -35,7 +35,7 @@ def test_help_is_on_stdout_fits_80_columns_and_ends_with_status_0(helps, name):
     for done in helps[name].values():
         assert (done["status"], done["stderr"]) == (0, "")
         assert done["stdout"] == helps[name]["help"]["stdout"]
-        assert max(map(len, done["stdout"].splitlines())) <= 80
+        assert max(map(len, done["stdout"].splitlines())) < 80  # terminals may wrap a full line
 
 
 @pytest.mark.parametrize("name", flag_reference.runners())
