@@ -1,4 +1,4 @@
-"""Loads a pre-trained or fine-tuned checkpoint into a model, or says why it does not fit."""
+"""Loads a pre-trained or fine-tuned checkpoint into a model, or explains why it does not fit."""
 
 from typing import List
 
@@ -9,7 +9,7 @@ from albert.common.errors import UsageError
 
 _ENCODER = "bert/"
 
-# Variables by which checkpoints of other programs are recognized.
+# Parts of variable names that identify checkpoints of other programs.
 _FOREIGN_LAYOUTS = {
     "bert/encoder/layer_shared/": "brightmart's albert_zh",
     "bert/embeddings/word_embeddings_2": "brightmart's albert_zh",
@@ -19,18 +19,18 @@ _FOREIGN_LAYOUTS = {
 
 
 def load(init_checkpoint: str, discard_classifier_weights: bool = False) -> List[str]:
-    """Initializes the trainable variables that a checkpoint holds from it, on all replicas.
+    """Initializes trainable variables from a checkpoint, on all replicas.
 
     Args:
         init_checkpoint: prefix of the checkpoint.
-        discard_classifier_weights: take only the encoder's variables.
+        discard_classifier_weights: load only the encoder's variables.
 
     Returns:
-        The names of the variables that it does not hold, which keep their initializers.
+        The names of the variables that were not loaded; they keep their initializers.
 
     Raises:
-        UsageError: the checkpoint is of another layout, holds none of the encoder's variables, or
-            one of another shape.
+        UsageError: the checkpoint has another program's layout, none of the encoder's variables, or
+            a variable of a different shape.
     """
     stored = _stored_shapes(init_checkpoint)
     variables = {modeling.name_of(variable): variable for variable in tf.trainable_variables()}
@@ -53,16 +53,17 @@ def load(init_checkpoint: str, discard_classifier_weights: bool = False) -> List
 
 
 def check(init_checkpoint: str) -> None:
-    """Reads all of a checkpoint; raises UsageError if it is damaged or of another program.
+    """Reads a whole checkpoint; raises UsageError if it is damaged or from another program.
 
-    Names and shapes are in one file, the values in others, which may be missing or cut short.
+    Reading names and shapes is not enough: the values are in other files, which may be missing or
+    truncated.
     """
     names = _stored_shapes(init_checkpoint)
     try:
         reader = tf.train.load_checkpoint(init_checkpoint)
         for name in names:
             reader.get_tensor(name)
-    except (tf.errors.OpError, ValueError, IndexError) as error:  # IndexError: cut short, in 2.15
+    except (tf.errors.OpError, ValueError, IndexError) as error:  # IndexError: truncated, in 2.15
         reason = str(error).splitlines()[0]
         raise UsageError(f"The checkpoint {init_checkpoint} is damaged: {reason}") from error
 
