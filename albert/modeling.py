@@ -150,10 +150,8 @@ class AlbertModel:
         del use_einsum
         self.dropout = Dropout(is_training, dropout_seed)
         shape = get_shape_list(input_ids, expected_rank=2)
-        layout = token_layout(
-            input_mask if packed_tokens else None, shape, config.num_attention_heads
-        )
-        self._layout = layout
+        packing_mask = input_mask if packed_tokens else None
+        self._layout = layout = token_layout(packing_mask, shape, config.num_attention_heads)
         input_mask = tf.ones(shape, tf.int32) if input_mask is None else input_mask
         token_type_ids = tf.zeros(shape, tf.int32) if token_type_ids is None else token_type_ids
         with tf.variable_scope(scope, default_name="bert"):

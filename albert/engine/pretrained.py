@@ -34,13 +34,13 @@ def load(init_checkpoint: str, discard_classifier_weights: bool = False) -> List
     """
     stored = _stored_shapes(init_checkpoint)
     variables = {modeling.name_of(variable): variable for variable in tf.trainable_variables()}
-    wanted = [
+    loadable = [
         name for name in variables if name.startswith(_ENCODER) or not discard_classifier_weights
     ]
-    found = [name for name in wanted if name in stored]
+    found = [name for name in loadable if name in stored]
     if not any(name.startswith(_ENCODER) for name in found):
         raise UsageError(
-            f"<init_checkpoint> holds none of the model's variables, such as {wanted[0]}.",
+            f"<init_checkpoint> holds none of the model's variables, such as {loadable[0]}.",
             init_checkpoint=init_checkpoint,
         )
     for name in found:
@@ -86,8 +86,8 @@ def _stored_shapes(init_checkpoint):
     return stored
 
 
-def _check_shape(init_checkpoint, name, stored, wanted):
-    if stored == wanted:
+def _check_shape(init_checkpoint, name, stored, expected):
+    if stored == expected:
         return
     advice = (
         "Does <albert_config_file> belong to it?"
@@ -95,7 +95,7 @@ def _check_shape(init_checkpoint, name, stored, wanted):
         else "<discard_classifier_weights> starts with a new head."
     )
     raise UsageError(
-        f"<init_checkpoint>: {name} has shape {stored}, but the model's is {wanted}. {advice}",
+        f"<init_checkpoint>: {name} has shape {stored}, but the model's is {expected}. {advice}",
         init_checkpoint=init_checkpoint,
         albert_config_file=None,
         discard_classifier_weights=None,
