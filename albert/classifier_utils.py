@@ -1,10 +1,9 @@
-"""Classification tasks, GLUE's and your own, and the head they share."""
+"""Classification tasks, those of GLUE and your own, and the head they share."""
 
 import abc
 import dataclasses
 import hashlib
 import json
-import logging
 import os
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Type
 
@@ -20,10 +19,8 @@ from albert.glue.files import cannot_read, read_rows, read_tsv
 from albert.glue.table import GLUE_ROWS
 from albert.nn.layers import ClassLogits
 
-# Texts that the tokenizer takes at once: enough to be fast, few enough to need little memory.
+# How many texts to tokenize at once: enough to be fast, few enough to need little memory.
 _TEXTS_AT_ONCE = 1024
-
-_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass
@@ -43,7 +40,7 @@ class InputExample:
 
 
 class DataProcessor(abc.ABC):
-    """A task of your own: how to read its data, and its labels.
+    """Base class for a task of your own: reads its data and lists its labels.
 
         @classifier_utils.register("polarity")
         class Polarity(classifier_utils.DataProcessor):
@@ -57,7 +54,7 @@ class DataProcessor(abc.ABC):
             run_multigpus_classifier.run()
 
     Attributes:
-        best_metric: which metric decides on the best checkpoint (higher is better).
+        best_metric: the metric that decides which checkpoint is best (higher is better).
     """
 
     best_metric = "accuracy"
@@ -76,15 +73,15 @@ class DataProcessor(abc.ABC):
 
     @abc.abstractmethod
     def get_labels(self) -> Optional[List[str]]:
-        """Returns the labels; None for a regression, whose labels are numbers."""
+        """Returns the labels, or None for a regression, whose labels are numbers."""
 
     def get_metrics(self, labels: Sequence[Any], predictions: Sequence[Any]) -> Dict[str, float]:
-        """Returns the metrics, given label ids, or scores in a regression; by default accuracy."""
+        """Returns the metrics, given label ids, or scores for a regression; by default accuracy."""
         return metrics.accuracy(labels, predictions)
 
     @staticmethod
     def _read_tsv(path):
-        """Returns the cells of each line of a tab-separated file without quoting."""
+        """Returns the cells of each line of a tab-separated file in which quotes are plain text."""
         return [cells for _, cells in read_tsv(path, has_header=False)]
 
 
@@ -92,10 +89,10 @@ _PROCESSORS: Dict[str, Type[DataProcessor]] = {}
 
 
 def register(task_name: str) -> Callable[[Type[DataProcessor]], Type[DataProcessor]]:
-    """Returns a class decorator that makes a DataProcessor the task of that name.
+    """Returns a class decorator that registers a DataProcessor as the task of that name.
 
     Raises:
-        ValueError: another task has that name.
+        ValueError: the name is taken by another task.
     """
 
     def decorate(processor_class):
@@ -109,7 +106,7 @@ def register(task_name: str) -> Callable[[Type[DataProcessor]], Type[DataProcess
 
 
 def make_task(name: str, *args: Any, **kwargs: Any) -> "ClassifierTask":
-    """Returns the ClassifierTask of that name, with the arguments of its constructor.
+    """Returns the ClassifierTask of that name; the arguments are those of its constructor.
 
     Raises:
         UsageError: there is no such task.
@@ -124,13 +121,13 @@ def make_task(name: str, *args: Any, **kwargs: Any) -> "ClassifierTask":
 
 
 class ClassifierTask(Task):
-    """Classification of, or regression on, a text or a pair of texts.
+    """Classification or regression of a text or a pair of texts.
 
     Args:
         name: the task's name in lower case.
         data_dir: folder of the data.
-        max_seq_length: longest sequence in tokens, special tokens included.
-        classifier_dropout_prob: dropout on the pooled output.
+        max_seq_length: longest sequence, in tokens including special tokens.
+        classifier_dropout_prob: dropout rate on the pooled output.
 
     Attributes:
         labels: in the order of their ids; None for a regression.
@@ -160,14 +157,14 @@ class ClassifierTask(Task):
 
     @abc.abstractmethod
     def _origin(self, split):
-        """Returns what the examples of a split come from, for JSON."""
+        """Returns what identifies the data of a split, as JSON values."""
 
     @abc.abstractmethod
     def _metrics(self, split, labels, decisions):
-        """Returns the metrics of one dev split."""
+        """Returns the metrics of a dev split."""
 
-    def _submission(self, split):
-        """Returns the name of the submission file of a test split."""
+    def _submission_name(self, split):
+        """Returns the name of the submission file for a test split."""
         return f"{self.name}_{split}.tsv"
 
     @property
@@ -179,14 +176,14 @@ class ClassifierTask(Task):
         """Returns the InputExamples of a split, in the order of the file.
 
         Raises:
-            UsageError: there are none, or one has a label that is not the task's.
+            UsageError: there are none, or one has an invalid label.
         """
         if split not in self._examples:
             self._examples[split] = self._read_examples(split)
         return self._examples[split]
 
     def fingerprint(self, split: str) -> Dict[str, Any]:
-        """Returns what shapes the features of a split, for JSON."""
+        """Returns everything that the features of a split depend on, as JSON values."""
         return {
             "task": self.name,
             "split": split,
@@ -197,11 +194,11 @@ class ClassifierTask(Task):
         }
 
     def settings(self) -> Dict[str, Any]:
-        """Returns what to record beside the engine's settings."""
+        """Returns what to record with the engine's settings."""
         return {"task": self.name, "max_seq_length": self._max_seq_length}
 
     def feature_spec(self) -> Dict[str, Feature]:
-        """Returns how an example is stored; its label is an id, or the score of a regression."""
+        """Returns how an example is stored; its label is an id, or the score for a regression."""
         return {
             INPUT_IDS: Feature(tf.int32),
             "segment_ids": Feature(tf.int32),
@@ -209,7 +206,7 @@ class ClassifierTask(Task):
         }
 
     def features(self, split: str) -> Iterator[Dict[str, Any]]:
-        """Yields one dict an example; the label of a test example is 0."""
+        """Yields one dict per example; test examples have label 0."""
         examples = self.examples(split)
         for start in range(0, len(examples), _TEXTS_AT_ONCE):
             chunk = examples[start : start + _TEXTS_AT_ONCE]
@@ -222,7 +219,7 @@ class ClassifierTask(Task):
                 yield dict(sequence._asdict(), label_ids=self._label_value(example.label))
 
     def head(self, model: Any, features: Dict[str, Any], is_training: bool) -> ModelOutput:
-        """Returns softmax cross-entropy, or the squared error of a regression, on [CLS]."""
+        """Returns the softmax cross-entropy, or the squared error for a regression, on [CLS]."""
         del is_training
         num_outputs = 1 if self.labels is None else len(self.labels)
         logits = classification_logits(model, num_outputs, self._classifier_dropout_prob)
@@ -242,21 +239,18 @@ class ClassifierTask(Task):
         return values
 
     def write_predictions(self, predictions: Predictions, output_dir: str) -> List[str]:
-        """Writes test_results.tsv, submit_results.tsv and the submission files.
+        """Writes these files, with a row for each test example, and returns their paths:
 
-        test_results.tsv holds the probabilities (or the score) of each test example and
-        submit_results.tsv its id and label, both of the first test split. Each split has a
-        submission file, with the number from 0 and the label of each example.
-
-        Returns:
-            The paths.
+        - test_results.tsv, for the first test split: the probabilities, or the score.
+        - submit_results.tsv, for the first test split: the id and the label.
+        - a submission file for each split: the number, from 0, and the label.
         """
         first, *_ = predictions
         paths = []
         for split, rows in predictions.items():
             answers = [self._answer(decision) for decision in self._decisions(rows)]
             tables: Dict[str, List[Sequence[Any]]] = {
-                self._submission(split): [("index", "prediction"), *enumerate(answers)]
+                self._submission_name(split): [("index", "prediction"), *enumerate(answers)]
             }
             if split == first:
                 guids = [example.guid for example in self.examples(split)]
@@ -270,7 +264,7 @@ class ClassifierTask(Task):
         return paths
 
     def _check_label(self, label, where):
-        """Raises UsageError, which says where, unless the label is one of the task's."""
+        """Raises UsageError, with the location of the example, unless the label is valid."""
         if self.labels is None:
             try:
                 is_number = np.isfinite(float(label))
@@ -287,7 +281,7 @@ class ClassifierTask(Task):
         return self.labels.index(label) if label is not None else 0
 
     def _decisions(self, rows):
-        """Returns the label id, or the score, that each row of predictions decides on."""
+        """Returns the predicted label id, or score, for each row of predictions."""
         if self.is_regression:
             return [float(row["scores"]) for row in rows]
         return [int(np.argmax(row["probabilities"])) for row in rows]
@@ -299,7 +293,7 @@ class ClassifierTask(Task):
 
 
 class GlueTask(ClassifierTask):
-    """A GLUE task, by the row of its name in GLUE_ROWS."""
+    """A GLUE task, defined by its row in GLUE_ROWS."""
 
     def __init__(self, name, *args, **kwargs):
         super().__init__(name, *args, **kwargs)
@@ -308,7 +302,7 @@ class GlueTask(ClassifierTask):
         self.best_metric = row.best_metric
         self._label_range = row.label_range or self._label_range
         self.dev_splits = tuple(split for split in row.splits if split.startswith("dev"))
-        # An optional split is predicted only where its data are there.
+        # An optional split is predicted only if its file exists.
         self.test_splits = tuple(
             split
             for split, file in row.splits.items()
@@ -317,7 +311,7 @@ class GlueTask(ClassifierTask):
 
     @property
     def model_name(self) -> str:
-        """The task whose models predict this one."""
+        """Name of the task whose models predict this one."""
         return self._row.model_of or self.name
 
     def _path(self, split):
@@ -356,18 +350,18 @@ class GlueTask(ClassifierTask):
         values = self._row.metric_function(labels, decisions)
         return {name + suffix: value for name, value in values.items()}
 
-    def _submission(self, split):
+    def _submission_name(self, split):
         return self._row.splits[split].submission
 
 
 class ProcessorTask(ClassifierTask):
-    """A task whose data a registered DataProcessor reads."""
+    """A task whose data is read by a registered DataProcessor."""
 
     def __init__(self, name, *args, **kwargs):
         super().__init__(name, *args, **kwargs)
         self._processor = _PROCESSORS[name]()
         labels = self._processor.get_labels()
-        # The original's regression returned [None].
+        # In the original a regression returns [None].
         self.labels = tuple(labels) if labels and labels[0] is not None else None
         self.best_metric = self._processor.best_metric
 
@@ -393,12 +387,12 @@ class ProcessorTask(ClassifierTask):
 
 
 def classification_logits(model: Any, num_outputs: int, dropout_prob: float) -> Any:
-    """Returns a linear layer on the pooled output, dropped out: float [batch, num_outputs]."""
+    """Returns dropout and a linear layer on the pooled output: float [batch, num_outputs]."""
     pooled = model.dropout(model.get_pooled_output(), dropout_prob)  # [batch, hidden]
     return ClassLogits(pooled.shape.as_list()[-1], num_outputs)(pooled)
 
 
 def softmax_output(logits: Any, labels: Any) -> ModelOutput:
-    """Returns the output of one choice among n classes: logits [batch, n], labels [batch]."""
+    """Returns the output for a choice among n classes: logits [batch, n], labels [batch]."""
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
     return ModelOutput(tf.reduce_mean(losses), {"probabilities": tf.nn.softmax(logits)}, losses)

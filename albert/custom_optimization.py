@@ -1,8 +1,8 @@
 """AdamW and LAMB whose updates do not depend on how many replicas share the batch.
 
-On N replicas with local batch b an update equals that of one device with batch N * b: gradients
-are made dense, laid end to end in one float32 vector, averaged over the replicas in one collective,
-clipped once, and only then applied. The same code runs without any strategy.
+On N replicas with local batch b an update equals that of one device with batch N * b. The gradients
+of a replica are made dense, concatenated into one float32 vector, averaged over the replicas in one
+all-reduce, clipped once, and then applied. The same code runs without a strategy.
 """
 
 import re
@@ -25,13 +25,13 @@ def create_optimizer(
     clip_norm: Optional[float] = CLIP_NORM,
     bias_correction: bool = False,
 ) -> Any:
-    """Returns the op that applies one update with the scheduled learning rate and counts it.
+    """Returns the op that applies one update with the scheduled rate and increments the step.
 
     Args:
         loss: scalar, the mean over this replica's batch.
         init_lr: the peak of the schedule.
-        num_train_steps: updates until the rate is 0.
-        num_warmup_steps: updates of linear warm-up.
+        num_train_steps: the step at which the rate reaches 0.
+        num_warmup_steps: steps of linear warm-up.
         optimizer, clip_norm, bias_correction: see `minimize`.
     """
     global_step = tf.train.get_or_create_global_step()
@@ -46,13 +46,13 @@ def minimize(
     clip_norm: Optional[float] = CLIP_NORM,
     bias_correction: bool = False,
 ) -> Any:
-    """Returns the op that applies one update to all trainable variables and counts it.
+    """Returns the op that updates all trainable variables and increments the global step.
 
     Args:
         loss: scalar, the mean over this replica's batch.
         learning_rate: scalar float32 tensor.
         optimizer: a key of OPTIMIZERS.
-        clip_norm: largest global norm of the mean gradient; None does not clip.
+        clip_norm: largest global norm of the mean gradient; None disables clipping.
         bias_correction: divide the moments by 1 - beta^t (the released models were trained
             without it).
 
@@ -71,7 +71,7 @@ def minimize(
         bias_correction=bias_correction,
     )
     variables = tf.trainable_variables()
-    # Not compute_gradients: inside Estimator.train, and only there, it divides the loss by the
+    # Not compute_gradients: inside Estimator.train, and only there, that divides the loss by the
     # number of replicas.
     gradients = tf.gradients(loss, variables)
     global_step = tf.train.get_or_create_global_step()
@@ -81,11 +81,11 @@ def minimize(
 def learning_rate_schedule(
     global_step: Any, init_lr: float, num_train_steps: int, num_warmup_steps: int
 ) -> Any:
-    """Returns the rate at a step: scalar float32.
+    """Returns the learning rate at a step, a scalar float32.
 
-    init_lr * step / warmup while step < warmup, then init_lr * (1 - step / num_train_steps), never
-    below 0. The two pieces do not meet: the rate drops from init_lr to
-    init_lr * (1 - warmup / num_train_steps), as it did when the published results were made.
+    It is init_lr * step / warmup while step < warmup, and init_lr * (1 - step / num_train_steps),
+    but never below 0, from then on. So at the end of warm-up it drops from init_lr to
+    init_lr * (1 - warmup / num_train_steps), as it did for the published results.
     """
     step = tf.cast(global_step, tf.float32)
     decayed = init_lr * tf.maximum(0.0, 1.0 - step / float(num_train_steps))
@@ -105,8 +105,9 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
     Args:
         learning_rate: float or scalar tensor.
         weight_decay_rate: float.
-        exclude_from_weight_decay: regular expressions; variables they match are not decayed.
-        clip_norm: largest global norm of the gradient, after the mean over replicas; None: any.
+        exclude_from_weight_decay: regular expressions; variables that match one are not decayed.
+        clip_norm: largest global norm of the gradient averaged over replicas; None disables
+            clipping.
         bias_correction: divide m by 1 - beta_1^t and v by 1 - beta_2^t, where t counts updates
             from 1; needs `global_step` in apply_gradients.
     """
@@ -139,14 +140,14 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
         global_step: Any = None,
         name: Optional[str] = None,
     ) -> Any:
-        """Returns the op of one update, the same on every replica; it adds 1 to `global_step`.
+        """Returns the op that applies one update on all replicas and adds 1 to `global_step`.
 
         Args:
-            grads_and_vars: pairs of a local mean gradient (dense, IndexedSlices or None) and its
-                variable. Variables without a gradient are left alone.
+            grads_and_vars: pairs of the mean gradient over this replica's batch (dense,
+                IndexedSlices or None) and its variable. Variables without a gradient do not change.
 
         Raises:
-            ValueError: there is no gradient at all, or bias_correction lacks `global_step`.
+            ValueError: no variable has a gradient, or bias_correction lacks `global_step`.
         """
         pairs = [(grad, variable) for grad, variable in grads_and_vars if grad is not None]
         if not pairs:
@@ -181,30 +182,30 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
                     for gradient, copy, (m, v) in zip(gradients, copies, moments):
                         updates += self._apply(gradient, copy, m, v, factors)
             if global_step is not None:
-                # The schedule and the bias correction have read the step before it changes.
+                # The schedule and the bias correction must read the step before it changes.
                 with tf.control_dependencies(updates):
                     updates += [step.assign_add(1) for step in local(global_step)]
             return tf.group(*updates)
 
     def _slots_of(self, variable):
-        """Returns the moments (m, v) of a variable, mirrored as the variable is.
+        """Returns the moments (m, v) of a variable, mirrored like the variable itself.
 
-        They bear the names of google-research's checkpoints, `<variable>/adam_m` and `adam_v`.
+        Their names are those in google-research's checkpoints: `<variable>/adam_m` and `adam_v`.
         """
         with tf.init_scope():
             return tuple(self._zeros_slot(variable, name, name) for name in ("adam_m", "adam_v"))
 
     def _moment_factors(self, global_step):
-        """Returns what m and v are multiplied by before use."""
+        """Returns the factors that correct the bias of m and v."""
         if not self.bias_correction:
             return 1.0, 1.0
         count = tf.cast(global_step, tf.float32) + 1.0
         return 1.0 / (1.0 - self.beta_1**count), 1.0 / (1.0 - self.beta_2**count)
 
     def _clip_and_split(self, flat, variables):
-        """Returns one gradient a variable: float32 [sum of sizes] -> list in the variables' shapes.
+        """Returns one gradient per variable, in its shape, from the vector of all of them.
 
-        The norm is that of the whole vector, so rows of an embedding gradient count summed.
+        The norm is that of the whole vector, in which repeated rows of IndexedSlices are summed.
         """
         if self.clip_norm is not None:
             norm = tf.sqrt(tf.reduce_sum(flat * flat))
@@ -229,7 +230,7 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
         ]
 
     def _rate(self, variable, parameter, update):
-        """Returns the factor of the update, a scalar."""
+        """Returns the step size of a variable's update, a scalar."""
         del variable, parameter, update
         return self.learning_rate
 
@@ -241,8 +242,8 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
 class LAMBOptimizer(AdamWeightDecayOptimizer):
     """LAMB (arXiv 1904.00962): AdamW with each variable's update scaled by |p| / |update|.
 
-    The ratio is 1 where either norm is 0 and for variables that `exclude_from_layer_adaptation`
-    matches; by default those are the ones without weight decay.
+    The ratio is 1 if either norm is 0. It is also 1 for variables that match a regular expression
+    of `exclude_from_layer_adaptation`, by default those of `exclude_from_weight_decay`.
     """
 
     def __init__(
@@ -279,13 +280,13 @@ class LAMBOptimizer(AdamWeightDecayOptimizer):
         parameter_norm = tf.norm(parameter)
         update_norm = tf.norm(update)
         both = tf.logical_and(parameter_norm > 0.0, update_norm > 0.0)
-        # Where update_norm is 0 the quotient is not taken; it must still not divide by 0.
+        # tf.where evaluates both branches: the quotient must not divide by 0 even if it is unused.
         quotient = parameter_norm / tf.where(both, update_norm, tf.ones_like(update_norm))
         return self.learning_rate * tf.where(both, quotient, tf.ones_like(quotient))
 
 
 def _flatten(gradient, variable):
-    """Returns a gradient as a float32 vector; rows of IndexedSlices that repeat are summed."""
+    """Returns a gradient as a float32 vector; repeated rows of IndexedSlices are summed."""
     if isinstance(gradient, tf.IndexedSlices):
         gradient = tf.math.unsorted_segment_sum(
             gradient.values, gradient.indices, variable.shape.as_list()[0]
@@ -293,5 +294,5 @@ def _flatten(gradient, variable):
     return tf.reshape(tf.cast(gradient, tf.float32), [-1])
 
 
-# {name: class}; all are constructed alike.
+# {name: class}; all take the same constructor arguments.
 OPTIMIZERS = {"adamw": AdamWeightDecayOptimizer, "lamb": LAMBOptimizer}

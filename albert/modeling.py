@@ -1,7 +1,7 @@
 """ALBERT: a transformer encoder whose layers share their weights (arXiv 1909.11942).
 
 Outside attention the model works on a matrix of tokens, [num_tokens, width]. The token layout
-decides which positions of [batch, seq] are its rows; the layers do not know.
+decides which positions of [batch, seq] are its rows; the layers need not know.
 """
 
 import collections
@@ -17,7 +17,7 @@ import tensorflow.compat.v1 as tf
 from albert.common import json_files
 from albert.common.errors import UsageError
 
-# Callers of the original find create_initializer and gelu here.
+# create_initializer and gelu are imported for users, who find them here in the original.
 from albert.nn.layers import (  # noqa: F401
     INITIALIZER_RANGE,
     Dense,
@@ -37,7 +37,7 @@ MASKED_SCORE = -10000.0
 class AlbertConfig:
     """The architecture, as read from `albert_config.json`.
 
-    Keys that this model does not use are kept as attributes, so that a file is written back whole.
+    Unknown keys are kept as attributes, so that writing the config back loses nothing.
     """
 
     vocab_size: int
@@ -58,11 +58,11 @@ class AlbertConfig:
 
     @classmethod
     def from_dict(cls, json_object: Dict[str, Any]) -> "AlbertConfig":
-        """Returns a config with the values of a dict over the defaults.
+        """Returns a config with the values of a dict in place of the defaults.
 
         Raises:
-            UsageError: `vocab_size` is missing, a size is not a positive integer, or the heads do
-                not divide the hidden size.
+            UsageError: `vocab_size` is missing, a size is not a positive integer, or the hidden
+                size is not a multiple of the number of heads.
         """
         config = cls(vocab_size=json_object.get("vocab_size"))  # type: ignore[arg-type]
         for key, value in json_object.items():
@@ -90,7 +90,7 @@ class AlbertConfig:
         return json.dumps(self.to_dict(), indent=2, sort_keys=True) + "\n"
 
     def sizes(self) -> Dict[str, int]:
-        """Returns what decides the number and the shapes of the variables."""
+        """Returns the values that determine the number and the shapes of the variables."""
         keys = (
             "vocab_size embedding_size hidden_size num_hidden_layers num_hidden_groups "
             "num_attention_heads intermediate_size inner_group_num max_position_embeddings "
@@ -118,17 +118,17 @@ class AlbertModel:
     """The encoder: embeddings, transformer layers and pooler, built in the current graph.
 
     Args:
-        config: its dropout rates act only if `is_training`.
-        is_training: whether dropout acts.
+        config: the architecture.
+        is_training: whether to apply dropout.
         input_ids: int32 [batch, seq].
         input_mask: int32 [batch, seq], 1 for real tokens; None means all are real.
         token_type_ids: int32 [batch, seq], the segment of each token; None means all are 0.
-        use_one_hot_embeddings: look word embeddings up by a matrix product (for TPUs).
-        use_einsum: accepted for callers of the original, without effect.
+        use_one_hot_embeddings: look up word embeddings by a matrix product (for TPUs).
+        use_einsum: has no effect; accepted for compatibility with the original.
         scope: variable scope, "bert" if None.
-        dropout_seed: int64 tensor [2] that alone decides the dropout masks; None draws one per run.
-        packed_tokens: compute real tokens only; False computes padding too, whose results have no
-            meaning, in shapes that an export or a compiler knows beforehand.
+        dropout_seed: int64 tensor [2] that determines the dropout masks; None draws one per run.
+        packed_tokens: compute only real tokens. False computes padding too: its results are
+            meaningless, but all shapes follow from those of the inputs, as export needs.
 
     Attributes:
         dropout: nn.layers.Dropout, for the head to use.
@@ -150,10 +150,8 @@ class AlbertModel:
         del use_einsum
         self.dropout = Dropout(is_training, dropout_seed)
         shape = get_shape_list(input_ids, expected_rank=2)
-        layout = token_layout(
-            input_mask if packed_tokens else None, shape, config.num_attention_heads
-        )
-        self._layout = layout
+        packing_mask = input_mask if packed_tokens else None
+        self._layout = layout = token_layout(packing_mask, shape, config.num_attention_heads)
         input_mask = tf.ones(shape, tf.int32) if input_mask is None else input_mask
         token_type_ids = tf.zeros(shape, tf.int32) if token_type_ids is None else token_type_ids
         with tf.variable_scope(scope, default_name="bert"):
@@ -182,7 +180,7 @@ class AlbertModel:
         return self._pooled_output
 
     def get_sequence_output(self) -> Any:
-        """Returns the last layer's output: float [batch, seq, hidden], if packed 0 at padding."""
+        """Returns the last layer's output: float [batch, seq, hidden], 0 at padding if packed."""
         return self._layout.unflatten(self._layer_outputs[-1])
 
     def get_all_encoder_layers(self) -> List[Any]:
@@ -205,7 +203,7 @@ class AlbertModel:
 def embed_words(
     config: AlbertConfig, token_ids: Any, use_one_hot_embeddings: bool = False
 ) -> Tuple[Any, Any]:
-    """Returns the embedding table and the tokens' rows of it: int32 [num_tokens] -> float."""
+    """Returns the embedding table, and its rows for the tokens: float [num_tokens, embedding]."""
     table = tf.get_variable(
         "word_embeddings",
         [config.vocab_size, config.embedding_size],
@@ -233,7 +231,7 @@ def add_segments_and_positions(
     position_table = tf.get_variable(
         "position_embeddings", [config.max_position_embeddings, width], initializer=initializer
     )
-    # A product with one-hot rows: with two rows only, the gather's gradient is slower.
+    # A product with one-hot rows: for a table of two rows the gradient of a gather is slower.
     segments = tf.matmul(tf.one_hot(token_type_ids, config.type_vocab_size), segment_table)
     total = word_embeddings + segments + tf.gather(position_table, positions)
     return LayerNorm(width, "LayerNorm")(total)
@@ -244,8 +242,8 @@ def encode(
 ) -> List[Any]:
     """Returns the output of every layer, each float [num_tokens, hidden].
 
-    The layers are ALBERT's one idea: there are `num_hidden_groups` groups of layers, and every
-    group is run over and over with the same weights.
+    Sharing weights between layers is ALBERT's main idea: there are `num_hidden_groups` groups of
+    layers, and each group is applied repeatedly with the same weights.
 
     Args:
         tokens: float [num_tokens, embedding].
@@ -277,7 +275,7 @@ def _dense(config, name, num_inputs, num_outputs, activation=None):
 
 
 class TransformerLayer:
-    """Attention and a feed-forward network, each followed by a residual and a layer norm."""
+    """Attention and a feed-forward network, each with a residual connection and a layer norm."""
 
     def __init__(self, config: AlbertConfig, name: str) -> None:
         self._config = config
@@ -314,7 +312,7 @@ class TransformerLayer:
             return self._output_norm(tokens + output)
 
     def _attend(self, tokens, layout, bias, dropout):
-        """Returns the heads' outputs side by side: [num_tokens, hidden] -> the same shape."""
+        """Returns the concatenated outputs of the heads: [num_tokens, hidden] -> the same shape."""
         query = layout.split_heads(self._query(tokens))  # [batch, heads, seq, head_size]
         key = layout.split_heads(self._key(tokens))
         value = layout.split_heads(self._value(tokens))
@@ -326,17 +324,17 @@ class TransformerLayer:
 
 
 def attention_bias(input_mask: Any) -> Any:
-    """Returns what is added to the scores: int [batch, seq] -> float [batch, 1, 1, seq]."""
+    """Returns the bias to add to attention scores: int [batch, seq] -> float [batch, 1, 1, seq]."""
     return (1.0 - tf.cast(input_mask, tf.float32))[:, None, None, :] * MASKED_SCORE
 
 
 def get_shape_list(
     tensor: Any, expected_rank: Union[int, Sequence[int], None] = None, name: Optional[str] = None
 ) -> List[Any]:
-    """Returns the shape as a list: ints where known, scalar tensors elsewhere.
+    """Returns the shape as a list: an int for each known size, a scalar tensor for the others.
 
     Raises:
-        ValueError: the rank is not `expected_rank` (an int, or several allowed ones).
+        ValueError: the rank is not `expected_rank` (one int, or a sequence of allowed ones).
     """
     static = tensor.shape.as_list()
     if expected_rank is not None:
@@ -350,24 +348,25 @@ def get_shape_list(
 
 
 def name_of(variable: Any) -> str:
-    """Returns a variable's name in checkpoints; that of its op may differ on other replicas."""
+    """Returns a variable's name in checkpoints. (The op name may differ on other replicas.)"""
     return re.sub(r":\d+$", "", variable.name)
 
 
 def get_assignment_map_from_checkpoint(
     tvars: Sequence[Any], init_checkpoint: str, num_of_group: int = 0
 ) -> Tuple[Any, Dict[str, int]]:
-    """Returns what `tf.train.init_from_checkpoint` needs to load the variables found in a file.
+    """Returns the assignment map with which `tf.train.init_from_checkpoint` loads a checkpoint.
 
     Args:
         tvars: variables of the model.
-        init_checkpoint: path of a checkpoint.
-        num_of_group: with more than 1, a group's variable that is not in the checkpoint takes
-            the value of group 0.
+        init_checkpoint: prefix of the checkpoint.
+        num_of_group: if more than 1, a variable of a group that is not in the checkpoint takes the
+            value from group 0.
 
     Returns:
-        (assignment_map, initialized_variable_names): {name in the checkpoint: name in the model},
-        or a list of such maps, one per group, if num_of_group > 0; and {name or name:0: 1}.
+        (assignment_map, initialized_variable_names). The first is {name in the checkpoint: name in
+        the model} or, if num_of_group > 0, a list of such maps, one per group. The second has the
+        keys `name` and `name:0` for each variable found; its values are 1.
     """
     stored = {name for name, _ in tf.train.list_variables(init_checkpoint)}
     maps: List[Dict[str, str]] = [collections.OrderedDict() for _ in range(max(num_of_group, 1))]

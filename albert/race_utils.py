@@ -1,4 +1,4 @@
-"""RACE as a task: four options to a question on an article, of which the model scores each."""
+"""The RACE task: questions on an article, each with four options that the model scores."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 class RaceSettings(NamedTuple):
-    """What shapes features and head; named as the flags are."""
+    """Settings of the features and the head, named like the flags."""
 
     max_seq_length: int = 512
     max_qa_length: int = 128
@@ -40,7 +40,7 @@ class RaceTask(Task):
         data_dir: folder that holds RACE/.
 
     Raises:
-        UsageError: the settings leave no room for the article, or exclude each other.
+        UsageError: the settings leave no room for the article, or contradict each other.
     """
 
     name = "race"
@@ -66,22 +66,22 @@ class RaceTask(Task):
                 high_only=None,
                 middle_only=None,
             )
-        left_out = {"high": settings.middle_only, "middle": settings.high_only}
-        self._levels = [level for level in LEVELS if not left_out[level]]
+        is_excluded = {"high": settings.middle_only, "middle": settings.high_only}
+        self._levels = [level for level in LEVELS if not is_excluded[level]]
         self._data_dir = data_dir
         self._tokenizer = tokenizer
         self._settings = settings
         self._passages: Dict[str, List[RacePassage]] = {}
 
     def settings(self) -> Dict[str, Any]:
-        """Returns what to record beside the engine's settings."""
+        """Returns what to record with the engine's settings."""
         return {
             "task": "RACE" if len(self._levels) > 1 else f"RACE {self._levels[0]}",
             "max_seq_length": self._settings.max_seq_length,
         }
 
     def fingerprint(self, split: str) -> Dict[str, Any]:
-        """Returns what shapes the features of a split, for JSON."""
+        """Returns everything that the features of a split depend on, as JSON values."""
         digest = hashlib.sha256()
         for passage in self._read(split):
             digest.update(json.dumps(passage).encode())
@@ -103,9 +103,9 @@ class RaceTask(Task):
         }
 
     def features(self, split: str) -> Iterator[Dict[str, Any]]:
-        """Yields one dict a question; the label is 0 where there is no answer."""
+        """Yields one dict per question; the label is 0 if there is no answer."""
         for passage in self._read(split):
-            texts = [text for question in passage.questions for text in _with_options(question)]
+            texts = [text for question in passage.questions for text in _filled_in(question)]
             article, *endings = self._tokenizer.encode_batch([passage.article, *texts])
             sequences = iter([self._sequence(article, ending) for ending in endings])
             for question in passage.questions:
@@ -117,7 +117,7 @@ class RaceTask(Task):
                 }
 
     def head(self, model: Any, features: Dict[str, Any], is_training: bool) -> ModelOutput:
-        """Returns softmax cross-entropy over the options, each scored by its own [CLS]."""
+        """Returns the softmax cross-entropy over the options, each scored by its own [CLS]."""
         del is_training
         scores = classification_logits(
             model, 1, self._settings.dropout_prob
@@ -126,11 +126,11 @@ class RaceTask(Task):
         return softmax_output(logits, features["label_ids"])
 
     def evaluate(self, predictions: Predictions) -> Dict[str, float]:
-        """Returns the accuracy on all questions and on those of each level."""
+        """Returns the accuracy on all questions and on each level."""
         ((split, rows),) = predictions.items()
         questions = self._questions(split)
         labels = [question.label for question in questions]
-        chosen = _chosen(rows)
+        chosen = _choices(rows)
         values = metrics.accuracy(labels, chosen)
         for level in self._levels:
             numbers = [number for number, row in enumerate(questions) if row.level == level]
@@ -139,15 +139,15 @@ class RaceTask(Task):
         return values
 
     def write_predictions(self, predictions: Predictions, output_dir: str) -> List[str]:
-        """Writes test_results.tsv and submit_results.tsv, as classification does.
+        """Writes these files and returns their paths:
 
-        The first holds the four probabilities of each question, the second its id and the letter
-        chosen. Where the test set has answers, its metrics are logged and written to
-        test_metrics.json.
+        - test_results.tsv: the four probabilities of each question.
+        - submit_results.tsv: the id of each question and the letter chosen.
+        - test_metrics.json, if the test set has answers: the metrics, which are logged too.
         """
         ((split, rows),) = predictions.items()
         questions = self._questions(split)
-        answers = [(row.id, LETTERS[label]) for row, label in zip(questions, _chosen(rows))]
+        answers = [(row.id, LETTERS[label]) for row, label in zip(questions, _choices(rows))]
         tables = {
             "submit_results.tsv": [("index", "prediction"), *answers],
             "test_results.tsv": [row["probabilities"] for row in rows],
@@ -173,21 +173,23 @@ class RaceTask(Task):
         return [question for passage in self._read(split) for question in passage.questions]
 
     def _sequence(self, article, ending):
-        """Returns [CLS] article [SEP] ending [SEP]: of the ending the last pieces are kept."""
+        """Returns [CLS] article [SEP] ending [SEP]; a long ending loses its first pieces."""
         ending = ending[-self._settings.max_qa_length :]
         length = self._settings.max_seq_length
         room = length - len(ending) - _NUM_SPECIALS
         return tokenization.build_sequence(self._tokenizer, article[:room], ending, length)
 
 
-def _with_options(question):
-    """Returns the question with each option in its gap, or behind it."""
-    text = question.question.replace("\uff3f", "_")  # full-width, which clean-up makes a `_`
+def _filled_in(question):
+    """Returns the question once per option, with the option in its gap or after it."""
+    text = question.question.replace(
+        "\uff3f", "_"
+    )  # a full-width `_`, which tokenization turns into a plain one
     if "_" in text:
         return [text.replace("_", option) for option in question.options]
     return [f"{text} {option}" for option in question.options]
 
 
-def _chosen(rows):
-    """Returns the number of the likeliest option for each row of predictions."""
+def _choices(rows):
+    """Returns the number of the most likely option for each row of predictions."""
     return [int(np.argmax(row["probabilities"])) for row in rows]

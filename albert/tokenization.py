@@ -1,7 +1,7 @@
 """Text to token ids: clean-up, SentencePiece or WordPiece, and packing `[CLS] a [SEP] b [SEP]`.
 
-Callers use `FullTokenizer.encode` or `encode_batch` for text and `build_sequence` to pack the
-result. SentencePiece models serve the English checkpoints, WordPiece the Chinese ones.
+Use `FullTokenizer.encode` or `encode_batch` on text, and `build_sequence` to pack the result. The
+English checkpoints use SentencePiece models, the Chinese ones WordPiece.
 """
 
 import collections
@@ -12,15 +12,15 @@ from albert.common import files
 from albert.common.errors import UsageError
 from albert.text import characters
 
-SPIECE_UNDERLINE = "\u2581"  # SentencePiece's mark of the beginning of a word
+SPIECE_UNDERLINE = "\u2581"  # with which SentencePiece marks the start of a word
 
-# How `sample=True` draws: among the 64 best segmentations, flattened by the exponent 0.1.
+# `sample=True` draws from the 64 best segmentations, with probabilities to the power of 0.1.
 _SAMPLE_NBEST = 64
 _SAMPLE_ALPHA = 0.1
 
 
 class SpecialTokens(NamedTuple):
-    """The names under which a vocabulary holds the tokens that do not stand for text."""
+    """The names, in a vocabulary, of the tokens that do not represent text."""
 
     pad: str
     unk: str
@@ -41,20 +41,19 @@ class PackedSequence(NamedTuple):
 
 
 class FullTokenizer:
-    """Text to tokens and ids, by SentencePiece if `spm_model_file` is given, else by WordPiece.
+    """Converts text to tokens and ids: SentencePiece if `spm_model_file` is given, else WordPiece.
 
-    With a SentencePiece model `vocab_file` is not read: the model holds its own vocabulary.
+    With a SentencePiece model `vocab_file` is not read, because the model holds its vocabulary.
 
     Attributes:
         vocab: OrderedDict, token -> id.
         sp_model: the SentencePieceProcessor, None with WordPiece.
         pad_id, unk_id, cls_id, sep_id: ids of the special tokens.
-        mask_id: likewise, None where the vocabulary has no [MASK] (fine-tuning needs none).
-        vocab_size: the number of ids, i.e. of rows of the embedding table.
+        mask_id: likewise; None if the vocabulary has no [MASK] (fine-tuning does not need it).
+        vocab_size: number of ids, and so of rows in the embedding table.
 
     Raises:
-        UsageError: neither file is given, or the file is missing, malformed or lacks a special
-            token.
+        UsageError: no file is given, or it is missing, malformed or lacks a special token.
     """
 
     def __init__(
@@ -94,7 +93,7 @@ class FullTokenizer:
             self.wordpiece_tokenizer = WordpieceTokenizer(self.vocab, specials.unk)
 
     def fingerprint(self) -> Dict[str, Any]:
-        """Returns what decides the ids of a text, for JSON."""
+        """Returns everything that the ids of a text depend on, as JSON values."""
         return {"vocabulary": files.sha256(self._file), "do_lower_case": self.do_lower_case}
 
     def tokenize(self, text: str) -> List[str]:
@@ -107,24 +106,24 @@ class FullTokenizer:
     def encode(self, text: str) -> List[int]:
         """Returns the ids of the text, never the id of pad, [CLS], [SEP] or [MASK].
 
-        Text that spells a special token is text: it comes out in pieces or as <unk>.
+        Text that spells a special token is treated as text: it becomes pieces or <unk>.
         """
         if self.sp_model is not None:
             return self._substitute(self.sp_model.EncodeAsIds(self._preprocess(text)))
-        # Safe as it is: the basic tokenizer cuts brackets off, so no word is called "[CLS]".
+        # No substitution needed: the basic tokenizer splits off brackets, so no word is "[CLS]".
         return [self.vocab[token] for token in self.tokenize(text)]
 
     def encode_batch(self, texts: Sequence[str]) -> List[List[int]]:
-        """Returns `[encode(text) for text in texts]`, with SentencePiece several times faster."""
+        """Returns `[encode(text) for text in texts]`; with SentencePiece, several times faster."""
         if self.sp_model is None:
             return [self.encode(text) for text in texts]
         encoded = self.sp_model.Encode([self._preprocess(text) for text in texts], out_type=int)
         return [self._substitute(ids) for ids in encoded]
 
     def convert_tokens_to_ids(self, tokens: Sequence[str]) -> List[int]:
-        """Returns the ids of the tokens, unk_id for one outside the vocabulary.
+        """Returns the ids of the tokens, and unk_id for tokens outside the vocabulary.
 
-        Takes "[CLS]" for the special token: for sequences that a caller builds, not for text.
+        "[CLS]" means the special token here, so this is not for tokens of arbitrary text.
         """
         return [self.vocab.get(token, self.unk_id) for token in tokens]
 
@@ -136,12 +135,12 @@ class FullTokenizer:
         return preprocess_text(text, lower=self.do_lower_case)
 
     def _find_substitutes(self):
-        """Returns {piece id: ids that replace it}, for the few pieces that need it.
+        """Returns {piece id: ids that replace it} for the pieces that `encode` must replace:
 
-        The comma repair depends on the piece alone, so it is done here once for each piece rather
-        than at each occurrence. Special tokens are in the table for models that declare them as
-        symbols to be found in text; the official models declare them as control symbols, which text
-        cannot produce.
+        - Pieces that end in a digit and a comma. Their replacement depends only on the piece, so
+          it is computed here once rather than for each occurrence.
+        - Special tokens. Text cannot produce them with the official models, where they are control
+          symbols, but it can with models that declare them as user-defined symbols.
         """
         substitutes = {
             index: self.sp_model.PieceToId(_split_final_comma(self.sp_model, piece))
@@ -155,23 +154,23 @@ class FullTokenizer:
 
     def _substitute(self, ids):
         substitutes = self._substitutes
-        if substitutes.keys().isdisjoint(ids):  # most texts; C speed
+        if substitutes.keys().isdisjoint(ids):  # true for most texts, and fast
             return ids
         return [new_id for index in ids for new_id in substitutes.get(index, (index,))]
 
 
 class BasicTokenizer:
-    """Splits text into words, with each punctuation mark and CJK ideograph a word of its own."""
+    """Splits text into words; each punctuation mark and CJK ideograph is a word of its own."""
 
     def __init__(self, do_lower_case: bool = True) -> None:
         self.do_lower_case = do_lower_case
 
     def tokenize(self, text: str) -> List[str]:
-        """Returns the words of the text, lower-cased and without accents if so configured."""
+        """Returns the words of the text, lower-cased and without accents if `do_lower_case`."""
         text = text.translate(characters.CLEAN_AND_SPACE_IDEOGRAPHS)
         if not self.do_lower_case:
             return text.translate(characters.SPACE_PUNCTUATION).split()
-        # Decomposition can yield punctuation (the Greek question mark is a semicolon), hence first.
+        # Decompose first: it can yield punctuation (the Greek question mark becomes a semicolon).
         decomposed = unicodedata.normalize("NFD", text.lower())
         return decomposed.translate(characters.STRIP_ACCENTS_AND_SPACE_PUNCTUATION).split()
 
@@ -190,10 +189,10 @@ class WordpieceTokenizer:
         self.max_input_chars_per_word = max_input_chars_per_word
 
     def tokenize(self, text: str) -> List[str]:
-        """Returns the pieces of white-space separated words.
+        """Returns the pieces of whitespace-separated words.
 
-        A piece that continues a word starts with "##". A word that is too long, or that known
-        pieces cannot spell, becomes one unk_token.
+        A piece that continues a word starts with "##". A word that is too long, or that cannot be
+        spelled with known pieces, becomes one unk_token.
         """
         return [piece for word in text.split() for piece in self._split(word)]
 
@@ -206,7 +205,7 @@ class WordpieceTokenizer:
             piece = self._longest_piece(word, start)
             if piece is None:
                 return [self.unk_token]
-            start += len(piece) - (2 if pieces else 0)  # "##" is not in the word
+            start += len(piece) - (2 if pieces else 0)  # "##" is not part of the word
             pieces.append(piece)
         return pieces
 
@@ -227,11 +226,11 @@ def build_sequence(
 ) -> PackedSequence:
     """Returns the PackedSequence `[CLS] a [SEP]`, or `[CLS] a [SEP] b [SEP]` with segments 0 and 1.
 
-    `ids_b` of None or without ids means a single sequence, as in the original. Too long a pair is
-    cut from the end of the longer sequence, one token at a time, of b when they are equal.
+    If `ids_b` is None or empty there is only one sequence, as in the original. A pair that is too
+    long loses tokens one at a time from the end of the longer sequence, or of b if both are equal.
 
     Raises:
-        UsageError: max_seq_length has no room for the special tokens.
+        UsageError: max_seq_length leaves no room for the special tokens.
     """
     num_specials = 3 if ids_b else 2
     room = max_seq_length - num_specials
@@ -248,21 +247,21 @@ def build_sequence(
 
 
 def _truncated_lengths(num_a, num_b, room):
-    """Returns how much of a and b is kept, in closed form for dropping from the longer in turn.
+    """Returns how many tokens of a and b remain after dropping one at a time from the longer.
 
-    a keeps its half of the room, rounded up since b loses on a tie, and what b leaves unused.
+    a gets half of the room (rounded up, since b loses ties), plus whatever b leaves unused.
     """
     kept_a = min(num_a, max(room - num_b, (room + 1) // 2))
     return kept_a, min(num_b, room - kept_a)
 
 
 def preprocess_text(inputs: str, remove_space: bool = True, lower: bool = False) -> str:
-    """Returns the text as SentencePiece expects it: NFKD without combining characters.
+    """Returns the text as SentencePiece expects it: in NFKD, without combining characters.
 
-    White space is stripped and collapsed if `remove_space`, letters are lower-cased if `lower`.
+    `remove_space` strips and collapses whitespace; `lower` lower-cases letters.
     """
     outputs = " ".join(inputs.split()) if remove_space else inputs
-    if not outputs.isascii():  # decomposition leaves ASCII alone
+    if not outputs.isascii():  # decomposition does not change ASCII
         outputs = unicodedata.normalize("NFKD", outputs).translate(characters.DROP_COMBINING)
     return outputs.lower() if lower else outputs
 
@@ -270,7 +269,7 @@ def preprocess_text(inputs: str, remove_space: bool = True, lower: bool = False)
 def encode_pieces(sp_model: Any, text: str, sample: bool = False) -> List[str]:
     """Returns the pieces of preprocessed text; a comma after a digit is a piece of its own.
 
-    With `sample` the segmentation is drawn at random from the most likely ones.
+    With `sample`, the segmentation is drawn at random from the most likely ones.
     """
     if sample:
         pieces = sp_model.SampleEncodeAsPieces(text, _SAMPLE_NBEST, _SAMPLE_ALPHA)
@@ -295,25 +294,25 @@ def _ends_in_digit_and_comma(piece):
 
 
 def _split_final_comma(sp_model, piece):
-    """Returns the pieces of `piece` without its comma, then the comma.
+    """Returns the pieces of `piece` without its comma, followed by the comma.
 
-    SentencePiece puts a word mark before whatever it encodes, and it stays even if `piece` stood
-    inside a word. That is kept: the released models and their results were made with it.
+    SentencePiece adds a word mark in front, even if `piece` came from inside a word. It is not
+    removed, because the released models were trained and evaluated with it.
     """
     return sp_model.EncodeAsPieces(piece[:-1].replace(SPIECE_UNDERLINE, "")) + [","]
 
 
 def load_vocab(vocab_file: str) -> Dict[str, int]:
-    """Returns the WordPiece vocabulary, an OrderedDict: token -> number of its line from 0.
+    """Returns the WordPiece vocabulary, an OrderedDict: token -> line number, from 0.
 
-    A line holds a token, or a token, a tab and a score. Of equal tokens the last one counts.
+    A line holds a token, or a token, a tab and a score. The last of repeated tokens counts.
 
     Raises:
         UsageError: the file cannot be read or is not UTF-8.
     """
     vocab = collections.OrderedDict()
     try:
-        # Ids are line numbers, so only "\n" may end a line: U+2028 and U+0085 are tokens.
+        # Ids are line numbers, so only "\n" may end a line: U+2028 and U+0085 can be tokens.
         with open(vocab_file, encoding="utf-8-sig", newline="\n") as reader:
             for index, line in enumerate(reader):
                 vocab[line.rstrip("\n").split("\t")[0].strip(" \r")] = index
@@ -328,9 +327,9 @@ def load_vocab(vocab_file: str) -> Dict[str, int]:
 
 
 def _load_sp_model(spm_model_file):
-    """Returns the SentencePieceProcessor. Raises UsageError if the file is missing or no model."""
-    # Not at the top: sentencepiece and TensorFlow 1.15 both bundle protobuf and can crash when
-    # sentencepiece is loaded first, so importing this module must not decide the order.
+    """Returns the SentencePieceProcessor; UsageError if the file is missing or not a model."""
+    # Not imported at the top: sentencepiece and TensorFlow 1.15 both bundle protobuf and can crash
+    # if sentencepiece is loaded first, so importing this module must not load it.
     import sentencepiece
 
     try:

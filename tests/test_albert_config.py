@@ -60,7 +60,7 @@ def test_dict_of_a_config_is_a_copy():
 
 
 def usage_error_of_config(path):
-    """Returns the message, one line naming the file, with which a config is refused."""
+    """Returns the message with which a config is refused: one line that names the file."""
     with pytest.raises(UsageError) as caught:
         modeling.AlbertConfig.from_json_file(str(path))
     message = str(caught.value)
@@ -73,7 +73,7 @@ def test_missing_config_file_is_refused(tmp_path):
     assert "No such file" in usage_error_of_config(tmp_path / "absent.json")
 
 
-def test_folder_in_place_of_a_config_file_is_refused(tmp_path):
+def test_folder_instead_of_a_config_file_is_refused(tmp_path):
     assert "directory" in usage_error_of_config(tmp_path)
 
 
@@ -89,7 +89,7 @@ def test_config_that_is_not_text_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["[]", "3", "null", '"vocab_size"'])
-def test_config_that_is_no_object_is_refused(tmp_path, text):
+def test_config_that_is_not_an_object_is_refused(tmp_path, text):
     path = write_json(tmp_path / "config.json", text)
     assert "does not hold a JSON object" in usage_error_of_config(path)
 
@@ -104,7 +104,7 @@ def test_config_without_vocab_size_is_refused(tmp_path):
     "key, value",
     [("hidden_size", 0), ("num_hidden_layers", -1), ("vocab_size", "50"), ("inner_group_num", 1.5)],
 )
-def test_size_that_is_no_positive_integer_is_refused(tmp_path, key, value):
+def test_size_that_is_not_a_positive_integer_is_refused(tmp_path, key, value):
     path = write_json(tmp_path / "config.json", json.dumps(dict(tiny.SIZES, **{key: value})))
     message = usage_error_of_config(path)
     assert f"{key} must be a positive integer, not {value!r}." in message
@@ -118,7 +118,7 @@ def test_heads_that_do_not_divide_the_hidden_size_are_refused(tmp_path):
 
 @pytest.mark.parametrize("value", [1.0, -0.1, "0.1"])
 @pytest.mark.parametrize("key", ["hidden_dropout_prob", "attention_probs_dropout_prob"])
-def test_dropout_rate_that_is_no_probability_below_1_is_refused(key, value):
+def test_dropout_rate_that_is_not_from_0_to_below_1_is_refused(key, value):
     with pytest.raises(UsageError, match=f"{key} must be from 0 to below 1, not {value!r}"):
         modeling.AlbertConfig.from_dict({"vocab_size": 5, key: value})
 

@@ -1,4 +1,4 @@
-"""Tests of albert.classifier_utils: GLUE files, features, the head and the files to hand in."""
+"""Tests of albert.classifier_utils: GLUE files, features, the head and the result files."""
 
 import copy
 import dataclasses
@@ -62,7 +62,7 @@ def stsb_line(number, text_a, text_b, *score):
         ("sts-b", (5749, 1500, 1379)),
     ],
 )
-def test_no_example_of_the_real_data_is_lost(shared_data, tmp_path, name, counts):
+def test_every_example_of_the_real_data_is_read(shared_data, tmp_path, name, counts):
     own = classifier_utils.make_task(
         name, str(shared_data / "glue_data"), make_tokenizer(tmp_path), 128
     )
@@ -170,7 +170,7 @@ def test_a_real_example_becomes_what_sentencepiece_makes_of_it(shared_data):
     }
 
 
-# --- Files by hand
+# --- Handwritten files
 
 
 def test_cola_has_no_header_in_dev_but_one_in_test(tmp_path):
@@ -207,13 +207,13 @@ def test_stsb_takes_its_score_from_the_last_column(tmp_path):
     ],
     ids=["plain", "no final newline", "byte order mark", "Windows lines", "empty lines"],
 )
-def test_all_ways_to_write_a_file_read_alike(tmp_path, content):
+def test_byte_order_mark_line_ends_and_blank_lines_do_not_matter(tmp_path, content):
     write_tsv(tmp_path, "SST-2", "dev", content)
     examples = make_task(tmp_path, "sst-2").examples("dev")
     assert [(each.text_a, each.label) for each in examples] == [("a cat", "1"), ("the mat", "0")]
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_cell(tmp_path):
+def test_a_byte_order_mark_is_not_part_of_the_first_cell(tmp_path):
     path = write_tsv(tmp_path, "CoLA", "dev", "\ufeffgj04\t1\t\ttext\n")
     assert list(read_tsv(str(path), has_header=False)) == [(1, ["gj04", "1", "", "text"])]
 
@@ -231,7 +231,7 @@ def test_only_a_newline_ends_a_row(tmp_path):
     assert found.text_a == text
 
 
-def test_task_names_are_known_in_any_case(tmp_path):
+def test_task_names_ignore_case(tmp_path):
     assert make_task(tmp_path, "STS-B").name == "sts-b"
 
 
@@ -244,7 +244,7 @@ def test_an_unknown_task_is_a_usage_error_that_lists_the_known_ones(tmp_path):
 
 
 def mistake(tmp_path, name, folder, split, content):
-    """Returns (path, message) of the UsageError that reading such a file ends in."""
+    """Returns (path, message) of the UsageError raised by reading a file with this content."""
     path = write_tsv(tmp_path, folder, split, content)
     with pytest.raises(UsageError) as caught:
         make_task(tmp_path, name).examples(split)
@@ -252,32 +252,32 @@ def mistake(tmp_path, name, folder, split, content):
     return str(path), str(caught.value)
 
 
-def test_too_few_columns_are_told_with_file_and_line(tmp_path):
+def test_too_few_columns_are_reported_with_file_and_line(tmp_path):
     content = "gj04\t1\t\tThe cat sat.\n\ngj04\t1\n"
     path, message = mistake(tmp_path, "cola", "CoLA", "dev", content)
     assert message == f"{path}:3: 2 columns found, at least 4 expected."
 
 
-def test_too_few_columns_of_a_test_file_are_told_with_file_and_line(tmp_path):
+def test_too_few_columns_of_a_test_file_are_reported_with_file_and_line(tmp_path):
     path, message = mistake(tmp_path, "sst-2", "SST-2", "test", "index\tsentence\n0\ta\n1\n")
     assert message == f"{path}:3: 1 columns found, at least 2 expected."
 
 
-def test_a_pair_without_its_second_text_is_told_with_file_and_line(tmp_path):
+def test_a_pair_without_its_second_text_is_reported_with_file_and_line(tmp_path):
     content = STSB_HEADER + "\tscore\n" + "0\tg\tf\ty\to\ts\ts\tA cat.\n"
     path, message = mistake(tmp_path, "sts-b", "STS-B", "dev", content)
     assert message.startswith(f"{path}:2: 8 columns found")
 
 
 @pytest.mark.parametrize("label", ["2", "", "1 ", "yes"])
-def test_an_unknown_label_is_told_with_file_and_line_and_the_known_ones(tmp_path, label):
+def test_an_unknown_label_is_reported_with_file_and_line_and_the_known_ones(tmp_path, label):
     content = f"sentence\tlabel\na cat\t1\nthe mat\t{label}\n"
     path, message = mistake(tmp_path, "sst-2", "SST-2", "dev", content)
     assert message == f"{path}:3: label {label!r} is not one of 0, 1."
 
 
 @pytest.mark.parametrize("score", ["five", "", "nan", "inf"])
-def test_a_score_that_is_no_number_is_told_with_file_and_line(tmp_path, score):
+def test_a_score_that_is_not_a_number_is_reported_with_file_and_line(tmp_path, score):
     content = STSB_HEADER + "\tscore\n" + stsb_line(0, "A cat.", "The cat.", score)
     path, message = mistake(tmp_path, "sts-b", "STS-B", "dev", content)
     assert message == f"{path}:2: label {score!r} is not a number."
@@ -305,7 +305,7 @@ def test_a_missing_file_is_a_usage_error_that_names_the_flag(tmp_path, use):
 
 
 def rows_or_usage_error(content):
-    """Returns what read_tsv makes of a file with these bytes, or None after a UsageError."""
+    """Returns what read_tsv returns for a file with these bytes, or None if it is refused."""
     with tempfile.NamedTemporaryFile(suffix=".tsv") as file:
         file.write(content)
         file.flush()
@@ -375,7 +375,7 @@ def test_a_single_text_is_one_segment_and_its_label_an_id(tmp_path):
     ]
 
 
-def test_test_examples_bear_label_0(tmp_path):
+def test_test_examples_have_label_0(tmp_path):
     write_tsv(tmp_path, "SST-2", "test", "index\tsentence\n0\tthe cat\n")
     write_tsv(tmp_path, "STS-B", "test", STSB_HEADER + "\n" + stsb_line(0, "a", "b"))
     (classified,) = make_task(tmp_path, "sst-2").features("test")
@@ -484,7 +484,7 @@ def run_head(own_task, config, labels):
         weights, bias = variables["output_weights"], variables["output_bias"]
         with tf.Session() as session:
             session.run(tf.global_variables_initializer())
-            random = np.random.RandomState(6)  # both, since a bias of 0 would hide
+            random = np.random.RandomState(6)  # also the bias, since a bias of 0 would hide
             weights.load(random.normal(size=weights.shape.as_list()), session)
             bias.load(random.normal(size=bias.shape.as_list()), session)
             return session.run(
@@ -526,7 +526,7 @@ def test_regression_is_the_squared_error_of_one_output(tmp_path, tiny_config):
 
 
 class StubModel:
-    """Records the rates at which its dropout, which acts in training only, is called."""
+    """Records the rates with which its dropout is called."""
 
     def __init__(self):
         self.rates = []
@@ -548,10 +548,10 @@ def test_the_pooled_output_goes_through_the_models_dropout(tmp_path, is_training
     assert model.rates == [0.3]
 
 
-# --- Evaluation and the files to hand in
+# --- Evaluation and result files
 
 
-def test_evaluation_is_the_metrics(tmp_path):
+def test_evaluation_returns_the_metrics_of_the_task(tmp_path):
     labels = [1, 0, 1, 1]
     lines = "".join(f"gj04\t{label}\t\tthe cat\n" for label in labels)
     write_tsv(tmp_path, "CoLA", "dev", lines)
@@ -614,7 +614,7 @@ def test_submit_results_hold_the_id_and_the_label(written_cola):
     assert written_cola["submit_results.tsv"] == "index\tprediction\n7\t0\n9\t1\n11\t1\n"
 
 
-def test_the_file_to_hand_in_counts_from_0(written_cola):
+def test_the_submission_file_counts_from_0(written_cola):
     assert written_cola["CoLA.tsv"] == "index\tprediction\n0\t0\n1\t1\n2\t1\n"
 
 
@@ -627,10 +627,10 @@ def test_labels_are_written_as_words(tmp_path, monkeypatch):
     assert found["CoLA.tsv"] == "index\tprediction\n0\tgood\n"
 
 
-def test_scores_to_hand_in_are_clipped_to_0_and_5(written_stsb):
+def test_submitted_scores_are_clipped_to_0_and_5(written_stsb):
     assert written_stsb["STS-B.tsv"] == "index\tprediction\n0\t0.0\n1\t2.75\n2\t5.0\n"
     assert written_stsb["submit_results.tsv"] == "index\tprediction\n7\t0.0\n9\t2.75\n11\t5.0\n"
 
 
-def test_test_results_hold_the_score_as_it_is(written_stsb):
+def test_test_results_hold_the_score_unclipped(written_stsb):
     assert written_stsb["test_results.tsv"] == "-0.5\n2.75\n5.25\n"

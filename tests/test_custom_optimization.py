@@ -21,10 +21,10 @@ every_strategy = pytest.mark.parametrize("strategy", sorted(DEVICES))
 
 
 class Trained(NamedTuple):
-    """What a few updates left behind.
+    """The variables after a few updates.
 
     Attributes:
-        copies: {variable: its value on each replica}.
+        copies: {variable: its values, one per replica}.
         saved: {name in a checkpoint: value}, moments included.
     """
 
@@ -42,8 +42,8 @@ def train(make_update, initial, num_updates, strategy="no_strategy", feeds=lambd
     """Returns Trained after some updates on fresh variables.
 
     Args:
-        make_update: function of ({name: variable}, global step, replica's number) that returns
-            the op of one update; called once a replica, inside the strategy.
+        make_update: function of ({name: variable}, global step, number of the replica) that returns
+            the op of one update; it is called once per replica, inside the strategy.
         initial: {name: initial value}.
         feeds: function of the update's number that returns {name of a placeholder: value}.
     """
@@ -91,13 +91,13 @@ def saved_values(saver, session):
 
 
 def train_on_gradients(optimizer, initial, gradients, strategy="no_strategy", count=True):
-    """Returns Trained after updates with given gradients.
+    """Returns Trained after one update for each of the given gradients.
 
     Args:
         optimizer: function without arguments that returns the rule.
-        gradients: {name: [updates, replicas] + shape of the variable}; a name that is missing has
-            no gradient.
-        count: whether the rule is given the global step.
+        gradients: {name: [updates, replicas] + shape of the variable}; other variables have no
+            gradient.
+        count: whether to pass the global step.
     """
 
     def make_update(variables, step, replica):
@@ -108,7 +108,7 @@ def train_on_gradients(optimizer, initial, gradients, strategy="no_strategy", co
         return optimizer().apply_gradients(pairs, global_step=step if count else None)
 
     def placeholder(name, shape):
-        # One for all replicas; each takes its own row.
+        # One for all replicas; each uses its own row.
         name = name + "/fed"
         try:
             return tf.get_default_graph().get_tensor_by_name(name + ":0")
@@ -123,16 +123,16 @@ def train_on_gradients(optimizer, initial, gradients, strategy="no_strategy", co
 
 
 def constant(gradient, num_updates, strategy="no_strategy"):
-    """Returns [updates, replicas] + shape, the same gradient everywhere."""
+    """Returns the same gradient for every update and replica: [updates, replicas] + shape."""
     num_replicas = max(len(DEVICES[strategy]), 1)
     gradient = np.asarray(gradient, np.float64)
     return np.broadcast_to(gradient, (num_updates, num_replicas) + gradient.shape)
 
 
 def reference(rule, initial, gradients, rate, excluded, clip_norm=None, bias_correction=False):
-    """Returns ({name: weights}, {name: (m, v)}) in float64, written from the papers' formulas.
+    """Returns ({name: weights}, {name: (m, v)}) in float64, by the formulas of the papers.
 
-    One gradient is the mean over the replicas, clipped by the norm over all variables.
+    The gradient of an update is the mean over the replicas, clipped by its norm over all variables.
     """
     weights = {name: np.asarray(value, np.float64) for name, value in initial.items()}
     m = {name: np.zeros_like(value) for name, value in weights.items()}
@@ -159,7 +159,7 @@ def reference(rule, initial, gradients, rate, excluded, clip_norm=None, bias_cor
 
 
 def several_variables():
-    """Returns initial values, names without decay, and gradients [5 updates, 2 replicas]."""
+    """Returns initial values, names without decay, gradients [5 updates, 2 replicas, ...]."""
     random = np.random.RandomState(7)
     shapes = {
         "dense/kernel": (3, 4),
@@ -168,7 +168,7 @@ def several_variables():
         "output_weights": (2, 3),
     }
     initial = {name: random.normal(size=shape) for name, shape in shapes.items()}
-    # Lengths that change between updates: Adam does not see a factor common to all of them.
+    # Lengths must change between updates: Adam is invariant to a factor common to all of them.
     lengths = np.array([1.0, 0.1, 3.0, 0.3, 1.0])
     gradients = {}
     for name, shape in shapes.items():
@@ -240,7 +240,7 @@ def test_updates_of_several_variables_follow_the_formulas(rule):
 def test_large_gradients_are_clipped_by_their_norm_over_all_variables(rule, strategy):
     initial, excluded, gradients = several_variables()
     norms = norms_of_means(gradients)
-    assert norms.max() > 2.0 and norms.min() < 1.0  # the clip acts on some updates alone
+    assert norms.max() > 2.0 and norms.min() < 1.0  # clipping affects only some updates
     assert_follows_reference(rule, strategy, gradients, initial, excluded, clip_norm=1.0)
 
 
@@ -265,7 +265,7 @@ def test_bias_correction_follows_the_formulas(rule, strategy):
     assert_follows_reference(rule, strategy, gradients, initial, excluded, bias_correction=True)
 
 
-def test_the_first_bias_corrected_update_is_as_long_as_the_rate():
+def test_the_first_bias_corrected_update_has_the_size_of_the_learning_rate():
     trained = train_on_gradients(
         lambda: AdamWeightDecayOptimizer(0.25, bias_correction=True),
         {"weights": [1.0, 1.0]},
@@ -304,7 +304,7 @@ def test_lamb_moves_zero_weights_by_the_plain_update():
     np.testing.assert_allclose(trained.weights("weights"), [-0.031623, 0.031623], rtol=5e-5)
 
 
-def test_lamb_leaves_weights_with_a_zero_update_as_they_are():
+def test_lamb_does_not_change_weights_with_a_zero_update():
     trained = train_on_gradients(
         lambda: LAMBOptimizer(0.01), {"weights": [3.0, 4.0]}, {"weights": constant([0.0, 0.0], 2)}
     )
@@ -331,7 +331,7 @@ def test_lamb_can_leave_a_decayed_variable_unscaled():
     np.testing.assert_allclose(trained.weights("weights"), [99.0], rtol=1e-6)
 
 
-# --- Gradients of every kind
+# --- Kinds of gradients
 
 
 def train_on_lookups(
@@ -390,7 +390,7 @@ def test_weight_decay_reaches_rows_that_the_batch_does_not_look_up(rule):
 
 
 @every_strategy
-def test_a_variable_without_a_gradient_is_left_alone(strategy):
+def test_a_variable_without_a_gradient_does_not_change(strategy):
     trained = train_on_gradients(
         lambda: AdamWeightDecayOptimizer(0.1, weight_decay_rate=0.01),
         {"trained": [1.0], "frozen": [1.0]},
@@ -403,7 +403,7 @@ def test_a_variable_without_a_gradient_is_left_alone(strategy):
     assert "frozen/adam_m" not in trained.saved
 
 
-def test_no_gradient_at_all_is_an_error():
+def test_having_no_gradient_at_all_is_an_error():
     def make_update(variables, step, replica):
         del replica
         rule = AdamWeightDecayOptimizer(0.1)
@@ -444,7 +444,7 @@ def test_the_gradient_is_averaged_before_it_is_clipped():
     np.testing.assert_allclose(trained.moments("weights")[0], [0.0707107] * 2, rtol=1e-6)
 
 
-def test_the_gradient_is_the_replicas_mean_and_not_their_sum():
+def test_the_gradient_is_the_mean_over_replicas_and_not_the_sum():
     trained = train_on_gradients(
         lambda: AdamWeightDecayOptimizer(0.1, clip_norm=1.0),
         {"weights": [0.0, 0.0]},
@@ -522,7 +522,7 @@ def test_each_update_uses_the_rate_of_its_step(strategy):
         return custom_optimization.create_optimizer(loss, 10.0, 8, 2)
 
     trained = train(make_update, {"kernel": [1.0]}, 5, strategy)
-    # Without gradient only the decay of 0.01 acts, at the rates 0, 5, 7.5, 6.25 and 5.
+    # Without a gradient only the decay of 0.01 acts, at the rates 0, 5, 7.5, 6.25 and 5.
     expected = (1 - 0.05) * (1 - 0.075) * (1 - 0.0625) * (1 - 0.05)
     np.testing.assert_allclose(trained.weights("kernel"), [expected], rtol=1e-6)
 

@@ -19,14 +19,14 @@ BASE = {
     "num_attention_heads": 12,
     "intermediate_size": 3072,
 }
-# Two sequences, the second one shorter; the ids under the padding must not matter.
+# Two sequences, the second one shorter; its ids at padding must not matter.
 INPUT_IDS = np.array([[2, 7, 33, 49, 3, 12, 3], [2, 9, 9, 3, 41, 1, 5]], np.int32)
 INPUT_MASK = np.array([[1, 1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0, 0]], np.int32)
 SEGMENT_IDS = np.array([[0, 0, 0, 0, 0, 1, 1], [0, 0, 1, 1, 1, 0, 0]], np.int32)
 IS_REAL = INPUT_MASK.astype(bool)
 
 
-# The variables of FACTS.md, section 2, written out once more
+# The variables of the released checkpoints
 
 
 def layer_shapes(hidden, intermediate):
@@ -47,7 +47,7 @@ def layer_shapes(hidden, intermediate):
 
 
 def encoder_shapes(config):
-    """Returns {name: shape} of what AlbertModel makes."""
+    """Returns {name: shape} of the variables of AlbertModel."""
     width, hidden = config.embedding_size, config.hidden_size
     shapes = {
         "bert/embeddings/word_embeddings": [config.vocab_size, width],
@@ -83,7 +83,7 @@ def pretraining_shapes(config):
 
 
 def make_values(shapes, scale=0.04):
-    """Returns {name: array} by the oracle's rule, in which the name alone decides."""
+    """Returns {name: array}, computed from the names alone, as for the oracle."""
     values = {}
     for name, shape in shapes.items():
         random = np.random.RandomState(zlib.crc32(name.encode()) & 0x7FFFFFFF)
@@ -139,7 +139,7 @@ def np_layer(x, input_mask, config, values, scope):
 
 
 def np_forward(config, values, groups, input_ids, input_mask, segment_ids):
-    """Returns (embeddings, [layer outputs], pooled) of one sequence; groups: that of each layer."""
+    """Returns (embeddings, [layer outputs], pooled) of one sequence; groups: one per layer."""
     values = {name: value.astype(np.float64) for name, value in values.items()}
     x = values["bert/embeddings/word_embeddings"][input_ids]
     x = x + values["bert/embeddings/token_type_embeddings"][segment_ids]
@@ -167,10 +167,10 @@ def random_init(session):
 
 
 def load_values(values):
-    """Returns a function that gives all variables of a session these values."""
+    """Returns a function that sets all variables of a session to these values."""
 
     def load(session):
-        # One run for all, with the values fed in place of the initial ones: variable.load is slow.
+        # A single run, with the values fed instead of the initial ones: variable.load is slow.
         initializers = {v.op.name: v.initializer for v in tf.global_variables()}
         feed = {initializers[name].inputs[1]: values[name] for name in initializers}
         session.run(list(initializers.values()), feed)
@@ -179,7 +179,7 @@ def load_values(values):
 
 
 def run_model(config, fetch, initialize=random_init, inputs=None, is_training=False, **options):
-    """Returns fetch(model), evaluated in a graph and session of its own.
+    """Returns fetch(model), evaluated in a new graph and session.
 
     Args:
         initialize: function that takes the session.
@@ -207,7 +207,7 @@ def outputs(model):
 
 
 def write_checkpoint(path, values):
-    """Writes plain variables of these names and values; returns the prefix."""
+    """Writes a checkpoint of variables with these names and values; returns its prefix."""
     with tf.Graph().as_default(), tf.Session() as session:
         zeros = tf.zeros_initializer()
         for name, value in values.items():
@@ -217,7 +217,7 @@ def write_checkpoint(path, values):
 
 
 def init_from(checkpoint, num_of_group=0):
-    """Returns a function that initializes a session as fine-tuning does."""
+    """Returns a function that initializes a session from a checkpoint as fine-tuning does."""
 
     def initialize(session):
         maps, _ = modeling.get_assignment_map_from_checkpoint(
@@ -313,9 +313,9 @@ def test_variables_of_several_groups_are_numbered():
     assert scopes == {f"group_{group}/inner_group_{inner}" for group in (0, 1) for inner in (0, 1)}
 
 
-def test_operations_have_the_names_by_which_tensorflow_sorts_what_it_adds_up():
-    # With other names the sums of gradients round differently, and a run that was started before
-    # would not go on bit for bit.
+def test_operations_have_the_names_that_decide_the_order_of_sums():
+    # With other names the sums of gradients round differently, and resuming an old run would not
+    # give the same bits.
     with tf.Graph().as_default() as graph:
         modeling.AlbertModel(make_config(), True, tf.constant(INPUT_IDS))
         products = [op.name for op in graph.get_operations() if op.type == "MatMul"]
@@ -340,7 +340,7 @@ def test_number_of_layers_does_not_change_the_variables():
 
 
 @pytest.mark.parametrize("size, millions", [("base", 11.7), ("large", 17.7)])
-def test_parameters_are_as_many_as_published(size, millions):
+def test_number_of_parameters_is_the_published_one(size, millions):
     large = {"hidden_size": 1024, "num_attention_heads": 16, "intermediate_size": 4096}
     shapes = variable_shapes(
         modeling.AlbertConfig(**dict(BASE, **large if size == "large" else {}))
@@ -430,7 +430,7 @@ def test_padding_does_not_change_the_results_of_real_tokens(tiny_values):
     np.testing.assert_allclose(pooled[1], expected_pooled[0], atol=1e-5)
 
 
-def test_ids_under_the_padding_do_not_matter(tiny_values):
+def test_ids_at_padding_do_not_matter(tiny_values):
     load = load_values(tiny_values)
     other = [np.where(IS_REAL, INPUT_IDS, 0), INPUT_MASK, np.where(IS_REAL, SEGMENT_IDS, 0)]
     sequence, pooled = run_model(make_config(), outputs, load)
@@ -462,7 +462,7 @@ def test_batch_and_length_may_be_unknown_when_the_graph_is_built(tiny_values):
 
 
 @pytest.mark.parametrize("option", ["use_one_hot_embeddings", "use_einsum"])
-def test_ways_to_compute_give_the_same(tiny_values, option):
+def test_options_that_only_change_the_computation_give_the_same(tiny_values, option):
     results = [
         run_model(make_config(), outputs, load_values(tiny_values), **{option: value})
         for value in (False, True)
@@ -555,16 +555,16 @@ def test_sequence_output_is_the_last_layer(tiny_values):
 DROPPING = {"hidden_dropout_prob": 0.5, "attention_probs_dropout_prob": 0.5}
 
 
-def noise_of(model):
-    """Returns the random tensors that the model's masks are made of, in the order of their use."""
+def mask_noise(model):
+    """Returns the random tensors from which the dropout masks are made, in order."""
     del model
     operations = tf.get_default_graph().get_operations()
     return [op.outputs[0] for op in operations if op.type.startswith("StatelessRandomUniform")]
 
 
-def test_no_two_places_of_the_model_share_a_mask():
+def test_every_dropout_call_of_the_model_has_its_own_mask():
     noise = run_model(
-        make_config(**DROPPING), noise_of, is_training=True, dropout_seed=tf_seed(1, 2)
+        make_config(**DROPPING), mask_noise, is_training=True, dropout_seed=tf_seed(1, 2)
     )
     assert len(noise) == 1 + 2 * 3  # embeddings; weights, attention and ffn of two layers
     prefixes = [tuple(array.ravel()[:8]) for array in noise]
@@ -575,7 +575,7 @@ def tf_seed(*seed):
     return np.array(seed, np.int64)
 
 
-def run_dropping(tiny_values, seed, num_runs=1):
+def run_with_dropout(tiny_values, seed, num_runs=1):
     """Returns the sequence outputs of several runs of one training graph."""
     with tf.Graph().as_default(), tf.Session() as session:
         seed = None if seed is None else tf.constant(seed, tf.int64)
@@ -587,23 +587,26 @@ def run_dropping(tiny_values, seed, num_runs=1):
 
 
 def test_model_with_the_same_dropout_seed_gives_the_same(tiny_values):
-    first, again = run_dropping(tiny_values, [5, 6], num_runs=2)
-    [rebuilt] = run_dropping(tiny_values, [5, 6])
+    first, again = run_with_dropout(tiny_values, [5, 6], num_runs=2)
+    [rebuilt] = run_with_dropout(tiny_values, [5, 6])
     np.testing.assert_array_equal(first, again)
     np.testing.assert_array_equal(first, rebuilt)
 
 
 def test_model_with_another_dropout_seed_gives_something_else(tiny_values):
-    [first], [second] = run_dropping(tiny_values, [5, 6]), run_dropping(tiny_values, [5, 7000])
+    [first], [second] = (
+        run_with_dropout(tiny_values, [5, 6]),
+        run_with_dropout(tiny_values, [5, 7000]),
+    )
     assert np.abs(first - second).max() > 0.1
 
 
 def test_model_without_a_dropout_seed_gives_something_else_every_run(tiny_values):
-    first, second = run_dropping(tiny_values, None, num_runs=2)
+    first, second = run_with_dropout(tiny_values, None, num_runs=2)
     assert np.abs(first - second).max() > 0.1
 
 
-def test_dropout_is_off_outside_training_and_the_config_stays_as_it_was(tiny_values):
+def test_dropout_is_off_outside_training_and_the_config_does_not_change(tiny_values):
     config = make_config(**DROPPING)
     expected = run_model(make_config(), outputs, load_values(tiny_values))
     actual = run_model(config, outputs, load_values(tiny_values), is_training=False)
@@ -612,11 +615,11 @@ def test_dropout_is_off_outside_training_and_the_config_stays_as_it_was(tiny_val
     assert config.hidden_dropout_prob == config.attention_probs_dropout_prob == 0.5
 
 
-@pytest.mark.parametrize("rate, num_places", [("hidden", 1 + 2 * 2), ("attention_probs", 2)])
-def test_each_dropout_rate_acts_where_it_belongs(rate, num_places):
+@pytest.mark.parametrize("rate, num_calls", [("hidden", 1 + 2 * 2), ("attention_probs", 2)])
+def test_each_dropout_rate_acts_on_the_right_tensors(rate, num_calls):
     config = make_config(**{rate + "_dropout_prob": 0.5})
-    noise = run_model(config, noise_of, is_training=True, dropout_seed=tf_seed(1, 2))
-    assert len(noise) == num_places
+    noise = run_model(config, mask_noise, is_training=True, dropout_seed=tf_seed(1, 2))
+    assert len(noise) == num_calls
 
 
 # Small parts
@@ -677,7 +680,7 @@ def test_encoder_variables_map_to_themselves_and_nothing_else_does(released):
     assert initialized == dict({n: 1 for n in names}, **{n + ":0": 1 for n in names})
 
 
-def test_released_checkpoint_loads_whole(released, tiny_values):
+def test_released_checkpoint_loads_completely(released, tiny_values):
     loaded = run_model(
         make_config(), lambda _: {v.op.name: v for v in tf.global_variables()}, init_from(released)
     )
@@ -708,7 +711,7 @@ def test_checkpoint_of_another_model_matches_nothing(tmp_path):
     assert map_for(make_config(), checkpoint) == ({}, {})
 
 
-def test_path_of_the_index_file_loads_after_prefix(released):
+def test_path_of_the_index_file_can_be_turned_into_a_prefix(released):
     path = checkpoints.prefix(released + ".index")
     assert map_for(make_config(), path) == map_for(make_config(), released)
 
@@ -742,7 +745,7 @@ def test_group_that_the_checkpoint_has_takes_its_own_values(tmp_path):
         np.testing.assert_array_equal(value, values[name])
 
 
-def test_group_that_the_checkpoint_lacks_stays_unless_groups_are_asked_for(released):
+def test_group_that_the_checkpoint_lacks_is_not_loaded_without_num_of_group(released):
     assignment_map, _ = map_for(make_config(num_hidden_groups=2), released)
     assert assignment_map == {name: name for name in encoder_shapes(make_config())}
 

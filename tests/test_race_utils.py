@@ -1,4 +1,4 @@
-"""Tests of RACE's files, features, head and task."""
+"""Tests of the files, features, head and task of RACE."""
 
 import json
 
@@ -36,7 +36,7 @@ def tokenizer(tmp_path_factory):
 
 @pytest.fixture
 def make_task(tokenizer, tmp_path):
-    """Returns a function of ({file: content}, split, settings): the RaceTask of those files."""
+    """Returns a function of ({file: content}, split, settings) that makes a RaceTask."""
 
     def made(files, split="dev", **settings):
         for name, content in files.items():
@@ -59,7 +59,7 @@ def read(data_dir, split="dev", levels=race_files.LEVELS, needs_answers=True):
 
 
 def write_levels(tmp_path, **changes):
-    """Writes a passage for each level, that of high school with changes; None leaves a key out."""
+    """Writes a passage per level, with changes to the one of `high`; None removes a key."""
     changed = {key: value for key, value in dict(PASSAGE, **changes).items() if value is not None}
     write_passage(tmp_path / "RACE/dev/middle", "1.txt", PASSAGE)
     write_passage(tmp_path / "RACE/dev/high", "7.txt", changed)
@@ -86,7 +86,7 @@ def test_passages_come_middle_school_first_in_the_order_of_their_numbers(tmp_pat
     )
 
 
-def test_what_the_original_and_others_leave_in_a_folder_is_ignored(tmp_path):
+def test_files_that_other_programs_leave_in_a_folder_are_ignored(tmp_path):
     write_levels(tmp_path)
     for name in ("all.txt", "._7.txt", "7.txt~"):
         write_passage(tmp_path / "RACE/dev/high", name, "not JSON")
@@ -114,19 +114,25 @@ def test_test_set_needs_no_answers(tmp_path, answers):
         ({"id": None}, "7.txt: it has no 'id'"),
         ({"answers": None}, "7.txt: it has no 'answers'"),
         ({"questions": "Who?"}, "7.txt: 'questions' of it must be of type list, not str"),
-        ({"answers": ["A"]}, "7.txt has 2 questions, 2 options, 1 answers; it must have as many"),
+        ({"answers": ["A"]}, "7.txt has 2 questions, 2 options, 1 answers; it must have the same"),
         ({"answers": ["A", "E"]}, "7.txt: question 1 has the answer 'E'; A, B, C and D are"),
         ({"answers": ["AB", "A"]}, "7.txt: question 0 has the answer 'AB'"),
         ({"answers": [None, "A"]}, "7.txt: question 0 has the answer None"),
-        ({"questions": ["Who?", 3]}, "7.txt: question 1 must be a text, not 3"),
-        ({"options": [list("abcd"), list("abc")]}, "7.txt: question 1 must have four texts as opt"),
-        ({"options": [["a", "b", "c", 4], list("abcd")]}, "7.txt: question 0 must have four texts"),
-        ({"options": ["abcd", list("abcd")]}, "question 0 must have four texts as options, not 'a"),
-        ({"options": [5, list("abcd")]}, "question 0 must have four texts as options, not 5"),
+        ({"questions": ["Who?", 3]}, "7.txt: question 1 must be a string, not 3"),
+        ({"options": [list("abcd"), list("abc")]}, "7.txt: question 1 must have four strings as "),
+        (
+            {"options": [["a", "b", "c", 4], list("abcd")]},
+            "7.txt: question 0 must have four strings",
+        ),
+        (
+            {"options": ["abcd", list("abcd")]},
+            "question 0 must have four strings as options, not 'a",
+        ),
+        ({"options": [5, list("abcd")]}, "question 0 must have four strings as options, not 5"),
         ({"questions": [], "options": [], "answers": []}, "7.txt holds no questions"),
     ],
 )
-def test_passage_that_is_not_in_the_layout_is_refused(tmp_path, changes, message):
+def test_passage_with_another_layout_is_refused(tmp_path, changes, message):
     write_levels(tmp_path, **changes)
     with pytest.raises(UsageError, match=message) as caught:
         read(tmp_path)
@@ -144,12 +150,12 @@ def test_file_that_holds_no_passage_is_refused(tmp_path, content, message):
         read(tmp_path)
 
 
-def test_missing_folder_is_named_with_what_to_put_there(tmp_path):
+def test_error_about_a_missing_folder_says_what_to_put_there(tmp_path):
     with pytest.raises(UsageError, match="RACE/dev/middle is missing: unpack .*RACE.tar.gz into"):
         read(tmp_path)
 
 
-def test_empty_folder_is_named(tmp_path):
+def test_error_about_an_empty_folder_names_it(tmp_path):
     write_levels(tmp_path)
     (tmp_path / "RACE/dev/high/7.txt").unlink()
     with pytest.raises(UsageError, match="RACE/dev/high holds no passages"):
@@ -169,7 +175,7 @@ def test_each_option_is_a_sequence_of_article_and_question_with_option(make_task
     assert [row.count(0) for row in first["segment_ids"]] == [12] * 4
     assert [row[12:] for row in first["segment_ids"]] == [[1] * n for n in (7, 7, 8, 8)]
     assert (first["label_ids"], second["label_ids"]) == (0, 1)
-    # The option stands in the gap, even one that looks like a gap itself.
+    # The option fills the gap, even if it looks like a gap itself.
     assert tokens_of(second["input_ids"]) == [
         f"[CLS] {article} [SEP] bob sings a {option} . [SEP]"
         for option in ("hymn", "waltz", "old hymn", "_")
@@ -177,7 +183,7 @@ def test_each_option_is_a_sequence_of_article_and_question_with_option(make_task
 
 
 @pytest.mark.parametrize("question", ["_ sings _ .", "\uff3f sings \uff3f ."])
-def test_every_gap_is_filled_the_full_width_one_too(make_task, question):
+def test_every_gap_is_filled_including_full_width_ones(make_task, question):
     passage = dict(PASSAGE, questions=[question] * 2)
     feature, _ = make_task({"high/7.txt": passage}, high_only=True).features("dev")
     assert tokens_of(feature["input_ids"])[0].endswith("[SEP] ann sings ann . [SEP]")
@@ -225,7 +231,7 @@ def test_fingerprint_depends_on_data_levels_and_lengths(make_task):
         ({"high_only": True, "middle_only": True}, "high_only and middle_only exclude each"),
     ],
 )
-def test_settings_that_cannot_be_are_refused(tokenizer, settings, message):
+def test_impossible_settings_are_refused(tokenizer, settings, message):
     with pytest.raises(UsageError, match=message):
         RaceTask("anywhere", tokenizer, RaceSettings(**settings))
 
@@ -236,7 +242,7 @@ HIDDEN = 4
 
 
 class FixedModel:
-    """A model whose pooled output is given: [batch, hidden]."""
+    """A model with a fixed pooled output, [batch, hidden]."""
 
     def __init__(self, pooled, is_training=False):
         self._pooled = tf.constant(pooled)
@@ -275,7 +281,7 @@ def test_head_agrees_with_numpy(race):
     np.testing.assert_allclose(loss, losses.mean(), rtol=1e-5)
 
 
-def test_head_drops_out_in_training_alone(race):
+def test_head_applies_dropout_only_in_training(race):
     pooled = np.ones([4, 100], np.float32)
     with tf.Graph().as_default(), tf.Session() as session:
         shares = []
@@ -292,14 +298,14 @@ def test_head_drops_out_in_training_alone(race):
 
 
 @pytest.mark.parametrize("packed_tokens", [True, False])
-def test_options_of_a_batch_are_scored_as_each_alone(race, packed_tokens):
+def test_options_of_a_batch_get_the_same_scores_as_alone(race, packed_tokens):
     ids = [[[2, 7, 9, 3], [2, 8, 3], [2, 3], [2, 9, 9]], [[2], [2, 5], [2, 6], [2, 7]]]
     batch, options, longest = 2, 4, 4
     inputs = {name: np.zeros([batch, options, longest], np.int32) for name in ("ids", "mask")}
-    for place in np.ndindex(batch, options):
-        row = ids[place[0]][place[1]]
-        inputs["ids"][place][: len(row)] = row
-        inputs["mask"][place][: len(row)] = 1
+    for index in np.ndindex(batch, options):
+        row = ids[index[0]][index[1]]
+        inputs["ids"][index][: len(row)] = row
+        inputs["mask"][index][: len(row)] = 1
     random = np.random.RandomState(1)
     with tf.Graph().as_default(), tf.Session() as session:
         features = {
@@ -335,7 +341,7 @@ def sure_of(number, loss=0.5):
     return {"probabilities": np.eye(4, dtype=np.float32)[number], "losses": np.float32(loss)}
 
 
-def test_levels_are_reported_apart_and_together(make_task):
+def test_accuracy_is_reported_for_each_level_and_for_both(make_task):
     task_ = make_task({"middle/1.txt": PASSAGE, "high/7.txt": PASSAGE})
     rows = [sure_of(0), sure_of(1), sure_of(0, 1.0), sure_of(3, 2.0)]  # right, right, right, wrong
     assert task_.evaluate({"dev": rows}) == {
@@ -345,7 +351,7 @@ def test_levels_are_reported_apart_and_together(make_task):
     }
 
 
-def test_only_the_level_asked_for_is_reported(make_task):
+def test_only_the_requested_level_is_reported(make_task):
     task_ = make_task({"middle/1.txt": PASSAGE}, middle_only=True)
     values = task_.evaluate({"dev": [sure_of(0), sure_of(0)]})
     assert values == {"accuracy": 0.5, "accuracy_middle": 0.5}

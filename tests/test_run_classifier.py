@@ -327,9 +327,9 @@ def test_stopped_run_saves_and_says_how_to_go_on(
     stopped = stopped_runs[number]
     folder = root / "stopped"
     assert stopped.returncode == status, stopped.stderr
-    assert f"Going on from {folder}/model.ckpt-{start_step}, up to step 12." in stopped.stderr
+    assert f"Resuming from {folder}/model.ckpt-{start_step}, up to step 12." in stopped.stderr
     assert stopped.stderr.splitlines()[-1].endswith(
-        f"Stopped; saved as {folder}/model.ckpt-{saved_step}. The same command goes on from there."
+        f"Stopped; saved as {folder}/model.ckpt-{saved_step}. The same command resumes from there."
     )
     assert runs.foreign_lines(stopped.stderr) == []
     assert f"model.ckpt-{saved_step}" in stopped.checkpoints
@@ -338,7 +338,7 @@ def test_stopped_run_saves_and_says_how_to_go_on(
 def test_resumed_run_ends_bit_for_bit_like_one_never_stopped(root, output, stopped_runs):
     finished = stopped_runs["finished"]
     assert finished.returncode == 0, finished.stderr
-    assert f"Going on from {root / 'stopped'}/model.ckpt-9, up to step 12." in finished.stderr
+    assert f"Resuming from {root / 'stopped'}/model.ckpt-9, up to step 12." in finished.stderr
     expected = checkpoint_values(output / "model.ckpt-12")
     actual = checkpoint_values(root / "stopped" / "model.ckpt-12")
     assert expected["batches_consumed"] == expected["global_step"] == 12
@@ -699,7 +699,7 @@ def test_other_tasks_run_through(root, short_runs, task, file):
 
 def test_init_checkpoint_may_be_named_by_its_index(root, short_runs):
     stderr = short_runs["cola"]["stderr"]
-    assert f" variables come from {root}/output/model.ckpt-12." in stderr
+    assert f" variables from {root}/output/model.ckpt-12." in stderr
     assert "No initial checkpoint" not in stderr
 
 

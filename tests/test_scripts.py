@@ -264,7 +264,7 @@ def json_of(path):
 def test_ctrl_c_ends_a_script_with_status_130_and_a_checkpoint(ran):
     stopped = ran(STOPPED)
     assert stopped.returncode == 130, stopped.stderr
-    assert stopped.stderr.splitlines()[-1].endswith("The same command goes on from there.")
+    assert stopped.stderr.splitlines()[-1].endswith("The same command resumes from there.")
     assert runs.foreign_lines(stopped.stderr) == []
 
 

@@ -23,7 +23,7 @@ WORDPIECE_TOKENS = [
     *["cls", "pad", "##s", "sep", "CLS"],  # 15-19
 ]
 
-# Any text, with more of the fragments that are treated in a special way than chance would give.
+# Any text, with many of the fragments that get special treatment.
 texts = st.lists(
     st.text(max_size=6)
     | st.sampled_from(SPECIAL_TEXTS)
@@ -37,7 +37,7 @@ light = settings(
 
 
 class StubSpModel:
-    """Stands in for a SentencePieceProcessor: a table from text to pieces."""
+    """Replaces a SentencePieceProcessor by a table from text to pieces."""
 
     def __init__(self, pieces):
         self._pieces = pieces
@@ -72,7 +72,7 @@ def english_cased(shared_data):
 
 @pytest.fixture
 def oracle(shared_data):
-    """Returns the lines of tokenization.jsonl: what the original tokenizer makes of 312 texts."""
+    """Returns the lines of tokenization.jsonl: the output of the original on 312 texts."""
     with open(shared_data / "oracle" / "tokenization.jsonl", encoding="utf-8") as reader:
         return [json.loads(line) for line in reader]
 
@@ -97,7 +97,7 @@ def control_symbols_tokenizer(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def user_symbols_tokenizer(tmp_path_factory):
-    """Returns a tokenizer whose SentencePiece model itself finds "[CLS]" in text."""
+    """Returns a tokenizer whose SentencePiece model finds "[CLS]" in text."""
     path = tmp_path_factory.mktemp("spm") / "user.model"
     spm_model_file = train_spm(path, user_defined_symbols=["[CLS]", "[SEP]", "[MASK]"])
     return tokenization.FullTokenizer(None, False, spm_model_file)
@@ -121,7 +121,7 @@ def wordpiece_cased(tmp_path_factory):
 
 
 def usage_error_of(*args, **kwargs):
-    """Returns the message, one line, with which FullTokenizer refuses these arguments."""
+    """Returns the one-line message with which FullTokenizer refuses these arguments."""
     with pytest.raises(UsageError) as caught:
         tokenization.FullTokenizer(*args, **kwargs)
     message = str(caught.value)
@@ -176,7 +176,7 @@ def test_case_is_kept_unless_asked():
     assert tokenization.preprocess_text("İstanbul", lower=True) == "istanbul"
 
 
-def test_half_a_surrogate_pair_becomes_the_replacement_character():
+def test_a_lone_surrogate_becomes_the_replacement_character():
     assert tokenization.preprocess_text("a\ud83db") == "a\ufffdb"
 
 
@@ -200,7 +200,7 @@ def test_repaired_piece_inside_a_word_keeps_its_word_mark():
 
 
 @pytest.mark.parametrize("piece", [",", "▁,", "▁a,", "2,0", "▁2"])
-def test_other_pieces_are_left_alone(piece):
+def test_other_pieces_do_not_change(piece):
     assert tokenization.encode_pieces(StubSpModel({"text": [piece]}), "text") == [piece]
 
 
@@ -255,7 +255,7 @@ def test_vocab_file_is_not_read_beside_a_sentencepiece_model(shared_data, tmp_pa
 
 def test_special_token_that_the_model_finds_in_text_becomes_unknown(user_symbols_tokenizer):
     found = user_symbols_tokenizer.sp_model.EncodeAsIds("[CLS]")
-    assert user_symbols_tokenizer.cls_id == 2 and 2 in found  # else this test shows nothing
+    assert user_symbols_tokenizer.cls_id == 2 and 2 in found  # otherwise this test proves nothing
     cleaned = [1 if index == 2 else index for index in found]
     assert user_symbols_tokenizer.encode("[CLS]") == cleaned
     assert user_symbols_tokenizer.encode_batch(["[CLS]"]) == [cleaned]
@@ -268,7 +268,9 @@ def test_empty_batch_and_empty_text_give_nothing(control_symbols_tokenizer):
 
 @light
 @given(st.lists(texts, max_size=4))
-def test_batch_agrees_with_one_by_one(control_symbols_tokenizer, user_symbols_tokenizer, batch):
+def test_encoding_a_batch_agrees_with_encoding_one_by_one(
+    control_symbols_tokenizer, user_symbols_tokenizer, batch
+):
     for tokenizer in (control_symbols_tokenizer, user_symbols_tokenizer):
         assert tokenizer.encode_batch(batch) == [tokenizer.encode(text) for text in batch]
 
@@ -282,14 +284,14 @@ def test_encode_agrees_with_the_repaired_pieces(english, english_cased, text):
 
 @light
 @given(texts)
-def test_no_text_gives_special_ids(control_symbols_tokenizer, user_symbols_tokenizer, text):
+def test_text_never_gives_special_ids(control_symbols_tokenizer, user_symbols_tokenizer, text):
     for tokenizer in (control_symbols_tokenizer, user_symbols_tokenizer):
         assert not {0, 2, 3, 4} & set(tokenizer.encode(text))
 
 
 @light
 @given(texts)
-def test_no_text_gives_special_ids_of_the_official_model(english, english_cased, text):
+def test_text_never_gives_special_ids_of_the_official_model(english, english_cased, text):
     for tokenizer in (english, english_cased):
         assert not {0, 2, 3, 4} & set(tokenizer.encode(text))
 
@@ -338,13 +340,13 @@ def test_ids_count_lines_even_after_a_repeated_token(tmp_path):
 
 @light
 @given(st.lists(texts, max_size=4))
-def test_wordpiece_batch_agrees_with_one_by_one(wordpiece, batch):
+def test_encoding_a_wordpiece_batch_agrees_with_encoding_one_by_one(wordpiece, batch):
     assert wordpiece.encode_batch(batch) == [wordpiece.encode(text) for text in batch]
 
 
 @light
 @given(texts)
-def test_no_text_gives_special_ids_of_wordpiece(wordpiece, wordpiece_cased, text):
+def test_text_never_gives_special_ids_of_wordpiece(wordpiece, wordpiece_cased, text):
     for tokenizer in (wordpiece, wordpiece_cased):
         assert not {0, 2, 3, 4} & set(tokenizer.encode(text))
 
@@ -363,11 +365,11 @@ def test_no_text_gives_special_ids_of_wordpiece(wordpiece, wordpiece_cased, text
         ("a\x00b\ufffdc\u200bd\x7fe", ["abcde"]),
         ("a\u00a0b\u3000c\rd\u2028e", ["a", "b", "c", "d", "e"]),
         ("what\u037e", ["what", ";"]),  # the Greek question mark decomposes to a semicolon
-        ("2€ ©", ["2€", "©"]),  # symbols outside ASCII are no punctuation
+        ("2€ ©", ["2€", "©"]),  # symbols outside ASCII are not punctuation
         ("", []),
     ],
 )
-def test_basic_tokenizer_cuts_lower_cased_words(text, words):
+def test_basic_tokenizer_splits_and_lower_cases_words(text, words):
     assert tokenization.BasicTokenizer().tokenize(text) == words
 
 
@@ -396,7 +398,7 @@ def test_wordpiece_takes_the_longest_known_piece(text, pieces):
     assert tokenizer.tokenize(text) == pieces
 
 
-def test_too_long_a_word_is_unknown():
+def test_a_word_that_is_too_long_is_unknown():
     tokenizer = tokenization.WordpieceTokenizer({"a", "##a"}, "<unk>", max_input_chars_per_word=3)
     assert tokenizer.tokenize("aaa aaaa") == ["a", "##a", "##a", "<unk>"]
 
@@ -409,7 +411,7 @@ def test_vocabulary_lines_may_carry_scores(tmp_path):
     assert list(tokenization.load_vocab(path).items()) == [("<pad>", 0), ("▁the", 1), ("a b", 2)]
 
 
-def test_only_line_feeds_end_vocabulary_lines(tmp_path):
+def test_vocabulary_lines_end_only_at_line_feeds(tmp_path):
     path = write_vocab(tmp_path / "vocab.txt", ["a", "\u2028", "\u0085", "b\rb", "\x0c", "c"])
     vocab = tokenization.load_vocab(path)
     assert (vocab["\u2028"], vocab["\u0085"], vocab["c"]) == (1, 2, 5)
@@ -426,7 +428,7 @@ def test_official_vocabulary_file_agrees_with_the_model(shared_data, english):
     assert vocab == english.vocab
 
 
-# Mistakes of the user
+# User errors
 
 
 def test_no_file_at_all_is_refused():
@@ -444,13 +446,13 @@ def test_missing_spm_model_file_is_refused(tmp_path):
     assert f"spm_model_file={path}: No such file" in message
 
 
-def test_folder_in_place_of_a_file_is_refused(tmp_path):
+def test_folder_instead_of_a_file_is_refused(tmp_path):
     assert "directory" in usage_error_of(str(tmp_path))
     assert "directory" in usage_error_of(None, spm_model_file=str(tmp_path))
 
 
 @pytest.mark.parametrize("content", [b"", b"no model", b"\x00" * 64, b"\n\x00"])
-def test_file_that_is_no_sentencepiece_model_is_refused(tmp_path, content):
+def test_file_that_is_not_a_sentencepiece_model_is_refused(tmp_path, content):
     path = tmp_path / "bad.model"
     path.write_bytes(content)
     message = usage_error_of(None, spm_model_file=str(path))
@@ -481,7 +483,7 @@ def test_vocabulary_that_is_not_utf8_is_refused(tmp_path):
     assert f"vocab_file={path} is not UTF-8" in usage_error_of(str(path))
 
 
-def test_too_small_a_max_seq_length_is_refused():
+def test_max_seq_length_that_is_too_small_is_refused():
     with pytest.raises(UsageError, match="max_seq_length=2 "):
         tokenization.build_sequence(StubTokenizer, [10], [20], max_seq_length=2)
 

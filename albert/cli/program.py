@@ -34,6 +34,7 @@ def run(
     """Calls `main()` and ends the process if that fails.
 
     | what `main` raises                 | line on stderr     | exit status        |
+    |------------------------------------|--------------------|--------------------|
     | UsageError                         | its message        | 1                  |
     | what `explain` returns a line for  | that line          | 1                  |
     | KeyboardInterrupt                  | `interrupted`      | 130                |

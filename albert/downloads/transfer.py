@@ -155,7 +155,8 @@ class _ResumingDownloader:
             if failures > self.config.retries:
                 raise self._error(f"{failure}, also after <retries>.")
             seconds = self.config.wait * 2 ** (failures - 1)
-            _log.warning("%s; trying again in %g s.", self._error(failure), seconds)
+            reason = self._error(failure).text(lambda _: "")
+            _log.warning("%s; trying again in %g s.", reason, seconds)
             time.sleep(seconds)
         self._forget_version()
         os.replace(self.part, output_file)

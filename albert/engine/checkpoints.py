@@ -1,4 +1,4 @@
-"""Checkpoint files: which exist, what they hold, and a best one that is never half written."""
+"""Finds checkpoints, reads values from them, and keeps an always complete copy of the best one."""
 
 import os
 import re
@@ -15,7 +15,7 @@ _OUTGOING = ".outgoing-best.index"
 
 
 def prefix(path: str) -> str:
-    """Returns a checkpoint's path without the endings of its files."""
+    """Returns a checkpoint's path without the suffix of any of its files."""
     return re.sub(r"\.(index|meta|data-\d{5}-of-\d{5})$", "", path)
 
 
@@ -25,7 +25,7 @@ def exists(path: str) -> bool:
 
 
 def saved_steps(output_dir: str) -> Dict[int, str]:
-    """Returns {step: prefix} of the numbered checkpoints in a folder, in order of their steps."""
+    """Returns {step: prefix} of the numbered checkpoints in a folder, in order of step."""
     if not os.path.isdir(output_dir):
         return {}
     matches = (re.match(r"(model\.ckpt-(\d+))\.index$", name) for name in os.listdir(output_dir))
@@ -43,7 +43,7 @@ def files_of(path: str) -> List[str]:
 
 
 def latest(output_dir: str) -> Optional[str]:
-    """Returns the prefix of the checkpoint that training goes on from, or None."""
+    """Returns the prefix of the checkpoint that training resumes from, or None."""
     return tf.train.latest_checkpoint(output_dir)
 
 
@@ -61,17 +61,18 @@ def read_scalar(path: str, name: str) -> Any:
 def keep_as_best(path: str) -> str:
     """Copies a checkpoint as the best one of its folder, and returns the copy's prefix.
 
-    All files are first copied under other names, then renamed one by one:
+    All files are first copied under temporary names, then renamed one by one. If the process is
+    killed, `finish_keeping` repairs the folder:
 
-    | killed while          | what is left                                  | `finish_keeping`   |
+    | killed while          | files left behind                             | `finish_keeping`   |
     |-----------------------|-----------------------------------------------|--------------------|
     | copying               | the old best, and copies without their index  | removes the copies |
-    | removing the old best | whole copies, parts of the old best           | goes on from there |
-    | renaming the copies   | whole files, some of them under the new names | goes on from there |
+    | removing the old best | complete copies, parts of the old best        | completes the swap |
+    | renaming the copies   | complete files, some already renamed          | completes the swap |
     """
     output_dir = os.path.dirname(path)
     finish_keeping(output_dir)
-    # The index comes last: once its copy is there, the copies are whole.
+    # The index comes last: once it has been copied, the copies are complete.
     for file in files_of(path):
         with files.replacing(os.path.join(output_dir, _INCOMING + file[len(path) :])) as copy:
             shutil.copyfile(file, copy)
@@ -80,11 +81,11 @@ def keep_as_best(path: str) -> str:
 
 
 def finish_keeping(output_dir: str) -> None:
-    """Completes a `keep_as_best` that was cut short, or removes copies that are not whole."""
+    """Completes a `keep_as_best` that was interrupted, or removes its incomplete copies."""
     if not os.path.isdir(output_dir):
         return
     incoming = [file for file in os.listdir(output_dir) if file.startswith(_INCOMING)]
-    # Files still being copied when the process died never count.
+    # Files that were still being copied when the process died are useless.
     for file in [file for file in incoming if file.endswith(".part")]:
         incoming.remove(file)
         os.remove(os.path.join(output_dir, file))
@@ -99,10 +100,10 @@ def finish_keeping(output_dir: str) -> None:
 
 
 def _remove_best(output_dir):
-    """Removes the old best checkpoint, or the rest of one whose removal was cut short.
+    """Removes the old best checkpoint, or completes an interrupted removal.
 
-    Its index, renamed before the other files are removed, tells the rest of it from a new best one,
-    whose files have the same names.
+    The files of the old and the new best checkpoint have the same names. So the old index is
+    renamed first: while it exists under that name, the other files are still the old ones.
     """
     best_path = os.path.join(output_dir, BEST)
     outgoing = os.path.join(output_dir, _OUTGOING)

@@ -1,4 +1,4 @@
-"""What a fine-tuning run needs besides its task."""
+"""The settings of a fine-tuning run that do not depend on its task."""
 
 import dataclasses
 import math
@@ -33,25 +33,27 @@ _SWITCHES = ("discard_classifier_weights", "packed_tokens")
 
 @dataclasses.dataclass(frozen=True)
 class FinetuneConfig:
-    """What a run needs besides its task. Every field is checked when it is made; no file is read.
+    """The settings of a run that do not depend on its task.
+
+    Every field is checked at construction; no file is read.
 
     Attributes:
         output_dir: folder of checkpoints and results.
-        cached_dir: folder of feature files; None for output_dir.
+        cached_dir: folder of feature files; None means output_dir.
         init_checkpoint: prefix of the pre-trained checkpoint; None trains from scratch.
-        discard_classifier_weights: take only the encoder from it.
-        train_batch_size, eval_batch_size, predict_batch_size: examples of one replica.
+        discard_classifier_weights: load only the encoder from it.
+        train_batch_size, eval_batch_size, predict_batch_size: examples per replica.
         learning_rate: peak of the schedule.
-        train_steps, warmup_steps: updates.
-        save_checkpoints_steps: updates between two checkpoints.
-        keep_checkpoint_max: numbered checkpoints to keep.
+        train_steps, warmup_steps: numbers of updates.
+        save_checkpoints_steps: updates between checkpoints.
+        keep_checkpoint_max: how many numbered checkpoints to keep.
         optimizer: a key of custom_optimization.OPTIMIZERS.
-        strategy_type: "mirror", or "one" for a single device whatever num_devices says.
-        num_devices: devices that share the work.
+        strategy_type: "mirror", or "one" to train on a single device whatever num_devices is.
+        num_devices: how many devices share the work.
         device_type: one of DEVICE_TYPES.
         all_reduce: one of ALL_REDUCES.
-        packed_tokens: compute real tokens only, not padding.
-        seed: decides initial weights, data order and dropout.
+        packed_tokens: compute only real tokens, not padding.
+        seed: determines initial weights, data order and dropout.
 
     Raises:
         UsageError: a value is not allowed.
@@ -114,29 +116,29 @@ class FinetuneConfig:
                 raise UsageError(f"<{name}> must be a path.", **{name: path})
         for name in ("output_dir", "init_checkpoint"):
             path = getattr(self, name)
-            if path and set(path) & set("[\\"):  # TensorFlow takes them for patterns
+            if path and set(path) & set("[\\"):  # TensorFlow treats them as glob patterns
                 raise UsageError(
                     f"<{name}>: TensorFlow cannot read from a path with [ or \\.", **{name: path}
                 )
 
     @property
     def num_replicas(self) -> int:
-        """Replicas that train, which share a global batch."""
+        """How many replicas share a global batch in training."""
         return num_replicas(self.strategy_type, self.num_devices)
 
     @property
     def global_batch_size(self) -> int:
-        """Examples of one update."""
+        """Examples per update."""
         return self.train_batch_size * self.num_replicas
 
     @property
     def feature_dir(self) -> str:
-        """Folder of the feature files."""
+        """The folder of the feature files."""
         return self.cached_dir or self.output_dir
 
 
 def num_replicas(strategy_type: str, num_devices: int) -> int:
-    """Returns how many replicas train under a strategy."""
+    """Returns how many replicas a strategy trains."""
     return num_devices if strategy_type == "mirror" else 1
 
 

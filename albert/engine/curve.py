@@ -1,4 +1,4 @@
-"""Draws learning_curve.png: losses, learning rate and dev metrics against steps."""
+"""Draws learning_curve.png: losses, learning rate and dev metrics by step."""
 
 import logging
 import math
@@ -10,7 +10,7 @@ import numpy as np
 from albert.common import files
 
 FILE_NAME = "learning_curve.png"
-_SMOOTHED_FROM = 50  # points; fewer are drawn as they are
+_MIN_POINTS_TO_SMOOTH = 50
 
 
 def draw(
@@ -18,19 +18,19 @@ def draw(
     evaluations: Dict[int, Dict[str, float]],
     best_step: Optional[int] = None,
 ) -> Optional[str]:
-    """Writes learning_curve.png and returns its path, or None where there is nothing to draw.
+    """Writes learning_curve.png and returns its path, or None if there is nothing to draw.
 
     Args:
-        output_dir: folder of the training's TensorBoard events, and of the picture.
+        output_dir: folder of the training's TensorBoard events; the picture is written here too.
         evaluations: {step: metrics}.
-        best_step: marked among the metrics.
+        best_step: the step to mark in the plot of the metrics.
     """
     training = _read_scalars(output_dir)
     dev = _curves_of(evaluations)
     if not any(map(len, (*training.values(), *dev.values()))):
         return None
-    # Here and below, not at the top: the import takes half a second, which only a curve is worth.
-    _log_errors_only("matplotlib")  # it logs every font that it finds
+    # Imported here and below, not at the top: it takes half a second, wasted if no curve is drawn.
+    _log_errors_only("matplotlib")  # it logs every font it finds
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     path = os.path.join(output_dir, FILE_NAME)
@@ -79,7 +79,7 @@ def _draw_losses(axes, training, dev):
 
 
 def _curves_of(evaluations):
-    """Returns {metric: steps and finite values, float [n, 2]}."""
+    """Returns {metric: float [n, 2], steps and values}, without values that are not finite."""
     curves: Dict[str, List[Tuple[int, float]]] = {}
     for step, metrics in evaluations.items():
         for name, value in metrics.items():
@@ -89,8 +89,8 @@ def _curves_of(evaluations):
 
 
 def _smoothed(points):
-    """Returns the means over 1/25 of the points around each; empty where points are few."""
-    if len(points) < _SMOOTHED_FROM:
+    """Returns the running mean over 1/25 of the points; empty if there are too few points."""
+    if len(points) < _MIN_POINTS_TO_SMOOTH:
         return _array([])
     width = len(points) // 25
     return np.stack(
@@ -99,17 +99,19 @@ def _smoothed(points):
 
 
 def _read_scalars(output_dir):
-    """Returns {tag: float [n, 2], steps and values} of a folder's events.
+    """Returns {tag: float [n, 2], steps and values} from a folder's events.
 
-    What a killed run wrote after its last checkpoint is left out.
+    Values that a killed run wrote after its last checkpoint are left out.
     """
     tags = ("loss", "learning_rate")
     if not any("tfevents" in name for name in os.listdir(output_dir)):
-        return {tag: _array([]) for tag in tags}  # TensorBoard 1.15 fails on a folder without any
+        return {
+            tag: _array([]) for tag in tags
+        }  # TensorBoard 1.15 fails on a folder without events
     from tensorboard.backend.event_processing import event_accumulator
 
-    _log_errors_only("tensorboard")  # it warns of every restart of a run
-    # With a slash at its end: a folder with "tfevents" in its name would be read as a file.
+    _log_errors_only("tensorboard")  # it warns about every restart of a run
+    # The trailing slash: without it a folder with "tfevents" in its name would be read as a file.
     folder = os.path.join(output_dir, "")
     events = event_accumulator.EventAccumulator(folder, size_guidance={"scalars": 0})
     events.Reload()

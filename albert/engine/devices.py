@@ -1,6 +1,6 @@
-"""Which devices a run uses and how they share the work.
+"""Chooses the devices of a run and the strategy by which they share the work.
 
-The differences between TensorFlow 1.15 and 2.15 are handled here and nowhere else.
+All differences between TensorFlow 1.15 and 2.15 are handled here.
 """
 
 import logging
@@ -19,13 +19,15 @@ _log = logging.getLogger(__name__)
 
 
 def prepare(num_cpu_devices: int = 1) -> None:
-    """Switches TensorFlow to graphs, with that many logical CPU devices. Call it first.
+    """Switches TensorFlow to graph mode, with that many logical CPU devices.
+
+    Call it before TensorFlow uses any device.
 
     Raises:
-        UsageError: TensorFlow already runs in this process with fewer CPU devices.
+        UsageError: TensorFlow is already running in this process with fewer CPU devices.
     """
     if not IS_TF2:
-        return  # graphs are the default, and a session makes its own logical CPUs
+        return  # graph mode is the default, and each session configures its own logical CPUs
     tf.disable_v2_behavior()
     cpu = tf.config.list_physical_devices("CPU")[0]
     configured = tf.config.get_logical_device_configuration(cpu) or [None]
@@ -46,10 +48,10 @@ def choose(device_type: str, num_devices: int) -> Tuple[str, ...]:
 
     Args:
         device_type: "gpu", "cpu", or "auto": GPUs if there are any.
-        num_devices: of CPUs there are as many as are asked for.
+        num_devices: how many; a CPU counts as any number of devices.
 
     Raises:
-        UsageError: there are fewer GPUs.
+        UsageError: there are not enough GPUs.
     """
     num_gpus = len(tf.config.experimental.list_physical_devices("GPU"))
     if device_type == "auto":
@@ -67,7 +69,7 @@ def choose(device_type: str, num_devices: int) -> Tuple[str, ...]:
 
 
 def make_strategy(devices: Sequence[str], all_reduce: str) -> Any:
-    """Returns the tf.distribute strategy that trains on these devices.
+    """Returns the tf.distribute strategy for training on these devices.
 
     Args:
         devices: names from `choose`.
@@ -82,14 +84,14 @@ def make_strategy(devices: Sequence[str], all_reduce: str) -> Any:
     if all_reduce == "hierarchical_copy":
         reduction = tf.distribute.HierarchicalCopyAllReduce(num_packs=1)
     elif "gpu" in devices[0]:
-        reduction = tf.distribute.NcclAllReduce(num_packs=1)  # gradients come as one tensor
+        reduction = tf.distribute.NcclAllReduce(num_packs=1)  # all gradients are one tensor
     else:
         reduction = tf.distribute.ReductionToOneDevice()
     return tf.distribute.MirroredStrategy(list(devices), cross_device_ops=reduction)
 
 
 def check_all_reduce(devices: Sequence[str], all_reduce: str) -> None:
-    """Raises UsageError if NCCL is asked for without GPUs."""
+    """Raises UsageError if NCCL is requested without GPUs."""
     if all_reduce == "nccl" and "gpu" not in devices[0]:
         raise UsageError(
             "<all_reduce> needs GPUs; use auto or hierarchical_copy.", all_reduce=all_reduce
@@ -97,10 +99,10 @@ def check_all_reduce(devices: Sequence[str], all_reduce: str) -> None:
 
 
 def without_autotuning(dataset: Any) -> Any:
-    """Returns the tf.data.Dataset with the buffers and threads that the code asks for.
+    """Returns the tf.data.Dataset with automatic tuning of buffers and threads turned off.
 
-    On TensorFlow 2.15 the thread that tunes them keeps a whole core busy beside training, and
-    closing a session waits for it, for a minute or more.
+    On TensorFlow 2.15 the tuning thread keeps a whole core busy during training, and closing a
+    session waits for that thread, for a minute or more.
     """
     if not IS_TF2:
         return dataset
@@ -112,7 +114,7 @@ def without_autotuning(dataset: Any) -> Any:
 def session_config(devices: Sequence[str]) -> Any:
     """Returns the ConfigProto for sessions on these devices.
 
-    GPU memory grows as needed: training and prediction share the process.
+    GPU memory grows as needed, because training and prediction share the process.
     """
     config = tf.ConfigProto(allow_soft_placement=True)
     config.gpu_options.allow_growth = True
@@ -122,7 +124,7 @@ def session_config(devices: Sequence[str]) -> Any:
 
 
 def built_with() -> Tuple[Optional[str], Optional[str]]:
-    """Returns the versions of CUDA and cuDNN that TensorFlow was built with; None for neither."""
+    """Returns the CUDA and cuDNN versions that TensorFlow was built with, None if without."""
     if IS_TF2:
         build = build_info.build_info
         return build.get("cuda_version"), build.get("cudnn_version")
@@ -135,21 +137,21 @@ def built_with() -> Tuple[Optional[str], Optional[str]]:
 def describe_gpus() -> List[Dict[str, Any]]:
     """Returns the GPUs that TensorFlow can use, for JSON.
 
-    Each has a name, its free memory in bytes, and its compute capability, such as "7.0", or None
-    where TensorFlow does not report it.
+    Each has a name, its free memory in bytes, and its compute capability, such as "7.0" (None if
+    TensorFlow does not report it).
     """
     found = device_lib.list_local_devices(session_config(("/gpu:0",)))
     return [
         {
-            "name": _described(device, r"name: ([^,]+)") or device.name,
+            "name": _match_description(device, r"name: ([^,]+)") or device.name,
             "memory": device.memory_limit,
-            "compute_capability": _described(device, r"compute capability: ([\d.]+)"),
+            "compute_capability": _match_description(device, r"compute capability: ([\d.]+)"),
         }
         for device in found
         if device.device_type == "GPU"
     ]
 
 
-def _described(device, pattern):
+def _match_description(device, pattern):
     match = re.search(pattern, device.physical_device_desc)
     return match and match.group(1)

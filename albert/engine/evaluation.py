@@ -1,4 +1,4 @@
-"""Scores checkpoints on the dev splits and keeps the best one."""
+"""Scores checkpoints on the dev splits and keeps a copy of the best one."""
 
 import logging
 import math
@@ -18,12 +18,12 @@ _log = logging.getLogger(__name__)
 
 
 class Evaluator:
-    """Evaluates the checkpoints of one output_dir, each once.
+    """Evaluates each checkpoint in an output_dir once.
 
     Args:
         output_dir: folder of the checkpoints and of the results.
         feature_files: {dev split: its features}.
-        batch_size: of one device.
+        batch_size: examples per device.
 
     Attributes:
         record: the EvaluationRecord in output_dir.
@@ -49,10 +49,10 @@ class Evaluator:
         self.record = EvaluationRecord(output_dir, task.best_metric, self._dataset)
 
     def evaluate_all(self) -> None:
-        """Evaluates every checkpoint on disk that has not been, earliest first.
+        """Evaluates every checkpoint on disk that has not been evaluated yet, earliest first.
 
-        The best one comes before them: its numbered files may be gone, and a numbered checkpoint
-        could take its place before it has been compared.
+        The one kept as best comes before all others: its numbered files may have been deleted, and
+        a numbered checkpoint could overwrite the copy before the two have been compared.
         """
         kept = checkpoints.best(self._output_dir)
         if kept:
@@ -61,9 +61,9 @@ class Evaluator:
             self.evaluate(step, path)
 
     def evaluate(self, step: int, path: str) -> None:
-        """Evaluates a checkpoint unless it is recorded already, and keeps it if it is the best.
+        """Evaluates a checkpoint unless that is already recorded, and keeps it if it is the best.
 
-        A checkpoint of step 0 is only the starting point and is passed over.
+        Step 0 is skipped: nothing has been trained yet.
         """
         if step == 0:
             return
@@ -105,5 +105,5 @@ class Evaluator:
 
 
 def shown_metrics(task: Task, metrics: Dict[str, float]) -> Dict[str, float]:
-    """Returns those of {metric: value} that the task wants to be shown."""
+    """Returns the metrics that the task wants to show, of {metric: value}."""
     return {name: metrics[name] for name in task.shown_metrics or metrics if name in metrics}

@@ -1,4 +1,4 @@
-"""Session hooks of a training run: what the user sees, and how a run is stopped."""
+"""Session hooks of a training run: one reports progress, one stops the run on a signal."""
 
 import logging
 import os
@@ -14,23 +14,23 @@ from albert.common import console
 from albert.engine.progress import Progress, duration, speed
 
 SECONDS_BETWEEN_LINES = 10.0
-SECONDS_OF_ONE_SIGNAL = 1.0
-POINTS_PER_CURVE = 1000  # at least, where there are as many steps
+SECONDS_OF_ONE_SIGNAL = 1.0  # a signal repeated within this time counts once
+MIN_POINTS_PER_CURVE = 1000  # unless there are fewer steps
 
 _log = logging.getLogger(__name__)
 
 
 class ProgressHook(tf.train.SessionRunHook):
-    """Shows how training goes: a bar on a terminal, else a line now and then; and in TensorBoard.
+    """Reports progress: a bar on a terminal, else a line now and then; and events for TensorBoard.
 
     Attributes:
-        progress: the steps so far.
+        progress: steps and speed so far.
 
     Args:
-        step_values: model_fn.StepValues, of the graph that is trained.
-        train_steps: the last step.
+        step_values: the model_fn.StepValues of the training graph.
+        train_steps: number of the last step.
         examples_per_step: the global batch.
-        output_dir: folder of TensorBoard's events.
+        output_dir: folder for the TensorBoard events.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class ProgressHook(tf.train.SessionRunHook):
         self._step_values = step_values
         self._examples_per_step = examples_per_step
         self._output_dir = output_dir
-        self._steps_per_point = max(1, train_steps // POINTS_PER_CURVE)
+        self._steps_per_point = max(1, train_steps // MIN_POINTS_PER_CURVE)
         self._bar = None
 
     def begin(self) -> None:
@@ -50,12 +50,12 @@ class ProgressHook(tf.train.SessionRunHook):
     def after_create_session(self, session: Any, coord: Any) -> None:
         del coord
         self._last_line = time.monotonic()
-        # Counted here: fetched beside the update, global_step may be the one before or after it.
+        # Counted here: a global_step fetched with the update may be from before or after it.
         step = int(session.run(self._global_step))
         self.progress.step = step
         self._point = _Point()
         self._writer = tf.summary.FileWriterCache.get(self._output_dir)
-        # Readers then ignore what a killed run wrote after its last checkpoint.
+        # It makes readers ignore what a killed run wrote after its last checkpoint.
         self._writer.add_session_log(tf.SessionLog(status=tf.SessionLog.START), step + 1)
         if console.columns() and _log.isEnabledFor(logging.INFO):
             self._bar = tqdm.tqdm(
@@ -91,7 +91,7 @@ class ProgressHook(tf.train.SessionRunHook):
         self.close()
 
     def close(self) -> None:
-        """Ends the bar, if that has not been done."""
+        """Closes the bar if it is open."""
         if self._bar:
             self._bar.close()
 
@@ -100,11 +100,11 @@ class ProgressHook(tf.train.SessionRunHook):
         self._point = _Point()
         values = [tf.Summary.Value(tag=tag, simple_value=scalars[tag]) for tag in scalars]
         self._writer.add_summary(tf.Summary(value=values), self.progress.step)
-        self._writer.flush()  # or a killed run would lose the points of its last two minutes
+        self._writer.flush()  # otherwise a killed run would lose the points of its last two minutes
 
 
 class _Point:
-    """One point of TensorBoard's curves: sums over its steps, and the last learning rate."""
+    """One point of the TensorBoard curves: sums over its steps, and the last learning rate."""
 
     def __init__(self):
         self._num_steps = 0
@@ -120,7 +120,7 @@ class _Point:
         self._learning_rate = values["learning_rate"]
 
     def scalars(self, examples_per_step):
-        """Returns {tag: value}, means over the steps."""
+        """Returns {tag: value}: means over the steps, and the learning rate."""
         seconds = max(self._seconds, 1e-9)
         return {
             "loss": self._loss / self._num_steps,
@@ -131,7 +131,7 @@ class _Point:
 
 
 def line_text(values: Dict[str, float], progress: Progress) -> str:
-    """Returns the progress line for a file, without the step."""
+    """Returns the text of a progress line, without the step."""
     parts = [f"loss {values['loss']:.4f}", f"learning rate {values['learning_rate']:.2e}"]
     if progress.seconds_left is not None:
         parts += [speed(progress), f"{duration(progress.seconds_left)} left"]
@@ -139,7 +139,7 @@ def line_text(values: Dict[str, float], progress: Progress) -> str:
 
 
 def bar_text(values: Dict[str, float], progress: Progress) -> str:
-    """Returns the text behind the bar, short enough for 80 columns beside the steps."""
+    """Returns the text after the bar, short enough to fit into 80 columns with the steps."""
     text = f"loss {values['loss']:.4f} lr {values['learning_rate']:.1e}"
     if progress.seconds_left is not None:
         text += f" {speed(progress)} {duration(progress.seconds_left)} left".replace(",", "")
@@ -147,10 +147,10 @@ def bar_text(values: Dict[str, float], progress: Progress) -> str:
 
 
 class StopOnSignal(tf.train.SessionRunHook):
-    """Ends training after the current step at the first Ctrl-C or SIGTERM, so that it is saved.
+    """Stops training after the current step on Ctrl-C or SIGTERM, so that a checkpoint is saved.
 
-    A second signal acts as it would have without the hook. One that follows within a second counts
-    as the first one repeated: `timeout`, schedulers and scripts signal a process and its group.
+    A second signal has its usual effect. One that follows within a second is taken as a repetition
+    of the first: `timeout`, schedulers and scripts signal both a process and its group.
 
     Attributes:
         signal: number of the signal received, or None.
@@ -176,7 +176,7 @@ class StopOnSignal(tf.train.SessionRunHook):
         if self.signal is None:
             self.signal = number
             self._received = time.monotonic()
-            _log.warning("Stopping after this step; once more stops at once.")
+            _log.warning("Stopping after this step; a second signal stops at once.")
         elif time.monotonic() - self._received > SECONDS_OF_ONE_SIGNAL:
             previous = self._previous[number]
             self._restore()

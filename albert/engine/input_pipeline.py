@@ -1,7 +1,7 @@
 """Cached feature files and the batches read from them.
 
-A feature file is a TFRecord of unpadded features. The JSON sidecar beside it says what it was made
-from and how to check that it is whole.
+A feature file is a TFRecord file of unpadded features. A JSON sidecar next to it records what it
+was made from, and a checksum.
 """
 
 import hashlib
@@ -20,13 +20,14 @@ from albert.engine import devices
 from albert.engine.task import INPUT_IDS, INPUT_MASK, Feature
 
 FORMAT_VERSION = 1
-_LENGTHS = "/lengths"  # behind the name of a feature of several sequences, which are stored as one
+# Several sequences of a feature are stored as one; their lengths, under its name and this suffix.
+_LENGTHS = "/lengths"
 
 _log = logging.getLogger(__name__)
 
 
 class FeatureFile(NamedTuple):
-    """A whole feature file: its path, the number of features and the hash of their origin."""
+    """A complete feature file: its path, its number of features and the hash of their origin."""
 
     path: str
     num_features: int
@@ -38,20 +39,21 @@ def cached_features(
     name: str,
     origin: Dict[str, Any],
     make_features: Callable[[], Iterable[Dict[str, Any]]],
-    names: Iterable[str] = (),
+    required_names: Iterable[str] = (),
 ) -> FeatureFile:
-    """Returns the FeatureFile of that name and origin, made now unless a whole one is there.
+    """Returns the FeatureFile of that name and origin, made now unless a complete one exists.
 
-    Files of different origin have different names, so runs with other settings share the folder.
-    A file appears under its name only when it is whole; two processes that make it at the same
-    time write the same bytes.
+    Files of different origins have different names, so runs with different settings can share the
+    folder. A file appears under its name only once it is complete; two processes that make it at
+    the same time write the same bytes.
 
     Args:
-        directory: folder, made if it is missing.
-        name: beginning of the file's name.
-        origin: all that shapes the features, for JSON.
+        directory: the folder, created if it is missing.
+        name: prefix of the file's name.
+        origin: everything the features depend on, as JSON values.
         make_features: returns the features, {name: value or list of values}.
-        names: of features; a file without one of them, as an earlier release made it, is replaced.
+        required_names: names of features. A cached file that lacks one of them, such as one made by
+            an earlier release, is replaced.
 
     Raises:
         UsageError: the folder cannot be written to, or there are no features.
@@ -59,7 +61,7 @@ def cached_features(
     origin = {"format_version": FORMAT_VERSION, "origin": origin}
     fingerprint = hashlib.sha256(json.dumps(origin, sort_keys=True).encode()).hexdigest()
     path = os.path.join(directory, f"{name}_{fingerprint[:16]}.tf_record")
-    cached = _open_cached(path, fingerprint, names)
+    cached = _open_cached(path, fingerprint, required_names)
     if cached:
         _log.info("Using %d features in %s.", cached.num_features, path)
         return cached
@@ -72,8 +74,8 @@ def cached_features(
         ) from error
 
 
-def _open_cached(path, fingerprint, names):
-    """Returns the FeatureFile at a path, or None if it is missing or not what it should be."""
+def _open_cached(path, fingerprint, required_names):
+    """Returns the FeatureFile at a path, or None if it is missing, damaged or incomplete."""
     if not os.path.exists(path):
         return None
     try:
@@ -81,20 +83,20 @@ def _open_cached(path, fingerprint, names):
         expected = [sidecar[key] for key in ("fingerprint", "num_bytes", "crc32")]
         num_features = sidecar["num_features"]
     except (UsageError, KeyError, TypeError) as error:
-        _log.warning("Making %s again: its sidecar cannot be read (%s).", path, error)
+        _log.warning("Rebuilding %s: its sidecar cannot be read (%s).", path, error)
         return None
     if expected != [fingerprint, os.path.getsize(path), _crc32(path)]:
-        _log.warning("Making %s again: it is not the file its sidecar describes.", path)
+        _log.warning("Rebuilding %s: it is not the file its sidecar describes.", path)
         return None
-    lacking = set(names) - _names_in(path)
-    if lacking:
-        _log.warning("Making %s again: it lacks %s.", path, ", ".join(sorted(lacking)))
+    missing_names = set(required_names) - _feature_names(path)
+    if missing_names:
+        _log.warning("Rebuilding %s: it lacks %s.", path, ", ".join(sorted(missing_names)))
         return None
     return FeatureFile(path, num_features, fingerprint)
 
 
 def _make_cached(path, fingerprint, features):
-    _log.info("Making the features %s.", path)
+    _log.info("Writing features to %s.", path)
     with files.replacing(path) as temporary:
         with tf.io.TFRecordWriter(temporary) as writer:
             num_features = 0
@@ -102,7 +104,7 @@ def _make_cached(path, fingerprint, features):
                 writer.write(_serialize(feature))
                 num_features += 1
         if not num_features:
-            raise UsageError(f"There are no examples to make {os.path.basename(path)} of.")
+            raise UsageError(f"There are no examples to make {os.path.basename(path)} from.")
         sidecar = {
             "fingerprint": fingerprint,
             "num_features": num_features,
@@ -110,12 +112,12 @@ def _make_cached(path, fingerprint, features):
             "crc32": _crc32(temporary),
         }
     json_files.write_json(path + ".json", sidecar)
-    _log.info("Made %d features.", num_features)
+    _log.info("Wrote %d features.", num_features)
     return FeatureFile(path, num_features, fingerprint)
 
 
-def _names_in(path):
-    """Returns the names of the features in a file, which are the same in all its records."""
+def _feature_names(path):
+    """Returns the names of the features in a file: those of its first record, as all are alike."""
     record = next(tf.io.tf_record_iterator(path))
     return set(tf.train.Example.FromString(record).features.feature)
 
@@ -136,7 +138,7 @@ def _serialize(feature):
             _store(example, name + _LENGTHS, [len(sequence) for sequence in values])
             values = [number for sequence in values for number in sequence]
         _store(example, name, values)
-    # A map's order is otherwise up to the process.
+    # Otherwise the order of the map could differ between processes.
     return example.SerializeToString(deterministic=True)
 
 
@@ -157,14 +159,13 @@ def train_dataset(
 ) -> Any:
     """Returns an endless tf.data.Dataset of batches, {name: tensor of Feature.shape}.
 
-    Epoch e is a full shuffle of the file that depends on (seed, e) alone; batches run on over the
-    end of an epoch. So the order is that of one fixed stream of features, and reading can begin
-    anywhere in it.
+    Epoch e is a full shuffle of the file that depends only on (seed, e), and a batch may span two
+    epochs. The features thus form one fixed stream, and reading can start anywhere in it.
 
     Args:
         spec: {name: Feature}, from Task.feature_spec.
-        batch_size: of one replica.
-        num_consumed: how many features of the stream earlier runs have used.
+        batch_size: examples per replica.
+        num_consumed: how many features of the stream earlier runs have consumed.
     """
     first_epoch, num_skipped = divmod(num_consumed, feature_file.num_features)
 
@@ -181,17 +182,17 @@ def train_dataset(
 
 
 def next_batch_of(dataset: Any) -> Callable[[], Dict[str, Any]]:
-    """Returns a function whose calls return the batches of a dataset, one after another.
+    """Returns a function whose calls return successive batches of a dataset.
 
-    As the result of an input_fn it gives each replica its own batch. Given the dataset, a strategy
-    would put one of its own behind it for each device; TensorFlow 2.15 tunes those in a thread that
-    may oversleep its end: about every other short run ended 10 to 20 s late.
+    When an input_fn returns it, each replica gets a batch of its own. If the input_fn returned the
+    dataset, the strategy would add another dataset for each device. TensorFlow 2.15 tunes those in
+    a thread that is slow to stop: about every other short run ended 10 to 20 s late.
     """
     iterator = tf.data.make_one_shot_iterator(dataset)
     previous: List[Any] = []
 
     def next_batch():
-        with tf.control_dependencies(previous):  # in the order of the calls
+        with tf.control_dependencies(previous):  # keeps the order of the calls
             batch = iterator.get_next()
         previous[:] = [batch[INPUT_IDS]]
         return batch
@@ -200,7 +201,7 @@ def next_batch_of(dataset: Any) -> Callable[[], Dict[str, Any]]:
 
 
 def _parsed(batches, spec):
-    """Returns the dataset of parsed batches, from one of serialized features [batch]."""
+    """Returns the dataset of parsed batches, given one of serialized features, string [batch]."""
     parsed = batches.map(lambda batch: _parse(batch, spec), num_parallel_calls=2).prefetch(2)
     return devices.without_autotuning(parsed)
 
@@ -208,13 +209,13 @@ def _parsed(batches, spec):
 def read_batches(
     feature_file: FeatureFile, spec: Dict[str, Feature], batch_size: int
 ) -> Iterator[Dict[str, Any]]:
-    """Yields all features of a file in order, in batches {name: NumPy array}; the last is short."""
+    """Yields the features of a file in order, in batches {name: NumPy array}; the last is short."""
     with tf.Graph().as_default() as graph:
         records = tf.data.TFRecordDataset(feature_file.path).batch(batch_size)
         batches = _parsed(records, spec)
         next_batch = tf.data.make_one_shot_iterator(batches).get_next()
-    # Only the host reads: this session must not claim the memory of the GPUs. It is nobody's
-    # default, since the generator may be resumed by another thread.
+    # Reading needs only the CPU: this session must not claim GPU memory. It is not made the default
+    # session, because another thread may resume the generator.
     session = tf.Session(graph=graph, config=tf.ConfigProto(device_count={"GPU": 0}))
     try:
         while True:
@@ -226,7 +227,7 @@ def read_batches(
 
 
 def _parse(records, spec):
-    """Returns a batch padded to its longest feature, from serialized features: string [batch]."""
+    """Returns a batch padded to its longest feature, given serialized features, string [batch]."""
     stored = {}
     for name, feature in spec.items():
         dtype = tf.int64 if feature.dtype.is_integer else tf.float32
@@ -238,7 +239,7 @@ def _parse(records, spec):
     batch = tf.io.parse_example(records, stored)
     for name, feature in spec.items():
         if feature.num_sequences > 1:
-            batch[name] = _split(batch[name], batch[name + _LENGTHS])
+            batch[name] = _split_sequences(batch[name], batch[name + _LENGTHS])
     tokens = batch[INPUT_IDS]
     parsed = {INPUT_MASK: _to_dense(tokens, tf.ones_like(tokens.values), 0, tf.int32)}
     for name, feature in spec.items():
@@ -250,8 +251,12 @@ def _parse(records, spec):
     return parsed
 
 
-def _split(sparse, lengths):
-    """Returns sequences stored as one, [batch, all] -> [batch, n, longest]; lengths: [batch, n]."""
+def _split_sequences(sparse, lengths):
+    """Undoes storing n sequences as one: [batch, sum of lengths] -> [batch, n, longest].
+
+    Args:
+        lengths: int64 [batch, n].
+    """
     is_real = tf.sequence_mask(lengths)
     shape = tf.shape(is_real, out_type=tf.int64)
     return tf.SparseTensor(tf.where(is_real), sparse.values, shape)

@@ -1,4 +1,4 @@
-"""The graph of a task: the model with the task's head, and one training step on it."""
+"""The graph of a task: the model with the task's head, and the training step."""
 
 import logging
 import zlib
@@ -12,10 +12,10 @@ from albert.engine.config import FinetuneConfig
 from albert.engine.task import INPUT_IDS, INPUT_MASK, ModelOutput, Task
 from albert.modeling import AlbertConfig, AlbertModel
 
-# Advances by one with every attempted update; data order and dropout follow it, so that a run
-# that was killed goes on exactly where its checkpoint was written.
+# A variable that counts attempted updates. Data order and dropout depend on it, so that a killed
+# run resumes in exactly the state in which its checkpoint was written.
 BATCHES_CONSUMED = "batches_consumed"
-# Dropout counts its calls within a step: two steps' seeds are this far apart.
+# Each dropout call adds 1 to the seed; the seeds of successive steps are this far apart.
 _DROPOUT_CALLS_PER_STEP = 1 << 16
 
 _log = logging.getLogger(__name__)
@@ -32,33 +32,33 @@ def build(
     """Returns the output of the task's head on a new AlbertModel in the current graph.
 
     Args:
-        features: {name: tensor}, a batch as the input pipeline makes it.
+        features: {name: tensor}, a batch from the input pipeline.
         dropout_seed: int64 tensor [2], used if `is_training`.
-        packed_tokens: compute real tokens only, not padding.
+        packed_tokens: compute only real tokens, not padding.
     """
     model = AlbertModel(
         albert_config,
         is_training,
-        input_ids=_sequences(features[INPUT_IDS]),
-        input_mask=_sequences(features[INPUT_MASK]),
-        token_type_ids=_sequences(features["segment_ids"]),
+        input_ids=_flatten_sequences(features[INPUT_IDS]),
+        input_mask=_flatten_sequences(features[INPUT_MASK]),
+        token_type_ids=_flatten_sequences(features["segment_ids"]),
         dropout_seed=dropout_seed,
         packed_tokens=packed_tokens,
     )
     return task.head(model, features, is_training)
 
 
-def _sequences(tensor):
-    """Returns what the model sees: [batch, seq] as it is, [batch, n, seq] -> [batch * n, seq]."""
+def _flatten_sequences(tensor):
+    """Returns one row per sequence: [batch, seq] unchanged, [batch, n, seq] -> [batch * n, seq]."""
     if tensor.shape.ndims == 2:
         return tensor
     return tf.reshape(tensor, [-1, tf.shape(tensor)[-1]])
 
 
 class StepValues:
-    """What each replica's training step makes known, for whoever watches the training.
+    """Tensors of the training step that hooks report.
 
-    The model function adds the tensors of every replica; `fetches` combines them.
+    The model function adds those of every replica; `fetches` combines them.
     """
 
     def __init__(self) -> None:
@@ -73,7 +73,7 @@ class StepValues:
         self._num_tokens.append(num_tokens)
 
     def fetches(self) -> Dict[str, Any]:
-        """Returns {name: scalar tensor}: the mean loss, the learning rate and all tokens."""
+        """Returns {name: scalar tensor}: mean loss, learning rate and total number of tokens."""
         return {
             "loss": tf.add_n(self._losses) / len(self._losses),
             "learning_rate": self._learning_rates[0],
@@ -90,8 +90,8 @@ def model_fn(
     """Returns Estimator's model function, which builds one replica's training step.
 
     Args:
-        init_checkpoint: where the variables' first values come from; None in a run that goes on.
-        step_values: is given the tensors of every replica's step.
+        init_checkpoint: source of the initial values; None if the run resumes.
+        step_values: receives the tensors of every replica's step.
     """
 
     def training_step(features, mode):
@@ -108,13 +108,13 @@ def model_fn(
             )
         if init_checkpoint:
             is_first_replica = tf.get_static_value(replica) in (0, None)
-            _load(init_checkpoint, config.discard_classifier_weights, is_first_replica)
+            _load_pretrained(init_checkpoint, config.discard_classifier_weights, is_first_replica)
         learning_rate = _learning_rate(config)
         update = minimize(output.loss, learning_rate, config.optimizer)
         with tf.control_dependencies([update]):
             train_op = tf.group(batches_consumed.assign_add(1))
         step_values.add(output.loss, learning_rate, tf.reduce_sum(features[INPUT_MASK]))
-        # Estimator sums what it calls the loss over the replicas, and stops where it is NaN.
+        # Estimator sums this loss over the replicas, and stops if it is NaN.
         mean_loss = output.loss / config.num_replicas
         return tf.estimator.EstimatorSpec(mode, loss=mean_loss, train_op=train_op)
 
@@ -140,7 +140,7 @@ def _batches_consumed():
 
 
 def _dropout_seed(seed, replica, batches_consumed):
-    """Returns the int64 tensor [2] that decides the dropout of one replica's step."""
+    """Returns the seed of the dropout in one replica's step: int64 tensor [2]."""
     return tf.stack(
         [
             seed * _DROPOUT_CALLS_PER_STEP + tf.cast(replica, tf.int64),
@@ -149,27 +149,29 @@ def _dropout_seed(seed, replica, batches_consumed):
     )
 
 
-def _load(init_checkpoint, discard_classifier_weights, is_first_replica):
+def _load_pretrained(init_checkpoint, discard_classifier_weights, is_first_replica):
     missing = pretrained.load(init_checkpoint, discard_classifier_weights)
     if not is_first_replica:  # one log line, not one for every replica
         return
     num_found = len(tf.trainable_variables()) - len(missing)
-    _log.info("%d variables come from %s.", num_found, init_checkpoint)
+    _log.info("Loaded %d variables from %s.", num_found, init_checkpoint)
     if missing:
-        _log.info("Not in it, so initialized anew: %s.", ", ".join(missing))
+        _log.info("Not in it, so newly initialized: %s.", ", ".join(missing))
 
 
 def _seeded_getter(seed):
-    """Returns a custom getter that makes initial values a function of (seed, variable name).
+    """Returns a custom getter that makes initial values depend only on (seed, variable name).
 
-    TensorFlow's own seeds count the operations of the graph, so the same variable would begin
-    differently with another number of replicas.
+    TensorFlow's own seeds depend on the number of operations in the graph, so a variable's initial
+    value would change with the number of replicas.
     """
 
     def getter(next_getter, name, *args, initializer=None, **kwargs):
         if initializer is not None and "seed" in initializer.get_config():
-            own_seed = zlib.crc32(f"{seed} {name}".encode()) & 0x7FFFFFFF
-            initializer = initializer.from_config(dict(initializer.get_config(), seed=own_seed))
+            variable_seed = zlib.crc32(f"{seed} {name}".encode()) & 0x7FFFFFFF
+            initializer = initializer.from_config(
+                dict(initializer.get_config(), seed=variable_seed)
+            )
         return next_getter(name, *args, initializer=initializer, **kwargs)
 
     return getter

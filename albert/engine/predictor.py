@@ -1,9 +1,9 @@
-"""Predictions of checkpoints on all local devices, in the order of the input.
+"""Predicts with checkpoints on all local devices, in the order of the input.
 
-Training under a strategy is no way to predict: a mirrored graph drops the batches of an incomplete
-round. Here every device runs its own session on its own copy of the graph and takes the next whole
-batch when it is free. Batches are formed without regard to the number of devices, so neither are
-their results affected by it.
+The strategy used for training would lose examples here: a mirrored graph drops the last batches if
+there is not one for every device. Instead each device runs its own session on its own copy of the
+graph and takes the next batch when it is free. Batches do not depend on the number of devices, so
+neither do the predictions.
 """
 
 import concurrent.futures
@@ -20,11 +20,11 @@ from albert.modeling import AlbertConfig
 
 
 class Predictor:
-    """Runs a task's model for inference; its graphs are built at first use and then kept.
+    """Runs a task's model for inference. The graphs are built at the first call and then reused.
 
     Args:
         devices: names of the devices to use.
-        packed_tokens: compute real tokens only, not padding.
+        packed_tokens: compute only real tokens, not padding.
     """
 
     def __init__(
@@ -44,15 +44,15 @@ class Predictor:
     def predict(
         self, checkpoint: str, feature_file: FeatureFile, batch_size: int
     ) -> List[Dict[str, Any]]:
-        """Returns one dict a feature, {name: value}, in the order of the file.
+        """Returns one dict per feature, {name: value}, in the order of the file.
 
         Args:
-            checkpoint: path of the checkpoint to restore.
-            batch_size: of one device.
+            checkpoint: prefix of the checkpoint to restore.
+            batch_size: examples per device.
         """
         if not self._workers:
             self._workers = self._make_workers()
-        batches = _Shared(enumerate(read_batches(feature_file, self._spec, batch_size)))
+        batches = _SharedIterator(enumerate(read_batches(feature_file, self._spec, batch_size)))
         results: Dict[int, Dict[str, Any]] = {}
         with concurrent.futures.ThreadPoolExecutor(len(self._workers)) as pool:
             futures = [
@@ -62,19 +62,19 @@ class Predictor:
                 done, _ = concurrent.futures.wait(futures, return_when="FIRST_EXCEPTION")
                 for future in done:
                     future.result()
-            except BaseException:  # Ctrl-C too: let the other devices stop after their batch
+            except BaseException:  # including Ctrl-C: the other devices stop after their batch
                 batches.stop()
                 raise
-        rows = [row for number in sorted(results) for row in _rows(results[number])]
+        rows = [row for number in sorted(results) for row in _split_batch(results[number])]
         if len(rows) != feature_file.num_features:
             raise RuntimeError(
-                f"{len(rows)} predictions for {feature_file.num_features} features of "
+                f"{len(rows)} predictions for {feature_file.num_features} features in "
                 f"{feature_file.path}."
             )
         return rows
 
     def _make_workers(self):
-        """Builds the graph once and copies it to the other devices, which is much faster."""
+        """Builds the graph once and copies it to the other devices, which is faster."""
         config = devices_lib.session_config(self._devices)
         with tf.Graph().as_default() as graph, tf.device(self._devices[0]):
             inputs = {
@@ -88,7 +88,7 @@ class Predictor:
                 is_training=False,
                 packed_tokens=self._packed_tokens,
             )
-            fetches = {name: tensor.name for name, tensor in _outputs(output).items()}
+            fetches = {name: tensor.name for name, tensor in _output_tensors(output).items()}
             feeds = {name: tensor.name for name, tensor in inputs.items()}
             saver_def = tf.train.Saver(tf.global_variables()).as_saver_def()
         graph_def = graph.as_graph_def()
@@ -100,13 +100,13 @@ class Predictor:
         return workers
 
     def _inputs(self):
-        """Returns {name: Feature} of what the model reads."""
+        """Returns {name: Feature} of the model's inputs."""
         inputs = {name: feature for name, feature in self._spec.items() if feature.is_input}
         return dict(inputs, **{INPUT_MASK: self._spec[INPUT_IDS]})
 
 
 class _Worker:
-    """One device's session."""
+    """A session on one device."""
 
     def __init__(self, graph, config, feeds, fetches, saver_def):
         self._session = tf.Session(graph=graph, config=config)
@@ -114,19 +114,21 @@ class _Worker:
         self._fetches = fetches
         self._saver_def = saver_def
 
-    def run(self, checkpoint: str, batches: "_Shared", results: Dict[int, Dict[str, Any]]) -> None:
-        """Restores a checkpoint, then puts {batch number: predictions} into `results`."""
+    def run(
+        self, checkpoint: str, batches: "_SharedIterator", results: Dict[int, Dict[str, Any]]
+    ) -> None:
+        """Restores a checkpoint, then adds {batch number: predictions} to `results`."""
         self._session.run(
             self._saver_def.restore_op_name, {self._saver_def.filename_tensor_name: checkpoint}
         )
         for number, batch in batches:
             feed = {self._feeds[name]: batch[name] for name in self._feeds}
-            passed_on = {name: batch[name] for name in batch if name not in self._feeds}
-            results[number] = dict(passed_on, **self._session.run(self._fetches, feed))
+            not_fed = {name: batch[name] for name in batch if name not in self._feeds}
+            results[number] = dict(not_fed, **self._session.run(self._fetches, feed))
 
 
-class _Shared:
-    """An iterator that several threads may draw from, and that can be stopped."""
+class _SharedIterator:
+    """An iterator that several threads can share, and that can be stopped."""
 
     def __init__(self, iterator):
         self._iterator = iterator
@@ -147,14 +149,14 @@ class _Shared:
         self._stopped = True
 
 
-def _outputs(output):
-    """Returns {name: tensor} of all that comes back of a ModelOutput."""
+def _output_tensors(output):
+    """Returns {name: tensor} of everything in a ModelOutput that is returned as a prediction."""
     losses = {} if output.losses is None else {LOSSES: output.losses}
     return dict(output.predictions, **losses)
 
 
 def _on_device(graph_def, device):
-    """Returns a copy of the graph in which every node that had a device is on another one."""
+    """Returns a copy of the graph with every node that is on a device moved to another device."""
     moved = tf.GraphDef()
     moved.CopyFrom(graph_def)
     for node in moved.node:
@@ -163,8 +165,8 @@ def _on_device(graph_def, device):
     return moved
 
 
-def _rows(batch):
-    """Yields the dicts of single features: {name: [batch, ...]} -> {name: [...]}."""
+def _split_batch(batch):
+    """Yields one dict per feature: {name: [batch, ...]} -> {name: [...]}."""
     names = list(batch)
     for values in zip(*batch.values()):
         yield dict(zip(names, values))

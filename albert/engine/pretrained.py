@@ -1,4 +1,4 @@
-"""Loads a pre-trained or fine-tuned checkpoint into a model, or says why it does not fit."""
+"""Loads a pre-trained or fine-tuned checkpoint into a model, or explains why it does not fit."""
 
 from typing import List
 
@@ -9,7 +9,7 @@ from albert.common.errors import UsageError
 
 _ENCODER = "bert/"
 
-# Variables by which checkpoints of other programs are recognized.
+# Parts of variable names that identify checkpoints of other programs.
 _FOREIGN_LAYOUTS = {
     "bert/encoder/layer_shared/": "brightmart's albert_zh",
     "bert/embeddings/word_embeddings_2": "brightmart's albert_zh",
@@ -19,28 +19,28 @@ _FOREIGN_LAYOUTS = {
 
 
 def load(init_checkpoint: str, discard_classifier_weights: bool = False) -> List[str]:
-    """Initializes the trainable variables that a checkpoint holds from it, on all replicas.
+    """Initializes trainable variables from a checkpoint, on all replicas.
 
     Args:
         init_checkpoint: prefix of the checkpoint.
-        discard_classifier_weights: take only the encoder's variables.
+        discard_classifier_weights: load only the encoder's variables.
 
     Returns:
-        The names of the variables that it does not hold, which keep their initializers.
+        The names of the variables that were not loaded; they keep their initializers.
 
     Raises:
-        UsageError: the checkpoint is of another layout, holds none of the encoder's variables, or
-            one of another shape.
+        UsageError: the checkpoint has another program's layout, none of the encoder's variables, or
+            a variable of a different shape.
     """
     stored = _stored_shapes(init_checkpoint)
     variables = {modeling.name_of(variable): variable for variable in tf.trainable_variables()}
-    wanted = [
+    loadable = [
         name for name in variables if name.startswith(_ENCODER) or not discard_classifier_weights
     ]
-    found = [name for name in wanted if name in stored]
+    found = [name for name in loadable if name in stored]
     if not any(name.startswith(_ENCODER) for name in found):
         raise UsageError(
-            f"<init_checkpoint> holds none of the model's variables, such as {wanted[0]}.",
+            f"<init_checkpoint> holds none of the model's variables, such as {loadable[0]}.",
             init_checkpoint=init_checkpoint,
         )
     for name in found:
@@ -53,16 +53,17 @@ def load(init_checkpoint: str, discard_classifier_weights: bool = False) -> List
 
 
 def check(init_checkpoint: str) -> None:
-    """Reads all of a checkpoint; raises UsageError if it is damaged or of another program.
+    """Reads a whole checkpoint; raises UsageError if it is damaged or from another program.
 
-    Names and shapes are in one file, the values in others, which may be missing or cut short.
+    Reading names and shapes is not enough: the values are in other files, which may be missing or
+    truncated.
     """
     names = _stored_shapes(init_checkpoint)
     try:
         reader = tf.train.load_checkpoint(init_checkpoint)
         for name in names:
             reader.get_tensor(name)
-    except (tf.errors.OpError, ValueError, IndexError) as error:  # IndexError: cut short, in 2.15
+    except (tf.errors.OpError, ValueError, IndexError) as error:  # IndexError: truncated, in 2.15
         reason = str(error).splitlines()[0]
         raise UsageError(f"The checkpoint {init_checkpoint} is damaged: {reason}") from error
 
@@ -85,8 +86,8 @@ def _stored_shapes(init_checkpoint):
     return stored
 
 
-def _check_shape(init_checkpoint, name, stored, wanted):
-    if stored == wanted:
+def _check_shape(init_checkpoint, name, stored, expected):
+    if stored == expected:
         return
     advice = (
         "Does <albert_config_file> belong to it?"
@@ -94,7 +95,7 @@ def _check_shape(init_checkpoint, name, stored, wanted):
         else "<discard_classifier_weights> starts with a new head."
     )
     raise UsageError(
-        f"<init_checkpoint>: {name} has shape {stored}, but the model's is {wanted}. {advice}",
+        f"<init_checkpoint>: {name} has shape {stored}, but the model's is {expected}. {advice}",
         init_checkpoint=init_checkpoint,
         albert_config_file=None,
         discard_classifier_weights=None,

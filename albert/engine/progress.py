@@ -1,4 +1,4 @@
-"""How far a training run is and how fast it goes, in numbers and in words."""
+"""Progress and speed of a training run, as numbers and as text."""
 
 import time
 from typing import Optional
@@ -7,15 +7,15 @@ import tqdm
 
 
 class Progress:
-    """Counts steps, and the examples and real tokens that they took.
+    """Counts steps and measures speeds in examples and real tokens.
 
-    Speeds count only the time inside steps, and leave out the first step, which includes warming
-    up; they are None before the second step.
+    Speeds count only the time inside steps and exclude the first step, which includes start-up
+    work; they are None before the second step.
 
     Attributes:
-        step: the last step that was done.
-        last_step: the step to reach.
-        num_steps: how many steps this process has done.
+        step: number of the last completed step.
+        last_step: number of the step at which training ends.
+        num_steps: how many steps this process has completed.
         seconds: wall time spent inside steps.
 
     Args:
@@ -28,26 +28,26 @@ class Progress:
         self.num_steps = 0
         self.seconds = 0.0
         self._examples_per_step = examples_per_step
-        self._made_at = time.monotonic()
-        self._warm_since: Optional[float] = None
+        self._created_at = time.monotonic()
+        self._first_step_ended_at: Optional[float] = None
         self._timed_seconds = 0.0
         self._timed_tokens = 0
 
     def add(self, seconds: float, num_tokens: int) -> None:
-        """Counts a step that took `seconds` for that many tokens, padding left out."""
+        """Counts a step that took `seconds` for that many tokens, not counting padding."""
         self.step += 1
         self.num_steps += 1
         self.seconds += seconds
-        if self._warm_since is None:
-            self._warm_since = time.monotonic()
+        if self._first_step_ended_at is None:
+            self._first_step_ended_at = time.monotonic()
         else:
             self._timed_seconds += seconds
             self._timed_tokens += num_tokens
 
     @property
     def wall_seconds(self) -> float:
-        """Seconds since this object was made."""
-        return time.monotonic() - self._made_at
+        """Seconds since this object was created."""
+        return time.monotonic() - self._created_at
 
     @property
     def examples_per_second(self) -> Optional[float]:
@@ -59,10 +59,10 @@ class Progress:
 
     @property
     def seconds_left(self) -> Optional[float]:
-        """Wall time to the last step at the pace so far, which includes saving and evaluating."""
-        if self.num_steps < 2 or self._warm_since is None:
+        """Estimated wall time to the last step, with saving and evaluating at the pace so far."""
+        if self.num_steps < 2 or self._first_step_ended_at is None:
             return None
-        per_step = (time.monotonic() - self._warm_since) / (self.num_steps - 1)
+        per_step = (time.monotonic() - self._first_step_ended_at) / (self.num_steps - 1)
         return per_step * (self.last_step - self.step)
 
     def _per_second(self, amount):
@@ -70,7 +70,7 @@ class Progress:
 
 
 def speed(progress: Progress) -> str:
-    """Returns the speed, such as "912 examples/s, 14.2k tokens/s"; "" before there is one."""
+    """Returns the speed, such as "912 examples/s, 14.2k tokens/s"; "" if it is not known yet."""
     if progress.examples_per_second is None or progress.tokens_per_second is None:
         return ""
     return f"{count(progress.examples_per_second)} examples/s, " + (
@@ -79,7 +79,7 @@ def speed(progress: Progress) -> str:
 
 
 def summary(progress: Progress) -> str:
-    """Returns a sentence on a training that has ended."""
+    """Returns a sentence that sums up a finished training run."""
     steps = "1 step" if progress.num_steps == 1 else f"{progress.num_steps} steps"
     took = f"{steps} in {duration(progress.wall_seconds)}"
     inside = f"{duration(progress.seconds)} of it in the steps"

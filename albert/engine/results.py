@@ -1,6 +1,6 @@
 """The record of a run's evaluations: eval_results.json for programs, eval_results.txt for people.
 
-The JSON file is the record; the text is written from it and keeps the lines of the original.
+The JSON file is the record; the text file is generated from it, with the lines of the original.
 """
 
 import math
@@ -10,14 +10,14 @@ from typing import Any, Dict, List, Optional, Tuple
 from albert.common import files, json_files
 from albert.common.errors import UsageError
 
-# Written beside ours in the text, because scripts look for them.
+# Also written to the text file, because scripts look for these names.
 ORIGINAL_NAMES = {
     "accuracy": "eval_accuracy",
     "loss": "eval_loss",
     "matthews_corr": "matthew_corr",
 }
 
-# {key in the JSON file: label in the text}; a key without a label is its own.
+# {key in the JSON file: label in the text file}; other keys are their own labels.
 LABELS = {
     "train_batch_size": "Training batch size",
     "global_batch_size": "Global batch size",
@@ -33,21 +33,21 @@ LABELS = {
     "examples_per_second": "Speed",
     "tokens_per_second": "Tokens per second",
 }
-# Records used to have labels as keys.
-_KEYS = {label: key for key, label in LABELS.items()}
+# Records of earlier releases have labels as keys.
+_KEYS_BY_LABEL = {label: key for key, label in LABELS.items()}
 
 
 class EvaluationRecord:
     """Evaluations by step, the settings they belong to, and the best of them.
 
     Args:
-        output_dir: folder of the two files; what they hold from earlier runs is read.
+        output_dir: folder of the two files; a record from earlier runs is read.
         best_metric: the metric whose highest value is best.
-        dataset: as given to `add`; only evaluations on that data can be the best one, since
-            scores on other data do not compare. None lets all of them.
+        dataset: as given to `add`; only evaluations on this data can be the best one, since scores
+            on different data are not comparable. None means any data.
 
     Raises:
-        UsageError: eval_results.json is there but cannot be understood.
+        UsageError: eval_results.json exists but cannot be understood.
     """
 
     def __init__(self, output_dir: str, best_metric: str, dataset: Optional[str] = None) -> None:
@@ -64,7 +64,7 @@ class EvaluationRecord:
         try:
             stored = json_files.load_json(self.path)
             settings: Dict[str, Any] = dict(stored["settings"])
-            self._settings = {_KEYS.get(name, name): settings[name] for name in settings}
+            self._settings = {_KEYS_BY_LABEL.get(name, name): settings[name] for name in settings}
             self._evaluations = [
                 dict(
                     row,
@@ -74,13 +74,15 @@ class EvaluationRecord:
                 )
                 for row in stored["evaluations"]
             ]
-        except (UsageError, ValueError, KeyError, TypeError) as error:
+        except UsageError as error:
+            raise UsageError(f"{error} Move it away to evaluate again.") from error
+        except (ValueError, KeyError, TypeError) as error:
             raise UsageError(
-                f"{self.path} cannot be read ({error!r}); move it away to evaluate anew."
+                f"{self.path} cannot be read ({error!r}); move it away to evaluate again."
             ) from error
 
     def best(self) -> Optional[Dict[str, Any]]:
-        """Returns the evaluation with the highest best_metric, the earliest of equals, or None."""
+        """Returns the evaluation with the highest best_metric, the earliest on a tie, or None."""
         finite = [row for row in self._evaluations if self._score(row) is not None]
         return max(finite, key=lambda row: (self._score(row), -row["step"])) if finite else None
 
@@ -92,7 +94,7 @@ class EvaluationRecord:
         """Returns the evaluation of a step on that data, or None.
 
         Args:
-            dataset: whatever identifies the evaluated data.
+            dataset: a string that identifies the evaluated data.
         """
         for row in self._evaluations:
             if row["step"] == step and row["dataset"] == dataset:
@@ -100,7 +102,7 @@ class EvaluationRecord:
         return None
 
     def add(self, step: int, dataset: str, metrics: Dict[str, float]) -> None:
-        """Records an evaluation in place of an earlier one of that step, and writes both files."""
+        """Records an evaluation, replacing an earlier one of that step, and writes both files."""
         kept = [row for row in self._evaluations if row["step"] != step]
         kept.append({"step": step, "dataset": dataset, "metrics": metrics})
         self._evaluations = sorted(kept, key=lambda row: row["step"])
@@ -114,7 +116,7 @@ class EvaluationRecord:
         self.write()
 
     def add_settings(self, settings: Dict[str, Any]) -> None:
-        """Adds {key: value} to the settings, Hyperparameters in the text; writes both files."""
+        """Adds {key: value} to the settings ("Hyperparameters" in the text); writes both files."""
         self._settings.update(settings)
         self.write()
 
@@ -123,7 +125,7 @@ class EvaluationRecord:
         return self._settings.get(name, default)
 
     def write(self) -> None:
-        """Writes both files anew, each whole or not at all."""
+        """Rewrites both files; after a failure each is either the old or the new one."""
         best = self.best()
         stored = {
             "settings": self._settings,
@@ -138,11 +140,11 @@ class EvaluationRecord:
         return self._dataset in (None, row["dataset"])
 
     def _score(self, row):
-        """Returns the best_metric of an evaluation; None where it is not to be the best one."""
+        """Returns the best_metric of an evaluation, or None if it cannot be the best one."""
         score = row["metrics"].get(self._best_metric)
         if not self._can_be_best(row) or score is None:
             return None
-        # A model whose loss is NaN has no decisions either: its accuracy is that of one class.
+        # With a NaN loss the outputs are NaN too, and the accuracy is that of a constant choice.
         is_finite = math.isfinite(score) and math.isfinite(row["metrics"].get("loss", 0.0))
         return score if is_finite else None
 

@@ -1,4 +1,4 @@
-"""The contract between a task and the engine. A new task touches no line of the engine."""
+"""The interface between tasks and the engine. A new task needs no change to the engine."""
 
 import abc
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
@@ -6,11 +6,11 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
 import numpy as np
 
 INPUT_IDS = "input_ids"
-INPUT_MASK = "input_mask"  # made by the input pipeline, 1 where input_ids has a token; never stored
+INPUT_MASK = "input_mask"  # made by the input pipeline, not stored: 1 for real tokens
 LOSSES = "losses"
 
-# {split: one dict a feature, {name: NumPy array or scalar}}, in the order of `Task.features`.
-# Beside what the head predicts, a dict holds the features that are no input of the model.
+# {split: one dict per feature, {name: NumPy array or scalar}}, in the order of `Task.features`.
+# A dict holds the predictions of the head, and the features that are not inputs of the model.
 Predictions = Dict[str, List[Dict[str, Any]]]
 
 
@@ -19,12 +19,13 @@ class Feature(NamedTuple):
 
     Attributes:
         dtype: tf.int32 or tf.float32, of the batched tensor.
-        is_sequence: one value a token (batched to [batch, longest]) or a single one ([batch]).
-        padding: what fills a sequence up to the longest of its batch.
-        num_sequences: if more than 1, a feature is a list of so many sequences, all for one
-            example (batched to [batch, num_sequences, longest]).
-        is_input: whether the model reads it. One that it does not read serves evaluation and result
-            files: it is not read in training, and comes back with the predictions, padded.
+        is_sequence: True for one value per token (batched to [batch, longest]), False for a single
+            value ([batch]).
+        padding: the value that fills a sequence up to the longest of its batch.
+        num_sequences: if more than 1, an example has this many sequences (batched to
+            [batch, num_sequences, longest]).
+        is_input: whether the model reads it. A feature that it does not read is for evaluation and
+            result files: it is skipped in training and returned, padded, with the predictions.
     """
 
     dtype: Any
@@ -42,13 +43,13 @@ class Feature(NamedTuple):
 
 
 class ModelOutput(NamedTuple):
-    """What a head returns. A batch is one of features, however many sequences a feature has.
+    """What a head returns. `batch` is the number of features, however many sequences each has.
 
     Attributes:
         loss: scalar float32, the mean over the batch; may be None outside training.
-        predictions: {name: tensor [batch, ...]}, what `evaluate` and `write_predictions` need.
-        losses: float32 [batch], the loss of each feature, where the loss is their mean outside
-            training too; evaluations then report their mean as `loss`.
+        predictions: {name: tensor [batch, ...]}, for `evaluate` and `write_predictions`.
+        losses: float32 [batch], the loss of each feature; evaluations report its mean as `loss`.
+            None if the task has no loss outside training.
     """
 
     loss: Any
@@ -57,14 +58,14 @@ class ModelOutput(NamedTuple):
 
 
 class Task(abc.ABC):
-    """One fine-tuning job: its data, its head, its metrics, its result files.
+    """One fine-tuning job: its data, head, metrics and result files.
 
     A split is a name such as "train" or "dev".
 
     Attributes:
-        name: lower case, part of file names.
+        name: in lower case; part of file names.
         best_metric: the key of `evaluate` that decides which checkpoint is best (higher is better).
-        shown_metrics: the keys of `evaluate` to show on the screen and in curves; none for all.
+        shown_metrics: the keys of `evaluate` to show in logs and curves; empty means all.
         train_split: the split to train on.
         dev_splits: evaluated together.
         test_splits: predicted together.
@@ -79,34 +80,34 @@ class Task(abc.ABC):
 
     @property
     def model_name(self) -> str:
-        """Name of the task whose models this one can use; mostly its own."""
+        """Name of the task whose models this one uses; by default its own."""
         return self.name
 
     @abc.abstractmethod
     def fingerprint(self, split: str) -> Dict[str, Any]:
-        """Returns everything that shapes the features of a split, for JSON."""
+        """Returns everything that the features of a split depend on, as JSON values."""
 
     def settings(self) -> Dict[str, Any]:
-        """Returns {key: value} of what to record in eval_results.json beside the engine's own."""
+        """Returns {key: value} to record in eval_results.json with the engine's own settings."""
         return {}
 
     @abc.abstractmethod
     def features(self, split: str) -> Iterable[Dict[str, Any]]:
-        """Yields one dict a feature, {name: list of int, int or float}, unpadded.
+        """Yields one dict per feature, {name: list of int, int or float}, unpadded.
 
         A feature of several sequences, such as the options of a question, has a list of lists.
         """
 
     @abc.abstractmethod
     def feature_spec(self) -> Dict[str, Feature]:
-        """Returns how each of what `features` yields is stored and batched."""
+        """Returns {name: how that feature is stored and batched}."""
 
     @abc.abstractmethod
     def head(self, model: Any, features: Dict[str, Any], is_training: bool) -> ModelOutput:
         """Builds the head on an AlbertModel, given a batch of features.
 
-        Where a feature has n sequences the model has seen batch * n of them, one after another.
-        Dropout in a head goes through `model.dropout`, which acts in training only and repeats.
+        If a feature has n sequences, the model's batch consists of batch * n sequences, in order.
+        A head uses `model.dropout`: it acts only in training, and its masks are reproducible.
         """
 
     @abc.abstractmethod
@@ -119,6 +120,6 @@ class Task(abc.ABC):
 
 
 def mean_loss(predictions: Predictions) -> Dict[str, float]:
-    """Returns {"loss": mean over all splits}; {} where the head gives no losses."""
+    """Returns {"loss": mean over all splits}; {} if the head returns no losses."""
     losses = [row[LOSSES] for rows in predictions.values() for row in rows if LOSSES in row]
     return {"loss": float(np.mean(losses, dtype=np.float64))} if losses else {}

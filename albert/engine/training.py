@@ -31,10 +31,10 @@ _log = logging.getLogger(__name__)
 
 
 class Interrupted(Exception):
-    """A run that a signal ended early, after a checkpoint was saved.
+    """A signal stopped the run early; a checkpoint has been saved.
 
     Attributes:
-        exit_status: what shells expect of a process that this signal ends.
+        exit_status: the status that shells expect of a process ended by this signal.
     """
 
     def __init__(self, message: str, signal: int) -> None:
@@ -43,8 +43,8 @@ class Interrupted(Exception):
 
 
 def feature_file(task: Task, config: FinetuneConfig, split: str) -> FeatureFile:
-    """Returns the features of a split, which are made now unless they are cached."""
-    names = [
+    """Returns the features of a split, made now unless they are cached."""
+    required_names = [
         name
         for name, feature in task.feature_spec().items()
         if feature.is_input or split != task.train_split
@@ -54,16 +54,16 @@ def feature_file(task: Task, config: FinetuneConfig, split: str) -> FeatureFile:
         f"{task.name}_{split}",
         task.fingerprint(split),
         lambda: task.features(split),
-        names,
+        required_names,
     )
 
 
 class Engine:
-    """Runs one task under one configuration; `train`, `evaluate` and `predict` in any order.
+    """Runs one task with one configuration; call `train`, `evaluate` and `predict` in any order.
 
     Raises:
-        UsageError: there are fewer devices than asked for, the checkpoint to start from is damaged
-            or another program's, or output_dir cannot be made.
+        UsageError: there are fewer devices than requested, the initial checkpoint is damaged or
+            from another program, or output_dir cannot be created.
     """
 
     def __init__(self, task: Task, config: FinetuneConfig) -> None:
@@ -71,13 +71,13 @@ class Engine:
         self._config = config
         devices.prepare(config.num_replicas)
         self._devices = devices.choose(config.device_type, config.num_replicas)
-        # Checked here rather than where it is used, before features are made.
+        # Checked again when the strategy is made, but that is after features have been made.
         devices.check_all_reduce(self._devices, config.all_reduce)
         if config.init_checkpoint:
             pretrained.check(config.init_checkpoint)
         if config.num_replicas < config.num_devices:
             _log.info(
-                "Strategy one trains on a single device, not on the %d asked for.",
+                "Strategy one trains on a single device, not on the %d requested.",
                 config.num_devices,
             )
         self._predictor = Predictor(task, config.albert_config, self._devices, config.packed_tokens)
@@ -91,52 +91,53 @@ class Engine:
             ) from error
 
     def train(self, evaluate: bool = False) -> None:
-        """Trains up to train_steps, from the latest checkpoint in output_dir if there is one.
+        """Trains up to train_steps, resuming from the latest checkpoint in output_dir if any.
 
         Args:
             evaluate: also evaluate each checkpoint as it is saved.
 
         Raises:
-            Interrupted: Ctrl-C or SIGTERM; a checkpoint has been saved.
+            Interrupted: Ctrl-C or SIGTERM stopped training; a checkpoint has been saved.
         """
         config = self._config
-        if evaluate:
-            self._make_evaluator()
-        examples = feature_file(self._task, config, self._task.train_split)
         identity = dict(self._identity(), seed=config.seed, optimizer=config.optimizer)
-        run_identity.claim(config.output_dir, identity, config.albert_config.sizes())
+        sizes = config.albert_config.sizes()
+        run_identity.check(config.output_dir, identity, sizes)  # before features are made
+        evaluator = self._make_evaluator() if evaluate else None
+        examples = feature_file(self._task, config, self._task.train_split)
+        run_identity.claim(config.output_dir, identity, sizes)
         start = checkpoints.latest(config.output_dir)
-        step, batches_consumed = self._progress_of(start)
+        step, batches_consumed = self._read_counters(start)
         if step >= config.train_steps:
             _log.info("%s has all %d steps: nothing to train.", start, config.train_steps)
             return
         self._announce_training(examples, start)
         with StopOnSignal() as stop:
-            self._run_estimator(examples, start, batches_consumed, stop)
+            self._run_estimator(examples, start, batches_consumed, evaluator, stop)
         if stop.signal is not None:
             saved = checkpoints.latest(config.output_dir)
             raise Interrupted(
-                f"Stopped; saved as {saved}. The same command goes on from there.", stop.signal
+                f"Stopped; saved as {saved}. The same command resumes from there.", stop.signal
             )
 
-    def _run_estimator(self, examples, start, batches_consumed, stop):
+    def _run_estimator(self, examples, start, batches_consumed, evaluator, stop):
         config = self._config
         step_values = StepValues()
-        shown = ProgressHook(
+        progress_hook = ProgressHook(
             step_values, config.train_steps, config.global_batch_size, config.output_dir
         )
-        # Behind the progress, whose times would otherwise include saving and evaluating, and before
-        # the stop, which then sees a signal that came meanwhile.
+        # The saver also evaluates. It comes after the progress hook, whose times exclude that, and
+        # before the stop hook, which must notice signals that arrive meanwhile.
         saver = tf.train.CheckpointSaverHook(
             config.output_dir,
             save_steps=config.save_checkpoints_steps,
-            listeners=[_EvaluateAfterSave(self._evaluator, stop)] if self._evaluator else [],
+            listeners=[_EvaluateAfterSave(evaluator, stop)] if evaluator else [],
         )
         estimator = self._estimator(None if start else config.init_checkpoint, step_values)
-        # AutoGraph would convert the model function, which has nothing to convert, and replace the
-        # message of a UsageError raised there by its own paragraph.
+        # The model function has nothing for AutoGraph to convert, and AutoGraph would replace the
+        # message of a UsageError raised there with a paragraph of its own.
         train = tf.autograph.experimental.do_not_convert(estimator.train)
-        self._progress = shown.progress
+        self._progress = progress_hook.progress
         try:
             train(
                 lambda: next_batch_of(
@@ -148,13 +149,13 @@ class Engine:
                         num_consumed=batches_consumed * config.global_batch_size,
                     )
                 ),
-                hooks=[shown, saver, stop],
+                hooks=[progress_hook, saver, stop],
                 max_steps=config.train_steps,
             )
         finally:
-            shown.close()
-        if self._evaluator:
-            _record_speed(self._evaluator.record, shown.progress)
+            progress_hook.close()
+        if evaluator:
+            _record_speed(evaluator.record, progress_hook.progress)
 
     def _estimator(self, init_checkpoint, step_values):
         config = self._config
@@ -162,7 +163,7 @@ class Engine:
             model_dir=config.output_dir,
             tf_random_seed=config.seed,
             session_config=devices.session_config(self._devices),
-            save_checkpoints_secs=None,  # `train` brings its own hook for that
+            save_checkpoints_secs=None,  # a CheckpointSaverHook does that
             save_summary_steps=0,  # ProgressHook does that
             keep_checkpoint_max=config.keep_checkpoint_max,
             log_step_count_steps=None,  # ProgressHook does that
@@ -176,7 +177,7 @@ class Engine:
         """Evaluates every checkpoint in output_dir that has not been evaluated.
 
         Raises:
-            UsageError: there is none, and there never was.
+            UsageError: there is no checkpoint, and none has ever been evaluated.
         """
         evaluator = self._make_evaluator()
         evaluator.evaluate_all()
@@ -189,7 +190,7 @@ class Engine:
             )
 
     def predict(self) -> None:
-        """Writes the task's prediction files from the best checkpoint, or else the latest.
+        """Writes the task's prediction files, using the best checkpoint or else the latest.
 
         Raises:
             UsageError: output_dir holds no checkpoint.
@@ -215,7 +216,7 @@ class Engine:
             _log.info("Wrote %s.", path)
 
     def summarize(self) -> None:
-        """Logs how long training took and the best step, and draws the learning curve."""
+        """Logs the training time and the best step, and draws the learning curve."""
         output_dir = self._config.output_dir
         record = (
             self._evaluator.record
@@ -234,14 +235,14 @@ class Engine:
             _log.info("Best step %d: %s.", best_step, format_metrics(shown[best_step]))
         try:
             picture = curve.draw(output_dir, shown, best_step)
-        except (OSError, tf.errors.OpError) as error:  # a picture is not worth a run's failure
+        except (OSError, tf.errors.OpError) as error:  # a missing picture must not fail the run
             _log.warning("%s could not be drawn: %s", curve.FILE_NAME, error)
         else:
             if picture:
                 _log.info("Wrote %s.", picture)
 
     def _make_evaluator(self):
-        """Returns the Evaluator of the dev splits, which is made at the first call."""
+        """Returns the Evaluator of the dev splits, made at the first call."""
         if self._evaluator:
             return self._evaluator
         config = self._config
@@ -256,15 +257,15 @@ class Engine:
         return self._evaluator
 
     def _identity(self):
-        """Returns what training, evaluation and prediction in one output_dir have in common."""
+        """Returns the settings that training, evaluation and prediction in one output_dir share."""
         return {"task_name": self._task.model_name}
 
     def _check_identity(self):
         sizes = self._config.albert_config.sizes()
         run_identity.check(self._config.output_dir, self._identity(), sizes)
 
-    def _progress_of(self, checkpoint):
-        """Returns (global_step, batches consumed) of the checkpoint to go on from; None: zeros."""
+    def _read_counters(self, checkpoint):
+        """Returns (global_step, batches consumed) of a checkpoint; (0, 0) for None."""
         if not checkpoint:
             return 0, 0
         try:
@@ -274,8 +275,8 @@ class Engine:
             )
         except tf.errors.NotFoundError as error:
             raise UsageError(
-                f"<output_dir> holds {os.path.basename(checkpoint)} of another program, which "
-                "training cannot go on from; use another folder, and that checkpoint as "
+                f"<output_dir> holds {os.path.basename(checkpoint)}, written by another program, "
+                "so training cannot resume from it; use another folder, and that checkpoint as "
                 "<init_checkpoint>.",
                 output_dir=self._config.output_dir,
                 init_checkpoint=None,
@@ -292,7 +293,7 @@ class Engine:
             config.global_batch_size,
         )
         if start:
-            _log.info("Going on from %s, up to step %d.", start, config.train_steps)
+            _log.info("Resuming from %s, up to step %d.", start, config.train_steps)
         elif not config.init_checkpoint:
             _log.warning(
                 "No initial checkpoint: training from random weights, which is far worse than "
@@ -301,7 +302,7 @@ class Engine:
 
 
 class _EvaluateAfterSave(tf.train.CheckpointSaverListener):
-    """Has each checkpoint evaluated, unless the run is being stopped."""
+    """Evaluates each checkpoint once it is saved, unless the run is being stopped."""
 
     def __init__(self, evaluator, stop):
         self._evaluator = evaluator

@@ -1,1 +1,1 @@
-"""The parts that the model and all heads are made of."""
+"""The building blocks of the model and of every head."""

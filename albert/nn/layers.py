@@ -1,7 +1,7 @@
 """The layers of the model and of every head: dense, layer norm, dropout, activations, masks.
 
-A layer's variables are made in the current variable scope when the layer is made, once, however
-often it is called.
+A layer creates its variables once, at construction, in the current variable scope; all calls share
+them.
 """
 
 import math
@@ -18,11 +18,11 @@ Activation = Callable[[Any], Any]
 
 
 def variable_scope(name: str) -> Any:
-    """Returns a scope for the variables made in it, which names no operations.
+    """Returns a variable scope that does not open a name scope.
 
-    A layer names the operations of its calls itself: were the name taken by its variables, those
-    would get another. Names matter: TensorFlow sorts what it adds up by them, so with other names
-    a run would not go on bit for bit.
+    If it did, creating the variables would use up the name, and the operations of a layer's calls
+    would get another one. TensorFlow orders the terms of sums by operation name, so resuming an old
+    run under other names would not give the same bits.
     """
     return tf.variable_scope(name, auxiliary_name_scope=False)
 
@@ -31,7 +31,7 @@ class Dense:
     """activation(x @ kernel + bias), over the last axis.
 
     Args:
-        name: scope of the variables, and of the operations of each call.
+        name: scope of the variables and of the operations.
         num_inputs: size of the last axis of x.
         num_outputs: size of the last axis of the result.
         activation: as for `get_activation`.
@@ -64,8 +64,8 @@ class Dense:
 
     def __call__(self, inputs: Any) -> Any:
         """Returns the output: [..., num_inputs] -> [..., num_outputs]."""
-        # The two ways to add a bias round its gradient differently: a run must keep to the one that
-        # it was started with, or it would not go on bit for bit.
+        # The gradients of bias_add and + round differently: a resumed run must use the same one as
+        # before, to give the same bits.
         with tf.name_scope(self._name):
             if inputs.shape.ndims == 2:
                 outputs = self._product(inputs)
@@ -76,10 +76,10 @@ class Dense:
         return self._activation(outputs) if self._activation else outputs
 
     def _product(self, inputs):
-        """Returns inputs @ kernel, with a gradient that uses the kernel's transpose.
+        """Returns inputs @ kernel, with a gradient that reuses one transpose of the kernel.
 
-        For few tokens a CPU spends as long on transposing a kernel as on the product. All calls
-        share one transpose, and all of ALBERT's layers are calls of one layer.
+        On a CPU, with few tokens, transposing a kernel takes as long as the product. All calls
+        share the transpose, and ALBERT calls one layer many times.
         """
         if self._transposed_kernel is None:
             self._transposed_kernel = tf.transpose(self.kernel)
@@ -98,7 +98,7 @@ class Dense:
 
 
 class ClassLogits:
-    """x @ output_weights^T + output_bias, over the last axis: named as in BERT's classifiers."""
+    """x @ output_weights^T + output_bias, over the last axis; the names are those of BERT."""
 
     def __init__(self, num_inputs: int, num_classes: int) -> None:
         self._weights = tf.get_variable(
@@ -109,8 +109,8 @@ class ClassLogits:
         )
 
     def __call__(self, inputs: Any) -> Any:
-        """Returns a logit for each class: [..., num_inputs] -> [..., num_classes]."""
-        if inputs.shape.ndims == 2:  # rounding again, as in Dense
+        """Returns one logit per class: [..., num_inputs] -> [..., num_classes]."""
+        if inputs.shape.ndims == 2:  # rounding, as in Dense
             products = tf.matmul(inputs, self._weights, transpose_b=True)
             return tf.nn.bias_add(products, self._bias)
         return tf.tensordot(inputs, tf.transpose(self._weights), 1) + self._bias
@@ -132,14 +132,13 @@ class LayerNorm:
 
 
 class Dropout:
-    """Dropout that acts in training only, with masks that a seed decides.
+    """Dropout that acts only in training, with masks that are determined by a seed.
 
-    The mask of a call depends on the seed and on how many calls there were before it, on nothing
-    else.
+    The mask of a call depends only on the seed and on the number of calls before it.
 
     Args:
-        is_training: without it every call returns its input.
-        seed: int64 tensor [2]. With None a new seed is drawn at every run of the session.
+        is_training: if False, calls return their input unchanged.
+        seed: int64 tensor [2]. If None, every session run draws a new seed.
     """
 
     def __init__(self, is_training: bool, seed: Any = None) -> None:
@@ -150,7 +149,7 @@ class Dropout:
         self._num_calls = 0
 
     def __call__(self, tensor: Any, rate: float) -> Any:
-        """Returns `tensor` with a share `rate` of its values 0 and the others scaled up."""
+        """Returns `tensor` with values zeroed with probability `rate` and the others scaled up."""
         if not self._is_training or not rate:
             return tensor
         seed = self._seed + tf.constant([0, self._num_calls], tf.int64)
@@ -160,7 +159,7 @@ class Dropout:
 
 
 def gelu(x: Any) -> Any:
-    """Returns the tanh form of the Gaussian error linear unit (arXiv 1606.08415, section 2)."""
+    """Returns the tanh approximation of the Gaussian error linear unit (arXiv 1606.08415)."""
     # x * x * x, not tf.pow: the power and its gradient took a quarter of a training step.
     return 0.5 * x * (1.0 + tf.tanh(math.sqrt(2.0 / math.pi) * (x + 0.044715 * (x * x * x))))
 
@@ -169,9 +168,9 @@ _ACTIVATIONS = {"linear": None, "": None, "relu": tf.nn.relu, "gelu": gelu, "tan
 
 
 def get_activation(activation_string: Union[str, Activation, None]) -> Optional[Activation]:
-    """Returns the function of that name: gelu, relu or tanh; None for linear, "" and None.
+    """Returns the function called gelu, relu or tanh; None for linear, "" and None.
 
-    A function is returned as it is.
+    If the argument is a function, it is returned unchanged.
 
     Raises:
         UsageError: there is no activation of that name.
@@ -187,18 +186,18 @@ def get_activation(activation_string: Union[str, Activation, None]) -> Optional[
 
 
 def create_initializer(initializer_range: float = INITIALIZER_RANGE) -> Any:
-    """Returns the truncated normal initializer with that standard deviation."""
+    """Returns a truncated normal initializer with that standard deviation."""
     return tf.truncated_normal_initializer(stddev=initializer_range)
 
 
 def mask_logits(logits: Any, mask: Any) -> Any:
-    """Returns the logits with a value far below all others where `mask` is 1.
+    """Returns the logits, replaced by a hugely negative value where `mask` is 1.
 
-    The value is finite in the logits' type, so that 0 times it is 0.
+    The value is finite in the logits' type; 0 times infinity would be NaN.
 
     Args:
         logits: float [...].
-        mask: of the same type, 0 or 1, of a shape that broadcasts.
+        mask: 0 or 1, of the same type as the logits and a shape that broadcasts to theirs.
     """
     lowest = max(-1e30, 0.5 * logits.dtype.min)
     return logits * (1.0 - mask) + lowest * mask

@@ -1,7 +1,7 @@
-"""Which positions of [batch, seq] are tokens the model works on.
+"""Token layouts: which positions of [batch, seq] the model computes.
 
-Outside attention the model works on a matrix with one row a token, [num_tokens, width]. A layout
-turns [batch, seq, ...] into such rows and back, and alone knows which positions have a row.
+Outside attention the model works on a matrix with one row per token, [num_tokens, width]. A layout
+converts [batch, seq, ...] to such rows and back; nothing else knows which positions have a row.
 """
 
 from typing import Any, Sequence, Union
@@ -14,7 +14,7 @@ class PaddedTokens:
 
     Args:
         shape: [batch, seq], ints or scalar tensors.
-        num_heads: of the attention.
+        num_heads: number of attention heads.
     """
 
     def __init__(self, shape: Sequence[Any], num_heads: int) -> None:
@@ -23,7 +23,7 @@ class PaddedTokens:
         self.positions = tf.tile(tf.range(shape[1]), [shape[0]])  # [num_tokens]
 
     def flatten(self, tensor: Any) -> Any:
-        """Returns the tokens' values: [batch, seq, ...] -> [num_tokens, ...]."""
+        """Returns the values of the tokens: [batch, seq, ...] -> [num_tokens, ...]."""
         return tf.reshape(tensor, [-1] + tensor.shape.as_list()[2:])
 
     def unflatten(self, tokens: Any) -> Any:
@@ -31,13 +31,13 @@ class PaddedTokens:
         return tf.reshape(tokens, self._shape + [tokens.shape.as_list()[-1]])
 
     def split_heads(self, tokens: Any) -> Any:
-        """Returns each head's part: [num_tokens, width] -> [batch, heads, seq, width / heads]."""
+        """Splits rows into heads: [num_tokens, width] -> [batch, heads, seq, width / heads]."""
         size = tokens.shape.as_list()[-1] // self._num_heads
         split = tf.reshape(tokens, self._shape + [self._num_heads, size])
         return tf.transpose(split, [0, 2, 1, 3])
 
     def merge_heads(self, heads: Any) -> Any:
-        """Returns the parts side by side: [batch, heads, seq, size] -> [num_tokens, width]."""
+        """Concatenates the heads: [batch, heads, seq, size] -> [num_tokens, width]."""
         width = self._num_heads * heads.shape.as_list()[-1]
         return tf.reshape(tf.transpose(heads, [0, 2, 1, 3]), [-1, width])
 
@@ -45,14 +45,14 @@ class PaddedTokens:
 class PackedTokens:
     """The layout in which only the positions marked in the mask are tokens: padding costs nothing.
 
-    The methods are those of PaddedTokens. Each moves rows, and its gradient moves them back. Both
-    are gathers: the gradient that TensorFlow would derive from a gather is a scattered sum, which
-    is slower. The indices are computed once for all layers.
+    The methods are those of PaddedTokens. Each moves rows with a gather, and its gradient moves
+    them back with another; TensorFlow's own gradient of a gather is a scatter-add, which is slower.
+    The indices are computed once for all layers.
 
     Args:
-        input_mask: int32 [batch, seq], 1 for tokens, of which there is at least one.
+        input_mask: int32 [batch, seq], 1 for tokens; there must be at least one.
         shape: [batch, seq], ints or scalar tensors.
-        num_heads: of the attention.
+        num_heads: number of attention heads.
     """
 
     def __init__(self, input_mask: Any, shape: Sequence[Any], num_heads: int) -> None:
@@ -60,18 +60,18 @@ class PackedTokens:
         is_token = tf.reshape(input_mask, [-1]) > 0  # [batch * seq]
         self._token_indices = tf.cast(tf.where(is_token)[:, 0], tf.int32)  # [num_tokens]
         self.positions = self._token_indices % shape[1]  # [num_tokens]
-        # Padding takes the row of another token, so that its value is finite.
+        # Padding points to the row of some token, so that its value is finite.
         rows = tf.maximum(tf.cumsum(tf.cast(is_token, tf.int32)) - 1, 0)
         self._rows = tf.reshape(rows, shape)  # [batch, seq]
         self._is_token = tf.reshape(tf.cast(is_token, tf.float32), shape)
-        # The same for rows of single heads: [num_tokens, heads] and [batch, heads, seq].
+        # The same for the rows of single heads: [num_tokens, heads] and [batch, heads, seq].
         head = tf.range(num_heads)
         sequence = (self._token_indices // shape[1])[:, None] * num_heads + head
         self._head_indices = sequence * shape[1] + self.positions[:, None]
         self._head_rows = self._rows[:, None] * num_heads + head[:, None]
 
     def flatten(self, tensor: Any) -> Any:
-        """Returns the tokens' values: [batch, seq, ...] -> [num_tokens, ...]."""
+        """Returns the values of the tokens: [batch, seq, ...] -> [num_tokens, ...]."""
         return tf.gather(tf.reshape(tensor, [-1] + tensor.shape.as_list()[2:]), self._token_indices)
 
     def unflatten(self, tokens: Any) -> Any:
@@ -84,7 +84,7 @@ class PackedTokens:
         return unflattened(tokens)
 
     def split_heads(self, tokens: Any) -> Any:
-        """Returns each head's part: [num_tokens, width] -> [batch, heads, seq, width / heads].
+        """Splits rows into heads: [num_tokens, width] -> [batch, heads, seq, width / heads].
 
         Values at padding are finite and have no meaning.
         """
@@ -96,7 +96,7 @@ class PackedTokens:
         return split(tokens)
 
     def merge_heads(self, heads: Any) -> Any:
-        """Returns the parts side by side: [batch, heads, seq, size] -> [num_tokens, width]."""
+        """Concatenates the heads: [batch, heads, seq, size] -> [num_tokens, width]."""
 
         @tf.custom_gradient
         def merged(heads):
@@ -121,7 +121,7 @@ TokenLayout = Union[PaddedTokens, PackedTokens]
 
 
 def token_layout(input_mask: Any, shape: Sequence[Any], num_heads: int) -> TokenLayout:
-    """Returns the layout of the tokens that a mask marks; without one, of all positions."""
+    """Returns PackedTokens for a mask, PaddedTokens if it is None."""
     if input_mask is None:
         return PaddedTokens(shape, num_heads)
     return PackedTokens(input_mask, shape, num_heads)

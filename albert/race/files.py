@@ -1,4 +1,4 @@
-"""Files of RACE: RACE/{train,dev,test}/{middle,high}/*.txt, a passage with its questions each."""
+"""Reads RACE/{train,dev,test}/{middle,high}/*.txt: one passage with its questions per file."""
 
 import glob
 import os
@@ -17,11 +17,11 @@ class RaceQuestion(NamedTuple):
     """A question on a passage.
 
     Attributes:
-        id: the passage's id and the question's number from 0.
+        id: the passage's id and the question's number, from 0.
         level: one of LEVELS.
-        question: a `_` in it is a gap for the option to fill.
+        question: text; a `_` in it is a gap that the option fills.
         options: four texts.
-        label: number of the right option; None where the file has no answers.
+        label: number of the right option; None if the file has no answers.
     """
 
     id: str
@@ -46,12 +46,12 @@ def read_race(
     Args:
         data_dir: folder that holds RACE/.
         split: "train", "dev" or "test".
-        levels: those of LEVELS to read.
-        needs_answers: refuse files without "answers".
+        levels: which of LEVELS to read.
+        needs_answers: whether to refuse files without "answers".
 
     Raises:
         UsageError: a folder is missing or holds no passages, or a file cannot be read, is not JSON
-            or not in the layout.
+            or has another layout.
     """
     return [
         _read_passage(path, level, needs_answers)
@@ -67,7 +67,7 @@ def _paths(data_dir, split, level):
             f"{folder} is missing: unpack {_ARCHIVE} into <data_dir>.", data_dir=data_dir
         )
     paths = glob.glob(os.path.join(glob.escape(folder), "*.txt"))
-    # The original writes all passages of a folder into it once more, as all.txt.
+    # The original program writes a copy of all passages into the folder, as all.txt.
     paths = [path for path in paths if os.path.basename(path) != "all.txt"]
     if not paths:
         raise UsageError(f"{folder} holds no passages, which are files such as 1.txt.")
@@ -83,7 +83,7 @@ def _read_passage(path, level, needs_answers):
     counts = {key: len(values) for key, values in columns.items()}
     if len(set(counts.values())) > 1:
         found = ", ".join(f"{count} {key}" for key, count in counts.items())
-        raise UsageError(f"{path} has {found}; it must have as many of each.")
+        raise UsageError(f"{path} has {found}; it must have the same number of each.")
     if not counts["questions"]:
         raise UsageError(f"{path} holds no questions.")
     return RacePassage(
@@ -97,10 +97,10 @@ def _read_passage(path, level, needs_answers):
 
 def _question(where, identifier, level, question, options, *answers):
     if not isinstance(question, str):
-        raise UsageError(f"{where} must be a text, not {question!r}.")
-    are_texts = isinstance(options, list) and all(isinstance(option, str) for option in options)
-    if not are_texts or len(options) != len(LETTERS):
-        raise UsageError(f"{where} must have four texts as options, not {options!r}.")
+        raise UsageError(f"{where} must be a string, not {question!r}.")
+    are_strings = isinstance(options, list) and all(isinstance(option, str) for option in options)
+    if not are_strings or len(options) != len(LETTERS):
+        raise UsageError(f"{where} must have four strings as options, not {options!r}.")
     for answer in answers:  # none or one
         if answer not in LETTERS:
             raise UsageError(f"{where} has the answer {answer!r}; A, B, C and D are allowed.")

@@ -1,4 +1,4 @@
-"""What tokenization does to single characters, as tables for str.translate."""
+"""How tokenization changes single characters, as tables for str.translate."""
 
 import unicodedata
 from typing import Callable
@@ -16,9 +16,10 @@ _CJK_IDEOGRAPHS = (
 
 
 class CharacterTable(dict):
-    """A table for str.translate that calls `replace(character)` once for every new character.
+    """A table for str.translate that calls `replace(character)` once for each distinct character.
 
-    Text is then translated in C, whatever `replace` costs. `replace` returns a str, "" to drop.
+    Text is then translated in C, however slow `replace` is. `replace` returns a str; "" drops the
+    character.
     """
 
     def __init__(self, replace: Callable[[str], str]) -> None:
@@ -32,14 +33,14 @@ class CharacterTable(dict):
 
 
 def _drop_combining(character):
-    # SentencePiece takes UTF-8, which half a surrogate pair, as from JSON, does not have.
+    # A lone surrogate, which JSON allows, has no UTF-8 encoding, and SentencePiece needs one.
     if unicodedata.category(character) == "Cs":
         return "\ufffd"
     return "" if unicodedata.combining(character) else character
 
 
 def _clean_and_space_ideographs(character):
-    # Tab and line ends are control characters too, but they separate words.
+    # Tabs and line breaks are control characters too, but they separate words.
     if character in "\t\n\r":
         return " "
     if character == "\ufffd" or unicodedata.category(character) in ("Cc", "Cf"):
@@ -50,7 +51,7 @@ def _clean_and_space_ideographs(character):
 
 
 def _space_punctuation(character):
-    # In ASCII also symbols such as $, + and ^ count as punctuation.
+    # ASCII symbols such as $, + and ^ count as punctuation too.
     is_ascii_symbol = "!" <= character <= "~" and not character.isalnum()
     if is_ascii_symbol or unicodedata.category(character).startswith("P"):
         return f" {character} "

@@ -1,4 +1,4 @@
-"""Tests of albert.checkpoints and albert.files."""
+"""Tests of albert.engine.checkpoints."""
 
 import os
 import pathlib
@@ -13,14 +13,14 @@ BEST = "model.ckpt-best"
 
 
 class Crash(Exception):
-    """What the disk, or the death of the process, raises in these tests."""
+    """Simulates a disk error, or the death of the process."""
 
 
 class FailingDisk:
-    """Lets the k-th file operation fail half-way; stands in for os and shutil.
+    """Patches os and shutil so that the k-th file operation fails half-way.
 
-    With `is_fatal` every later one fails too, as when the process is killed, so that nothing is
-    cleaned up.
+    With `is_fatal` every later one fails too, as if the process had been killed, so that nothing
+    can be cleaned up.
     """
 
     def __init__(self, monkeypatch, fail_at, is_fatal):
@@ -51,7 +51,7 @@ def endings_of(num_shards, has_meta=True):
 
 
 def write_checkpoint(path, num_shards, content, has_meta=True):
-    """Writes files of a checkpoint's names; returns {ending: content}."""
+    """Writes files with the names of a checkpoint's; returns {ending: content}."""
     written = {ending: content + ending for ending in endings_of(num_shards, has_meta)}
     for ending, text in written.items():
         pathlib.Path(str(path) + ending).write_text(text)
@@ -82,20 +82,20 @@ def save_sharded(path, value):
 
 @pytest.fixture
 def sharded(tmp_path):
-    """Returns the prefix of a real checkpoint of two shards, of step 7."""
+    """Returns the prefix of a real checkpoint of step 7, in two shards."""
     return save_sharded(tmp_path / "model.ckpt-7", 1.5)
 
 
-# Which there are
+# Finding checkpoints
 
 
 @pytest.mark.parametrize("ending", ["", ".index", ".meta", ".data-00001-of-00002"])
-def test_prefix_takes_off_the_ending_of_any_file(ending):
+def test_prefix_removes_the_suffix_of_any_file(ending):
     assert checkpoints.prefix("dir.index/model.ckpt-12" + ending) == "dir.index/model.ckpt-12"
 
 
 @pytest.mark.parametrize("path", ["model.indexes", "model.data-1-of-2", "model.ckpt-best"])
-def test_prefix_leaves_other_names_alone(path):
+def test_prefix_does_not_change_other_names(path):
     assert checkpoints.prefix(path) == path
 
 
@@ -107,14 +107,14 @@ def test_checkpoint_exists_once_its_index_does(tmp_path):
     assert checkpoints.exists(str(path))
 
 
-def test_saved_steps_come_in_the_order_of_their_numbers(tmp_path):
+def test_saved_steps_are_sorted_by_number(tmp_path):
     for step in (100, 9, 10):
         write_checkpoint(tmp_path / f"model.ckpt-{step}", 1, "x")
     expected = [(step, str(tmp_path / f"model.ckpt-{step}")) for step in (9, 10, 100)]
     assert list(checkpoints.saved_steps(str(tmp_path)).items()) == expected
 
 
-def test_saved_steps_leave_out_what_is_no_whole_numbered_checkpoint(tmp_path):
+def test_saved_steps_ignore_everything_but_complete_numbered_checkpoints(tmp_path):
     write_checkpoint(tmp_path / "model.ckpt-3", 1, "x")
     write_checkpoint(tmp_path / BEST, 1, "x")
     names = ["model.ckpt-4.data-00000-of-00001", "old-model.ckpt-5.index", "model.ckpt-6.index.tmp"]
@@ -123,11 +123,11 @@ def test_saved_steps_leave_out_what_is_no_whole_numbered_checkpoint(tmp_path):
     assert list(checkpoints.saved_steps(str(tmp_path))) == [3]
 
 
-def test_saved_steps_of_a_missing_folder_are_none(tmp_path):
+def test_a_missing_folder_has_no_saved_steps(tmp_path):
     assert checkpoints.saved_steps(str(tmp_path / "absent")) == {}
 
 
-def test_files_of_a_sharded_checkpoint_are_all_its_files_with_the_index_last(tmp_path):
+def test_files_of_a_sharded_checkpoint_end_with_the_index(tmp_path):
     path = tmp_path / "model.ckpt-1"
     write_checkpoint(path, 3, "x")
     write_checkpoint(tmp_path / "model.ckpt-10", 1, "x")
@@ -161,7 +161,7 @@ def test_best_is_the_prefix_of_the_best_checkpoint(tmp_path):
     assert checkpoints.best(str(tmp_path)) == str(tmp_path / BEST)
 
 
-# What they hold
+# Reading checkpoints
 
 
 def test_read_scalar_gives_a_python_int(sharded):
@@ -169,7 +169,7 @@ def test_read_scalar_gives_a_python_int(sharded):
     assert type(step) is int and step == 7
 
 
-def test_test_checkpoint_is_sharded(sharded):
+def test_the_checkpoint_of_these_tests_is_sharded(sharded):
     assert [os.path.basename(path) for path in checkpoints.files_of(sharded)] == [
         "model.ckpt-7.data-00000-of-00002",
         "model.ckpt-7.data-00001-of-00002",
@@ -202,7 +202,7 @@ def test_keep_as_best_leaves_the_numbered_checkpoint(tmp_path):
 
 
 @pytest.mark.parametrize("num_old, num_new", [(1, 1), (2, 1), (1, 2)])
-def test_new_best_leaves_no_file_of_the_old_one(tmp_path, num_old, num_new):
+def test_a_new_best_removes_every_file_of_the_old_one(tmp_path, num_old, num_new):
     write_checkpoint(tmp_path / BEST, num_old, "old")
     new = write_checkpoint(tmp_path / "model.ckpt-2", num_new, "new", has_meta=False)
     checkpoints.keep_as_best(str(tmp_path / "model.ckpt-2"))
@@ -215,7 +215,7 @@ def test_finish_keeping_of_a_missing_folder_does_nothing(tmp_path):
     assert os.listdir(str(tmp_path)) == []
 
 
-def test_finish_keeping_leaves_a_whole_best_alone(tmp_path):
+def test_finish_keeping_does_not_change_a_complete_best(tmp_path):
     content = write_checkpoint(tmp_path / BEST, 2, "x")
     checkpoints.finish_keeping(str(tmp_path))
     assert best_files(tmp_path) == content
@@ -226,14 +226,14 @@ LAYOUTS = [(old, new, meta) for old in (0, 1, 2) for new in (1, 2, 3) for meta i
 
 
 def make_layout(folder, num_old, num_new, has_meta):
-    """Writes the old best and a checkpoint 2; returns the contents of both."""
+    """Writes the old best and a checkpoint of step 2; returns the contents of both."""
     folder.mkdir()
     old = write_checkpoint(folder / BEST, num_old, "old", True) if num_old else {}
     return old, write_checkpoint(folder / "model.ckpt-2", num_new, "new", has_meta)
 
 
 def crash(monkeypatch, action, fail_at, is_fatal):
-    """Runs action() with a failure at that file operation; returns whether there was one."""
+    """Runs action() with a failure of the k-th file operation; returns whether it got that far."""
     with monkeypatch.context() as patch:
         disk = FailingDisk(patch, fail_at, is_fatal)
         try:
@@ -257,7 +257,7 @@ def test_failure_of_any_file_operation_leaves_the_old_or_the_new_best_whole(
         has_failed = crash(
             monkeypatch, lambda path=path: checkpoints.keep_as_best(path), fail_at, is_fatal
         )
-        if checkpoints.best(str(folder)):  # before anything is put right
+        if checkpoints.best(str(folder)):  # before anything is repaired
             assert best_files(folder) in (old, new)
         checkpoints.finish_keeping(str(folder))
         assert best_files(folder) in (old, new)
@@ -265,7 +265,7 @@ def test_failure_of_any_file_operation_leaves_the_old_or_the_new_best_whole(
         outcomes.append(best_files(folder))
     assert fail_at > 2 * len(new)  # each file is copied, then renamed at least once
     assert outcomes[0] == old and outcomes[-1] == new
-    if is_fatal:  # once the new one is whole, it is never given up
+    if is_fatal:  # once the new one is complete, it is never lost
         assert outcomes == sorted(outcomes, key=lambda outcome: outcome == new)
 
 
@@ -296,7 +296,7 @@ def test_failure_while_finishing_leaves_the_old_or_the_new_best_whole(
             assert not list(folder.glob(".*"))
 
 
-def test_next_best_after_a_failure_is_whole(tmp_path, monkeypatch):
+def test_the_next_best_after_a_failure_is_complete(tmp_path, monkeypatch):
     fail_at, has_failed = 0, True
     while has_failed:
         fail_at += 1
@@ -309,6 +309,3 @@ def test_next_best_after_a_failure_is_whole(tmp_path, monkeypatch):
         newest = write_checkpoint(folder / "model.ckpt-3", 1, "newest", has_meta=False)
         checkpoints.keep_as_best(str(folder / "model.ckpt-3"))
         assert best_files(folder) == newest
-
-
-# Files that are written whole or not at all

@@ -56,17 +56,17 @@ def test_each_field_is_checked(changes, message):
     assert str(caught.value) == message
 
 
-def test_no_file_is_looked_for():
+def test_no_file_is_read():
     assert make_config(init_checkpoint="/nowhere/model.ckpt").init_checkpoint
 
 
-def test_a_global_batch_is_that_of_all_replicas():
+def test_the_global_batch_counts_all_replicas():
     mirrored = make_config(train_batch_size=4, num_devices=3)
     assert (mirrored.num_replicas, mirrored.global_batch_size) == (3, 12)
     single = make_config(train_batch_size=4, num_devices=3, strategy_type="one")
     assert (single.num_replicas, single.global_batch_size) == (1, 4)
 
 
-def test_features_are_kept_in_the_output_dir_unless_there_is_another_folder():
+def test_features_are_cached_in_output_dir_unless_cached_dir_is_set():
     assert make_config().feature_dir == "out"
     assert make_config(cached_dir="cache").feature_dir == "cache"

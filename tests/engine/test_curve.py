@@ -15,8 +15,8 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def write_events(folder, first_step, losses, rate=0.001):
-    """Writes the events of a run that begins after `first_step` - 1, as training does."""
-    # Without a suffix, files of one second would have one name.
+    """Writes the events of a run whose first step is `first_step`, as training does."""
+    # Without a suffix, two files made in the same second would have the same name.
     writer = tf.summary.FileWriter(str(folder), filename_suffix=f".{first_step}")
     writer.add_session_log(tf.SessionLog(status=tf.SessionLog.START), first_step)
     for step, loss in enumerate(losses, first_step):
@@ -38,12 +38,12 @@ def curves(axes):
     return {line.get_label(): np.stack(line.get_data(), axis=1) for line in axes.get_lines()}
 
 
-def test_nothing_is_drawn_of_nothing(tmp_path):
+def test_without_data_nothing_is_drawn(tmp_path):
     assert curve.draw(str(tmp_path), {}) is None
     assert os.listdir(str(tmp_path)) == []
 
 
-def test_picture_replaces_the_one_before(tmp_path):
+def test_a_new_picture_replaces_the_old_one(tmp_path):
     (tmp_path / "learning_curve.png").write_bytes(b"old")
     write_events(tmp_path, 1, [3.0, 2.0])
     path = curve.draw(str(tmp_path), {2: {"loss": 2.5, "accuracy": 0.5}}, 2)
@@ -72,13 +72,13 @@ def test_losses_learning_rate_and_metrics_are_drawn_against_steps(tmp_path):
     assert drawn["best: step 3"][0][0] == 3
 
 
-def test_folder_may_be_called_like_a_file_of_events(tmp_path):
+def test_the_folder_may_have_the_name_of_an_event_file(tmp_path):
     folder = tmp_path / "on tfevents"
     write_events(folder, 1, [3.0, 2.0])
     assert len(curve._read_scalars(str(folder))["loss"]) == 2
 
 
-def test_evaluations_alone_are_drawn(tmp_path):
+def test_evaluations_without_training_are_drawn(tmp_path):
     assert curve.draw(str(tmp_path), {2: {"accuracy": 0.5}})
 
 
@@ -88,14 +88,14 @@ def test_values_that_are_not_finite_are_left_out(tmp_path, value):
     np.testing.assert_allclose(curves(metrics)["f1"], [(2, 0.5)])
 
 
-def test_steps_that_a_killed_run_did_in_vain_are_left_out(tmp_path):
+def test_steps_lost_by_a_killed_run_are_left_out(tmp_path):
     write_events(tmp_path, 1, [9.0, 8.0, 7.0, 6.0, 5.0])
-    write_events(tmp_path, 3, [2.0, 1.0])  # goes on from a checkpoint of step 2
+    write_events(tmp_path, 3, [2.0, 1.0])  # resumes from a checkpoint of step 2
     losses, _, _ = figure_of(tmp_path).axes
     np.testing.assert_allclose(curves(losses)["training"], [(1, 9), (2, 8), (3, 2), (4, 1)])
 
 
-def test_events_that_were_cut_short_are_read_up_to_there(tmp_path):
+def test_truncated_events_are_read_up_to_the_end(tmp_path):
     write_events(tmp_path, 1, [3.0, 2.0, 1.0])
     (path,) = tmp_path.glob("events*")
     path.write_bytes(path.read_bytes()[:-5])
@@ -103,7 +103,7 @@ def test_events_that_were_cut_short_are_read_up_to_there(tmp_path):
     np.testing.assert_allclose(curves(losses)["training"], [(1, 3), (2, 2)])
 
 
-def test_many_points_have_their_running_mean(tmp_path):
+def test_many_points_get_a_running_mean(tmp_path):
     noisy = np.random.RandomState(0).normal(size=100)
     write_events(tmp_path, 1, noisy)
     losses, _, _ = figure_of(tmp_path).axes
@@ -113,7 +113,7 @@ def test_many_points_have_their_running_mean(tmp_path):
     np.testing.assert_allclose(mean[:, 0], np.arange(97) + 2.5)
 
 
-def test_restarts_and_fonts_are_not_told(tmp_path, capfd, caplog):
+def test_libraries_do_not_log_restarts_or_fonts(tmp_path, capfd, caplog):
     caplog.set_level(logging.DEBUG)
     write_events(tmp_path, 1, [9.0, 8.0, 7.0])
     write_events(tmp_path, 2, [2.0])

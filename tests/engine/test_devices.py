@@ -1,4 +1,4 @@
-"""Tests of albert.engine.devices; no GPU is needed, those there are hidden or made up."""
+"""Tests of albert.engine.devices; no GPU is needed: real ones are hidden, or replaced by fakes."""
 
 import subprocess
 import sys
@@ -25,7 +25,9 @@ def num_gpus(monkeypatch):
 
 
 @pytest.mark.parametrize("device_type", ["gpu", "auto"])
-def test_more_gpus_than_there_are_is_a_usage_error_that_names_the_flag(num_gpus, device_type):
+def test_asking_for_more_gpus_than_exist_is_a_usage_error_that_names_the_flag(
+    num_gpus, device_type
+):
     num_gpus(2)
     with pytest.raises(UsageError) as caught:
         devices.choose(device_type, 3)
@@ -34,13 +36,13 @@ def test_more_gpus_than_there_are_is_a_usage_error_that_names_the_flag(num_gpus,
     assert "\n" not in message
 
 
-def test_gpus_without_any_gpu_is_a_usage_error(num_gpus):
+def test_asking_for_gpus_without_any_is_a_usage_error(num_gpus):
     num_gpus(0)
     with pytest.raises(UsageError, match="num_devices=1.*0 GPU"):
         devices.choose("gpu", 1)
 
 
-def test_auto_takes_gpus_where_there_are_some(num_gpus):
+def test_auto_chooses_gpus_if_there_are_any(num_gpus):
     num_gpus(4)
     assert devices.choose("auto", 2) == ("/gpu:0", "/gpu:1")
 
@@ -53,7 +55,7 @@ def test_auto_falls_back_to_the_cpu_and_says_so(num_gpus, caplog):
     assert "no GPU" in record.getMessage()
 
 
-def test_the_cpu_is_used_beside_gpus_if_asked_for(num_gpus):
+def test_the_cpu_can_be_chosen_although_there_are_gpus(num_gpus):
     num_gpus(4)
     assert devices.choose("cpu", 3) == ("/cpu:0", "/cpu:1", "/cpu:2")
 
@@ -66,23 +68,23 @@ def test_nccl_on_the_cpu_is_a_usage_error(names):
 
 @pytest.mark.parametrize("all_reduce", ["auto", "hierarchical_copy"])
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_a_strategy_has_one_replica_a_device(all_reduce, count):
+def test_a_strategy_has_one_replica_per_device(all_reduce, count):
     strategy = devices.make_strategy(devices.choose("cpu", count), all_reduce)
     assert strategy.num_replicas_in_sync == count
 
 
-def test_sessions_on_cpus_have_as_many_as_there_are_devices():
+def test_sessions_on_cpus_have_one_logical_cpu_per_device():
     with tf.Graph().as_default():
         with tf.Session(config=devices.session_config(("/cpu:0", "/cpu:1"))) as session:
             names = [device.name for device in session.list_devices()]
     assert {name[-5:] for name in names if ":CPU:" in name} >= {"CPU:0", "CPU:1"}
 
 
-def test_gpu_memory_grows_with_need():
+def test_gpu_memory_grows_as_needed():
     assert devices.session_config(("/gpu:0",)).gpu_options.allow_growth
 
 
-def test_gpus_are_described_by_what_tensorflow_tells(monkeypatch):
+def test_gpus_are_described_from_what_tensorflow_reports(monkeypatch):
     volta = "device: 0, name: Tesla V100, pci bus id: 0000:00:1e.0, compute capability: 7.0"
     found = [
         SimpleNamespace(name=f"/device:{kind}:0", device_type=kind, memory_limit=8, **more)
@@ -105,7 +107,7 @@ def test_tensorflow_was_built_with_the_cuda_of_its_runtime():
 
 
 @pytest.mark.skipif(not devices.IS_TF2, reason="TensorFlow 1 makes CPU devices at any time")
-def test_too_late_a_preparation_is_a_usage_error():
+def test_preparing_too_late_is_a_usage_error():
     code = (
         "from albert.common import errors\n"
         "from albert.engine import devices\n"

@@ -1,4 +1,4 @@
-"""Tests of albert.evaluation: which checkpoints are scored, and which one is kept."""
+"""Tests of albert.engine.evaluation: which checkpoints are scored, and which one is kept."""
 
 import glob
 import json
@@ -20,7 +20,7 @@ OTHER_DEV = FeatureFile("dev.tf_record", 3, "fingerprint-of-other-dev")
 
 
 class StubTask:
-    """Its metric is what the stub predictor found; counts its calls."""
+    """Its metric is the score in the predictions; records the steps it evaluates."""
 
     best_metric = "score"
     shown_metrics = ()
@@ -35,7 +35,7 @@ class StubTask:
 
 
 class StubPredictor:
-    """Predicts the score that stands in the checkpoint, or another one for other data."""
+    """Predicts the score stored in the checkpoint, or another one for other data."""
 
     def __init__(self, other_scores=None):
         self._other_scores = other_scores or {}
@@ -89,7 +89,7 @@ def test_every_checkpoint_on_disk_is_evaluated_earliest_first(tmp_path):
     assert evaluate_all(tmp_path)[0] == [9, 10, 100]
 
 
-def test_a_second_evaluation_does_nothing(tmp_path):
+def test_evaluating_a_second_time_does_nothing(tmp_path):
     for step in (1, 2):
         write_checkpoint(tmp_path, step, score=0.5)
     _, evaluator = evaluate_all(tmp_path)
@@ -107,7 +107,7 @@ def test_a_new_run_evaluates_only_what_was_never_evaluated(tmp_path):
     assert evaluate_all(tmp_path)[0] == [2]
 
 
-def test_step_0_is_passed_over(tmp_path):
+def test_step_0_is_skipped(tmp_path):
     write_checkpoint(tmp_path, 0, score=1.0)
     steps, evaluator = evaluate_all(tmp_path)
     assert steps == []
@@ -115,7 +115,7 @@ def test_step_0_is_passed_over(tmp_path):
     assert kept_step(tmp_path) is None
 
 
-def test_an_empty_folder_is_no_error(tmp_path):
+def test_an_empty_folder_is_not_an_error(tmp_path):
     assert evaluate_all(tmp_path)[0] == []
 
 
@@ -128,7 +128,7 @@ def test_the_checkpoint_with_the_highest_metric_is_kept(tmp_path):
     assert evaluator.record.best()["metrics"] == {"score": 0.75, "loss": 4.0}
 
 
-def test_of_equal_checkpoints_the_earliest_is_kept(tmp_path):
+def test_the_earliest_of_equally_good_checkpoints_is_kept(tmp_path):
     for step in (1, 2, 3):
         write_checkpoint(tmp_path, step, score=0.5)
     evaluate_all(tmp_path)
@@ -146,7 +146,7 @@ def test_a_later_run_replaces_the_best_only_by_a_better_one(tmp_path):
     assert kept_step(tmp_path) == 3
 
 
-def test_a_checkpoint_whose_metric_is_nan_is_not_kept_and_warned_of(tmp_path, caplog):
+def test_a_checkpoint_whose_metric_is_nan_gives_a_warning_and_is_not_kept(tmp_path, caplog):
     write_checkpoint(tmp_path, 1, score=math.nan)
     evaluate_all(tmp_path)
     assert kept_step(tmp_path) is None
@@ -176,7 +176,7 @@ def test_every_file_of_the_best_checkpoint_is_kept_byte_for_byte(tmp_path):
             assert one.read() == other.read()
 
 
-def test_the_kept_files_are_told_in_the_results(tmp_path):
+def test_the_results_list_the_kept_files(tmp_path):
     source = write_checkpoint(tmp_path, 7, score=0.5)
     evaluate_all(tmp_path)
     lines = (tmp_path / "eval_results.txt").read_text().splitlines()
@@ -185,7 +185,7 @@ def test_the_kept_files_are_told_in_the_results(tmp_path):
         assert f"saved {source}{ending} to {best}{ending}" in lines
 
 
-def test_the_best_checkpoint_outlives_its_numbered_files(tmp_path):
+def test_the_best_checkpoint_is_kept_when_its_numbered_files_are_deleted(tmp_path):
     write_checkpoint(tmp_path, 1, score=0.75)
     evaluate_all(tmp_path)
     remove_checkpoint(tmp_path, "model.ckpt-1")
@@ -203,7 +203,7 @@ def test_a_lost_best_checkpoint_is_kept_again_without_another_evaluation(tmp_pat
     assert kept_step(tmp_path) == 1
 
 
-def test_keeping_that_was_cut_short_is_completed_by_the_next_run(tmp_path):
+def test_the_next_run_completes_an_interrupted_copy_of_the_best(tmp_path):
     write_checkpoint(tmp_path, 1, score=0.75)
     evaluate_all(tmp_path)
     for file in checkpoints.files_of(str(tmp_path / "model.ckpt-best")):
@@ -213,7 +213,7 @@ def test_keeping_that_was_cut_short_is_completed_by_the_next_run(tmp_path):
     assert kept_step(tmp_path) == 1
 
 
-def test_other_dev_data_is_evaluated_anew(tmp_path):
+def test_checkpoints_are_evaluated_again_on_other_dev_data(tmp_path):
     for step in (1, 2):
         write_checkpoint(tmp_path, step, score=0.5)
     evaluate_all(tmp_path)
@@ -272,7 +272,7 @@ def test_tensorboard_gets_the_metrics_at_their_step(tmp_path):
     ]
 
 
-def test_an_evaluation_is_told_in_one_line(tmp_path, caplog):
+def test_an_evaluation_logs_one_line_of_metrics(tmp_path, caplog):
     write_checkpoint(tmp_path, 10, score=0.25)
     with caplog.at_level("INFO", logger="albert"):
         evaluate_all(tmp_path)
@@ -338,7 +338,7 @@ def test_dev_metrics_do_not_depend_on_the_number_of_devices(cola, tiny_config, t
         probabilities.append([row["probabilities"] for row in rows])
     for other in metrics[1:]:
         assert other == pytest.approx(metrics[0], abs=1e-6)
-    # All 23 examples count: the same numbers from the probabilities of one device, by hand.
+    # All 23 examples count: the metrics, computed by hand from the probabilities of one device.
     own = np.array(probabilities[0])
     accuracy = np.mean(own.argmax(axis=1) == labels)
     loss = -np.log(own[np.arange(23), labels].astype(np.float64)).mean()

@@ -1,4 +1,4 @@
-"""Tests on a disk of its own that is too small or read-only; they need the right to mount one."""
+"""Tests on a mounted disk that is too small or read-only; they need permission to mount one."""
 
 import json
 import subprocess

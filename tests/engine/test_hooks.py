@@ -27,7 +27,7 @@ def on_a_terminal(monkeypatch, is_one):
 
 @pytest.fixture
 def graph(monkeypatch):
-    """Yields a graph with a global step, while no terminal is shown anything."""
+    """Yields a graph with a global step, with stderr not a terminal."""
     on_a_terminal(monkeypatch, False)
     with tf.Graph().as_default() as graph:
         tf.train.get_or_create_global_step()
@@ -52,7 +52,7 @@ def started_hook(folder, train_steps, examples_per_step, step=0):
 
 
 def run_steps(hook, clock, seconds, losses=None):
-    """Runs one step of 100 tokens for each duration, with a loss of 0.5 unless given."""
+    """Runs one step of 100 tokens for each duration; the loss is 0.5 unless given."""
     for duration, loss in zip(seconds, losses or [0.5] * len(seconds)):
         hook.before_run(None)
         clock.now += duration
@@ -82,7 +82,7 @@ def test_values_of_all_replicas_are_combined():
     assert values == {"loss": 0.5, "learning_rate": pytest.approx(2e-5), "num_tokens": 100}
 
 
-def test_progress_counts_steps_and_nothing_between_them(tmp_path, graph, clock):
+def test_progress_counts_only_the_time_inside_steps(tmp_path, graph, clock):
     hook = started_hook(tmp_path, 100, 32, step=40)
     run_steps(hook, clock, [30.0, 2.0])
     clock.now += 500.0  # an evaluation
@@ -109,7 +109,7 @@ def test_a_line_is_printed_at_most_every_ten_seconds(tmp_path, graph, clock, cap
     )
 
 
-def test_a_first_step_of_minutes_is_told_without_a_speed(tmp_path, graph, clock, caplog):
+def test_a_slow_first_step_is_reported_without_a_speed(tmp_path, graph, clock, caplog):
     hook = started_hook(tmp_path, 100, 32)
     with caplog.at_level(logging.INFO):
         run_steps(hook, clock, [90.0])
@@ -134,7 +134,7 @@ def test_a_terminal_has_one_line_whose_text_leaves_room_for_the_bar_in_80_column
     assert len("33112/33112 # ") + len(text) <= 80
 
 
-def test_a_terminal_has_no_bar_where_only_warnings_are_wanted(tmp_path, graph, clock, monkeypatch):
+def test_a_terminal_has_no_bar_if_only_warnings_are_logged(tmp_path, graph, clock, monkeypatch):
     stderr = on_a_terminal(monkeypatch, True)
     monkeypatch.setattr(logging.getLogger("albert.engine.hooks"), "level", logging.WARNING)
     run_steps(started_hook(tmp_path, 100, 32), clock, [4.0])
@@ -161,14 +161,14 @@ def test_tensorboard_has_means_of_a_long_run_and_its_last_step(tmp_path, graph, 
     assert scalars[2997, "examples_per_second"] == 16.0
 
 
-def test_points_are_on_the_disk_at_once(tmp_path, graph, clock):
+def test_points_are_written_to_disk_at_once(tmp_path, graph, clock):
     run_steps(started_hook(tmp_path, 3, 32), clock, [4.0])
     (path,) = tmp_path.glob("events*")  # read while the writer is open
     steps = [event.step for event in tf.train.summary_iterator(str(path)) if event.summary.value]
     assert steps == [1]
 
 
-def test_tensorboard_learns_where_a_run_goes_on(tmp_path, graph, clock):
+def test_tensorboard_is_told_at_which_step_a_run_resumes(tmp_path, graph, clock):
     started_hook(tmp_path, 100, 32, step=40).close()
     logs = [(event.step, event.session_log.status) for event in events_of(tmp_path)]
     assert (41, tf.SessionLog.START) in logs
@@ -195,7 +195,7 @@ def run_context():
 
 @pytest.fixture
 def own_handlers():
-    """Puts known handlers in place of pytest's; yields {signal number: signals received}."""
+    """Replaces the handlers of pytest by known ones; yields an object that records signals."""
     received = []
 
     def handler(number, frame):
@@ -221,7 +221,7 @@ def test_a_signal_asks_for_a_stop_after_the_step(own_handlers, number):
     assert own_handlers.received == []
 
 
-def test_a_second_signal_reaches_the_handler_from_before(own_handlers, clock):
+def test_a_second_signal_reaches_the_previous_handler(own_handlers, clock):
     with StopOnSignal():
         os.kill(os.getpid(), signal.SIGINT)
         clock.now += 1.1
@@ -249,7 +249,7 @@ with hooks.StopOnSignal():
     assert (finished.returncode, finished.stdout) == (-signal.SIGTERM, b"")
 
 
-def test_a_signal_that_comes_twice_at_once_counts_once(own_handlers, clock):
+def test_a_signal_repeated_within_a_second_counts_once(own_handlers, clock):
     context = run_context()
     with StopOnSignal() as stop:
         os.kill(os.getpid(), signal.SIGTERM)
@@ -277,14 +277,14 @@ def test_handlers_are_restored_after_an_error(own_handlers):
         assert signal.getsignal(number) is own_handlers.handler
 
 
-def test_a_signal_is_told_in_one_line(own_handlers, caplog):
+def test_a_signal_is_logged_in_one_line(own_handlers, caplog):
     with StopOnSignal():
         os.kill(os.getpid(), signal.SIGINT)
     (record,) = caplog.records
     assert "Stopping after this step" in record.getMessage()
 
 
-def test_outside_the_main_thread_signals_are_left_alone(own_handlers):
+def test_outside_the_main_thread_no_handler_is_installed(own_handlers):
     seen = []
 
     def use():

@@ -1,4 +1,4 @@
-"""Tests of albert.input_pipeline: feature files, and the batches read from them in order."""
+"""Tests of albert.engine.input_pipeline: feature files, and the batches read from them in order."""
 
 import json
 import logging
@@ -64,8 +64,8 @@ def make_file(tmp_path, features=FEATURES):
     return cached_features(str(tmp_path), "toy_dev", ORIGIN, lambda: features)
 
 
-def made_again(directory, caplog):
-    """Opens the cache with a new maker; returns how often it was called and what was warned."""
+def open_again(directory, caplog):
+    """Opens the cache with a new maker; returns how often that was called, and the warnings."""
     make_features = CountingMaker(FEATURES)
     caplog.clear()
     feature_file = cached_features(str(directory), "toy_dev", ORIGIN, make_features)
@@ -74,7 +74,7 @@ def made_again(directory, caplog):
     return make_features.num_calls, warnings
 
 
-def test_a_feature_alone_comes_back_exactly_and_unpadded(tmp_path):
+def test_a_batch_of_one_feature_is_exact_and_unpadded(tmp_path):
     batches = list(read_batches(make_file(tmp_path), SPEC, batch_size=1))
     assert len(batches) == len(FEATURES)
     for batch, feature in zip(batches, FEATURES):
@@ -85,7 +85,7 @@ def test_a_feature_alone_comes_back_exactly_and_unpadded(tmp_path):
             np.testing.assert_array_equal(batch[name], np.asarray([value], dtype))
 
 
-def test_batches_are_padded_to_their_own_longest_feature(tmp_path):
+def test_each_batch_is_padded_to_its_longest_feature(tmp_path):
     lengths = [3, 1, 2, 6, 4, 5, 1]
     spec = {"input_ids": Feature(tf.int32)}
     feature_file = make_file(tmp_path, [{"input_ids": [9] * length} for length in lengths])
@@ -152,11 +152,11 @@ def test_the_last_batch_is_short_and_order_is_kept(tmp_path):
     assert np.concatenate([batch["number"] for batch in batches]).tolist() == list(range(23))
 
 
-def test_the_number_of_features_is_told(tmp_path):
+def test_the_number_of_features_is_returned(tmp_path):
     assert make_file(tmp_path).num_features == 3
 
 
-def test_no_features_are_refused_and_leave_nothing_behind(tmp_path):
+def test_an_empty_set_of_features_is_refused_and_leaves_no_file(tmp_path):
     with pytest.raises(UsageError, match="toy_dev"):
         make_file(tmp_path, features=[])
     assert os.listdir(tmp_path) == []
@@ -168,7 +168,7 @@ def test_a_missing_folder_is_created(tmp_path):
     assert os.path.isfile(feature_file.path)
 
 
-def test_a_whole_file_is_used_again(tmp_path, make_features):
+def test_a_complete_file_is_reused(tmp_path, make_features):
     first = cached_features(str(tmp_path), "toy_dev", ORIGIN, make_features)
     second = cached_features(str(tmp_path), "toy_dev", dict(ORIGIN), make_features)
     assert make_features.num_calls == 1
@@ -187,7 +187,7 @@ def test_a_file_of_an_earlier_release_that_lacks_a_feature_is_replaced(
     with caplog.at_level("WARNING"):
         new = cached_features(str(tmp_path), "toy_dev", ORIGIN, with_offsets, names)
     (record,) = caplog.records
-    assert record.getMessage() == f"Making {old.path} again: it lacks offset."
+    assert record.getMessage() == f"Rebuilding {old.path}: it lacks offset."
     assert new == old._replace(num_features=1)  # the data are the same
     assert cached_features(str(tmp_path), "toy_dev", ORIGIN, None, names) == new
 
@@ -208,38 +208,38 @@ def test_the_order_of_the_keys_of_the_origin_does_not_matter(tmp_path, make_feat
     assert make_features.num_calls == 1
 
 
-def test_a_file_cut_short_is_made_again_with_one_warning(tmp_path, caplog):
+def test_a_truncated_file_is_rebuilt_with_one_warning(tmp_path, caplog):
     path = make_file(tmp_path).path
     os.truncate(path, os.path.getsize(path) - 1)
-    num_calls, warnings = made_again(tmp_path, caplog)
+    num_calls, warnings = open_again(tmp_path, caplog)
     assert num_calls == 1
     assert len(warnings) == 1 and path in warnings[0]
 
 
-def test_a_file_of_other_whole_records_is_made_again(tmp_path, caplog):
+def test_a_file_with_other_valid_records_is_rebuilt(tmp_path, caplog):
     path = make_file(tmp_path).path
     with tf.io.TFRecordWriter(path) as writer:
         writer.write(b"record")
-    assert made_again(tmp_path, caplog)[0] == 1
+    assert open_again(tmp_path, caplog)[0] == 1
 
 
 @pytest.mark.parametrize("position", [0, 40, -1])
-def test_a_file_with_a_flipped_bit_is_made_again_with_one_warning(tmp_path, caplog, position):
+def test_a_file_with_a_flipped_bit_is_rebuilt_with_one_warning(tmp_path, caplog, position):
     path = make_file(tmp_path).path
     with open(path, "r+b") as file:
         content = bytearray(file.read())
         content[position] ^= 4
         file.seek(0)
         file.write(content)
-    num_calls, warnings = made_again(tmp_path, caplog)
+    num_calls, warnings = open_again(tmp_path, caplog)
     assert num_calls == 1
     assert len(warnings) == 1 and path in warnings[0]
 
 
-def test_a_file_without_its_sidecar_is_made_again_with_one_warning(tmp_path, caplog):
+def test_a_file_without_its_sidecar_is_rebuilt_with_one_warning(tmp_path, caplog):
     path = make_file(tmp_path).path
     os.remove(path + ".json")
-    num_calls, warnings = made_again(tmp_path, caplog)
+    num_calls, warnings = open_again(tmp_path, caplog)
     assert num_calls == 1
     assert len(warnings) == 1 and path in warnings[0]
 
@@ -247,31 +247,31 @@ def test_a_file_without_its_sidecar_is_made_again_with_one_warning(tmp_path, cap
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"[]", b"null", b"{}", b"\xff\xfe\x00", b'{"a": 1}']
 )
-def test_a_garbage_sidecar_means_making_the_file_again(tmp_path, caplog, content):
+def test_a_file_with_a_garbage_sidecar_is_rebuilt(tmp_path, caplog, content):
     path = make_file(tmp_path).path
     with open(path + ".json", "wb") as writer:
         writer.write(content)
-    num_calls, warnings = made_again(tmp_path, caplog)
+    num_calls, warnings = open_again(tmp_path, caplog)
     assert num_calls == 1
     assert len(warnings) == 1 and path in warnings[0]
 
 
-def test_a_sidecar_of_another_origin_means_making_the_file_again(tmp_path, caplog):
+def test_a_file_with_the_sidecar_of_another_origin_is_rebuilt(tmp_path, caplog):
     path = make_file(tmp_path).path
     with open(path + ".json", encoding="utf-8") as reader:
         sidecar = json.load(reader)
     with open(path + ".json", "w", encoding="utf-8") as writer:
         json.dump(dict(sidecar, fingerprint="0" * 64), writer)
-    assert made_again(tmp_path, caplog)[0] == 1
+    assert open_again(tmp_path, caplog)[0] == 1
 
 
-def test_a_file_that_was_made_again_is_used_the_next_time(tmp_path, caplog):
+def test_a_rebuilt_file_is_reused_the_next_time(tmp_path, caplog):
     os.remove(make_file(tmp_path).path + ".json")
-    made_again(tmp_path, caplog)
-    assert made_again(tmp_path, caplog) == (0, [])
+    open_again(tmp_path, caplog)
+    assert open_again(tmp_path, caplog) == (0, [])
 
 
-def test_using_a_file_is_one_log_line(tmp_path, caplog):
+def test_reusing_a_file_logs_one_line(tmp_path, caplog):
     make_file(tmp_path)
     with caplog.at_level(logging.INFO):
         caplog.clear()
@@ -280,7 +280,7 @@ def test_using_a_file_is_one_log_line(tmp_path, caplog):
     assert "3 features" in record.getMessage()
 
 
-def test_a_maker_that_fails_half_way_leaves_nothing_behind(tmp_path):
+def test_a_failure_while_making_features_leaves_no_file(tmp_path):
     def fails():
         yield FEATURES[0]
         raise ZeroDivisionError("half way")
@@ -290,7 +290,7 @@ def test_a_maker_that_fails_half_way_leaves_nothing_behind(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_a_maker_that_fails_leaves_an_older_file_as_it_was(tmp_path, caplog):
+def test_a_failure_while_rebuilding_does_not_change_the_old_file(tmp_path, caplog):
     path = make_file(tmp_path).path
     os.remove(path + ".json")
     with open(path, "rb") as reader:
@@ -307,7 +307,7 @@ def test_a_maker_that_fails_leaves_an_older_file_as_it_was(tmp_path, caplog):
     assert os.listdir(tmp_path) == [os.path.basename(path)]
 
 
-def test_a_record_file_that_never_got_its_sidecar_is_not_used(tmp_path, caplog, monkeypatch):
+def test_a_record_file_whose_sidecar_was_never_written_is_not_used(tmp_path, caplog, monkeypatch):
     def killed(path, text):
         raise KeyboardInterrupt
 
@@ -315,18 +315,18 @@ def test_a_record_file_that_never_got_its_sidecar_is_not_used(tmp_path, caplog, 
     with pytest.raises(KeyboardInterrupt):
         make_file(tmp_path)
     monkeypatch.undo()
-    assert made_again(tmp_path, caplog)[0] == 1
+    assert open_again(tmp_path, caplog)[0] == 1
 
 
 def test_half_written_files_of_a_killed_process_are_not_used(tmp_path, caplog):
     path = make_file(tmp_path).path
     os.rename(path, path + ".0123.part")
     os.truncate(path + ".0123.part", 30)
-    assert made_again(tmp_path, caplog)[0] == 1
+    assert open_again(tmp_path, caplog)[0] == 1
 
 
 def _make_together(directory, barrier, results):
-    """Makes a file beside another process: both begin, and both end, when both have got there."""
+    """Makes a file in step with another process: both start and both finish at the same time."""
 
     def features():
         barrier.wait()
@@ -338,7 +338,7 @@ def _make_together(directory, barrier, results):
     results.put((feature_file.path, feature_file.num_features, num_read))
 
 
-def test_processes_that_make_a_file_at_the_same_time_end_with_one_whole_file(tmp_path):
+def test_processes_that_make_the_same_file_at_once_produce_one_complete_file(tmp_path):
     context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
     arguments = str(tmp_path), context.Barrier(2, timeout=90), context.Queue()
     process = context.Process(target=_make_together, args=arguments)
@@ -377,7 +377,7 @@ def test_a_folder_that_cannot_be_made_is_a_usage_error_of_one_line(tmp_path):
     assert "\n" not in message
 
 
-def test_a_folder_that_is_a_file_is_a_usage_error_of_one_line(tmp_path):
+def test_a_file_instead_of_the_folder_is_a_usage_error_of_one_line(tmp_path):
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(UsageError) as caught:
         make_file(tmp_path / "file")

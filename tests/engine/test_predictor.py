@@ -1,4 +1,4 @@
-"""Tests of albert.predictor: predictions of checkpoints on any number of devices."""
+"""Tests of albert.engine.predictor: predictions of checkpoints on any number of devices."""
 
 import itertools
 import os
@@ -22,7 +22,7 @@ CONFIG = tiny.config()
 
 
 class TinyTask(task.Task):
-    """Three logits a feature, and the feature's own number, by which its place is known."""
+    """Predicts three logits per feature; the number of the feature shows the order."""
 
     name = "tiny"
     best_metric = "none"
@@ -36,8 +36,8 @@ class TinyTask(task.Task):
     def features(self, split):
         lengths = np.random.RandomState(5).randint(1, 12, size=NUM_FEATURES)
         for number in range({"dev": NUM_FEATURES, "pair": 2}[split]):
-            ids = [(7 * number + 3 * place) % 50 for place in range(lengths[number])]
-            segments = [place % 2 for place in range(lengths[number])]
+            ids = [(7 * number + 3 * position) % 50 for position in range(lengths[number])]
+            segments = [position % 2 for position in range(lengths[number])]
             yield {
                 "input_ids": ids,
                 "segment_ids": segments,
@@ -69,7 +69,7 @@ class TinyTask(task.Task):
 
 
 class Reference:
-    """The model in one plain session, fed with one unpadded example at a time."""
+    """The model in a plain session, which is fed one unpadded example at a time."""
 
     def __init__(self):
         self.graph = tf.Graph()
@@ -205,7 +205,7 @@ def test_a_row_holds_plain_values_of_one_feature(predictors, checkpoint, dev_fil
     assert np.ndim(row["number"]) == 0
 
 
-def test_a_feature_that_is_no_input_comes_back_padded_with_its_predictions(
+def test_a_feature_that_is_not_an_input_is_returned_padded_with_its_predictions(
     predictors, checkpoint, dev_file
 ):
     for number, row in enumerate(predictors[1].predict(checkpoint, dev_file, BATCH_SIZE)):
@@ -213,7 +213,7 @@ def test_a_feature_that_is_no_input_comes_back_padded_with_its_predictions(
         assert not row["note"][number % 3 :].any()
 
 
-def test_as_many_rows_as_features_must_come_back(predictors, checkpoint, dev_file):
+def test_a_wrong_number_of_predictions_is_an_error(predictors, checkpoint, dev_file):
     lying = dev_file._replace(num_features=dev_file.num_features + 1)
     with pytest.raises(RuntimeError, match=f"{NUM_FEATURES} predictions for {NUM_FEATURES + 1}"):
         predictors[1].predict(checkpoint, lying, BATCH_SIZE)
@@ -274,7 +274,7 @@ def test_a_missing_checkpoint_is_an_error(predictors, dev_file, folder):
         predictors[1].predict(str(folder / "nothing"), dev_file, BATCH_SIZE)
 
 
-def test_after_an_error_the_predictor_still_works(predictors, checkpoint, dev_file, folder):
+def test_the_predictor_still_works_after_an_error(predictors, checkpoint, dev_file, folder):
     with pytest.raises(tf.errors.OpError):
         predictors[2].predict(str(folder / "nothing"), dev_file, BATCH_SIZE)
     rows = predictors[2].predict(checkpoint, dev_file, BATCH_SIZE)
@@ -301,7 +301,7 @@ def test_an_interrupt_in_a_worker_reaches_the_caller(predictors, checkpoint, dev
 
 
 def endless_batches(*args):
-    """Stands in for read_batches on data without an end."""
+    """Replaces read_batches, for data that never ends."""
     batches = list(read_batches(*args))
     for batch in itertools.cycle(batches):
         time.sleep(0.002)

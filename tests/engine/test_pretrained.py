@@ -1,4 +1,4 @@
-"""Tests of pretrained: which checkpoints begin a run, and what is said of those that do not."""
+"""Tests of albert.engine.pretrained: which checkpoints load, and why the others are refused."""
 
 import pathlib
 
@@ -22,7 +22,7 @@ def write_checkpoint(path, values):
 
 
 def load(tiny_config, prefix, num_labels=2, discard=False):
-    """Returns (names that begin anew, {name: initial value}) of a model with a head."""
+    """Returns (names that were not loaded, {name: initial value}) of a model with a head."""
     with tf.Graph().as_default():
         modeling.AlbertModel(tiny_config, False, tf.zeros([1, 4], tf.int32))
         tf.get_variable("output_weights", [num_labels, 16], initializer=tf.zeros_initializer())
@@ -43,7 +43,7 @@ def finetuned(tiny_config, tmp_path):
     return write_checkpoint(tmp_path / "model.ckpt", values)
 
 
-def test_head_of_the_same_size_is_taken_along(tiny_config, finetuned):
+def test_head_of_the_same_size_is_loaded(tiny_config, finetuned):
     missing, values = load(tiny_config, finetuned, num_labels=3)
     assert missing == []
     assert all((value == 0.5).all() for value in values.values())
@@ -55,7 +55,7 @@ def test_head_of_another_size_is_refused_with_the_flag_that_helps(tiny_config, f
         load(tiny_config, finetuned)
 
 
-def test_discarding_takes_the_encoder_and_leaves_the_head(tiny_config, finetuned):
+def test_discarding_loads_the_encoder_but_not_the_head(tiny_config, finetuned):
     missing, values = load(tiny_config, finetuned, num_labels=3, discard=True)
     assert missing == ["output_weights"]
     assert (values.pop("output_weights") == 0).all()
@@ -83,7 +83,7 @@ def test_checkpoint_without_any_variable_of_the_encoder_is_refused(tiny_config, 
     ],
 )
 def test_foreign_layout_is_recognised_and_explained(tiny_config, tmp_path, name, program):
-    # Both layouts share some of ALBERT's names: that must not pass for a partial match.
+    # These layouts share some names with ALBERT's: that must not count as a partial match.
     shared = {"bert/pooler/dense/bias": np.zeros([16]), name: np.zeros([2, 2])}
     prefix = write_checkpoint(tmp_path / "foreign", shared)
     with pytest.raises(UsageError, match=f"layout of {program}.*not of google-research/albert"):
@@ -97,7 +97,7 @@ def test_damaged_checkpoint_is_refused(tiny_config, tmp_path):
 
 
 @pytest.mark.parametrize("size", [None, 0, 1000])
-def test_checkpoint_whose_values_are_missing_or_cut_short_is_refused(tiny_config, finetuned, size):
+def test_checkpoint_whose_values_are_missing_or_truncated_is_refused(tiny_config, finetuned, size):
     values = pathlib.Path(f"{finetuned}.data-00000-of-00001")
     content = values.read_bytes()
     values.unlink()

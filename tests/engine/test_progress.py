@@ -1,4 +1,4 @@
-"""Tests of albert.progress."""
+"""Tests of albert.engine.progress."""
 
 import pytest
 
@@ -6,13 +6,13 @@ from albert.engine.progress import Progress, count, duration, speed, summary
 
 
 def add(progress, clock, *steps):
-    """Does steps of (seconds, tokens)."""
+    """Adds steps of (seconds, tokens)."""
     for seconds, num_tokens in steps:
         clock.now += seconds
         progress.add(seconds, num_tokens)
 
 
-def test_nothing_is_known_before_the_second_step(clock):
+def test_no_speed_is_known_before_the_second_step(clock):
     progress = Progress(100, 32)
     for _ in range(2):
         assert progress.examples_per_second is None
@@ -23,14 +23,14 @@ def test_nothing_is_known_before_the_second_step(clock):
     assert progress.examples_per_second is not None
 
 
-def test_speeds_leave_out_the_first_step(clock):
+def test_speeds_exclude_the_first_step(clock):
     progress = Progress(100, 32)
     add(progress, clock, (30.0, 500), (2.0, 400), (4.0, 800))
     assert progress.examples_per_second == pytest.approx(2 * 32 / 6.0)
     assert progress.tokens_per_second == pytest.approx(1200 / 6.0)
 
 
-def test_speeds_leave_out_what_is_between_steps(clock):
+def test_speeds_exclude_the_time_between_steps(clock):
     progress = Progress(100, 32)
     add(progress, clock, (30.0, 500), (2.0, 400))
     clock.now += 500.0  # an evaluation
@@ -40,9 +40,9 @@ def test_speeds_leave_out_what_is_between_steps(clock):
     assert progress.wall_seconds == pytest.approx(536.0)
 
 
-def test_time_left_counts_what_is_between_steps(clock):
+def test_time_left_includes_the_time_between_steps(clock):
     progress = Progress(12, 32)
-    progress.step = 6  # of the run before
+    progress.step = 6  # from the run before
     add(progress, clock, (30.0, 500), (2.0, 400))
     clock.now += 4.0
     add(progress, clock, (2.0, 400))
@@ -51,7 +51,7 @@ def test_time_left_counts_what_is_between_steps(clock):
     assert progress.seconds_left == pytest.approx(3 * (2.0 + 4.0 + 2.0) / 2)
 
 
-def test_steps_that_take_no_time_divide_by_nothing(clock):
+def test_steps_that_take_no_time_do_not_divide_by_zero(clock):
     progress = Progress(4, 32)
     add(progress, clock, (0.0, 1), (0.0, 1))
     assert progress.examples_per_second > 0

@@ -1,4 +1,4 @@
-"""Tests that replicas sharing a global batch train like one device with all of it."""
+"""Tests that replicas sharing a global batch train like one device with the whole batch."""
 
 import dataclasses
 import glob
@@ -12,6 +12,7 @@ import tiny
 
 from albert import custom_optimization
 from albert.classifier_utils import classification_logits
+from albert.engine import checkpoints
 from albert.engine.config import FinetuneConfig
 from albert.engine.input_pipeline import cached_features, next_batch_of, train_dataset
 from albert.engine.model_fn import build
@@ -22,7 +23,7 @@ GLOBAL_BATCH = 8
 NUM_UPDATES = 20
 LEARNING_RATE = 5e-3
 NUM_EXAMPLES = 30  # neither a multiple of the global batch nor of a replica's
-LOSS_SCALE = 20.0  # makes gradients long enough to be clipped
+LOSS_SCALE = 20.0  # makes gradients large enough to be clipped
 
 # The released layout (google-research/albert) at the sizes of `tiny_config`.
 INNER_GROUP = "bert/encoder/transformer/group_0/inner_group_0"
@@ -62,7 +63,7 @@ two_or_four = pytest.mark.parametrize("num_replicas", [2, pytest.param(4, marks=
 
 
 class TinyTask(Task):
-    """Two classes of random token sequences of 3 to 20 tokens, always the same ones."""
+    """Two classes of random sequences of 3 to 20 tokens, the same in every run."""
 
     name = "tiny"
     best_metric = "accuracy"
@@ -102,7 +103,7 @@ class TinyTask(Task):
 
 
 class CrowdedTask(TinyTask):
-    """The same with other random operations and another variable before the head."""
+    """The same task, with extra random operations and an extra variable before the head."""
 
     def head(self, model, features, is_training):
         noise = tf.random.normal([3]) + tf.random.uniform([3])
@@ -116,7 +117,7 @@ def tiny_model():
 
 
 def finetune(folder, num_replicas, task=None, **changes):
-    """Returns the folder after training on that many CPU replicas with the global batch."""
+    """Trains on that many CPU replicas with the same global batch; returns the folder."""
     config = FinetuneConfig(
         albert_config=tiny_model(),
         output_dir=str(folder),
@@ -129,6 +130,16 @@ def finetune(folder, num_replicas, task=None, **changes):
     )
     Engine(task or TinyTask(), dataclasses.replace(config, **changes)).train()
     return str(folder)
+
+
+def test_training_evaluates_only_if_asked(tmp_path):
+    config = FinetuneConfig(
+        tiny_model(), str(tmp_path), train_batch_size=4, train_steps=1, device_type="cpu"
+    )
+    engine = Engine(TinyTask(), config)
+    engine._evaluator = object()  # as after `evaluate`; any use of it fails
+    engine.train()
+    assert checkpoints.saved_steps(str(tmp_path)).keys() == {0, 1}
 
 
 def read(folder, step):
@@ -146,10 +157,10 @@ def shown_loss(folder):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory, pretrained):
-    """Returns the folder of 20 updates, a function of (rule, number of replicas).
+    """Returns a function of (rule, number of replicas): the folder of a run of 20 updates.
 
-    AdamW begins with random weights. LAMB begins with the pre-trained ones and trains the
-    CrowdedTask, so that fewer runs are needed.
+    AdamW starts from random weights. LAMB starts from the pre-trained ones and trains CrowdedTask,
+    so that fewer runs are needed.
     """
     settings = {
         "adamw": {"task": TinyTask()},
@@ -277,11 +288,12 @@ def test_one_update_changes_every_variable(tmp_path_factory):
         session.run(update)
         after = session.run(variables)
     unchanged = {name for name in TRAINABLE if np.array_equal(before[name], after[name])}
-    # It adds the same to all scores of a query, which softmax does not see: only rounding moves it.
+    # The key bias adds the same to all scores of a query, so softmax cancels it: only rounding
+    # changes it.
     assert unchanged <= {f"{INNER_GROUP}/attention_1/self/key/bias"}
 
 
-# --- Packed tokens, which all runs above have, and padded ones
+# --- Packed and padded tokens (all runs above are packed)
 
 
 @pytest.fixture(scope="module")
@@ -317,13 +329,13 @@ def test_packed_and_padded_training_end_with_the_same_predictions(by_layout):
 
 
 @pytest.mark.parametrize("packed_tokens", [True, False])
-def test_the_switch_reaches_the_training_graph(tmp_path, packed_tokens):
+def test_packed_tokens_applies_to_the_training_graph(tmp_path, packed_tokens):
     finetune(tmp_path, 1, train_steps=1, packed_tokens=packed_tokens)
     with open(str(tmp_path / "graph.pbtxt"), encoding="utf-8") as reader:
         assert ('op: "Cumsum"' in reader.read()) == packed_tokens
 
 
-# --- Where training begins
+# --- Initial weights
 
 
 @two_or_four
@@ -335,12 +347,12 @@ def test_initial_weights_do_not_depend_on_the_number_of_replicas(runs, num_repli
 
 @pytest.mark.parametrize("num_replicas", [1, 2])
 def test_initial_weights_do_not_depend_on_what_else_is_in_the_graph(runs, num_replicas):
-    # The head's, which come after the other operations; the rest of LAMB's are pre-trained.
+    # Only those of the head: in the runs of LAMB the others are pre-trained.
     alone, crowded = read(runs("adamw", 1), 0), read(runs("lamb", num_replicas), 0)
     np.testing.assert_array_equal(crowded["output_weights"], alone["output_weights"])
 
 
-def test_initial_weights_of_variables_of_one_shape_differ(runs):
+def test_variables_of_the_same_shape_have_different_initial_weights(runs):
     initial = read(runs("adamw", 1), 0)
     names = [f"{INNER_GROUP}/attention_1/self/{part}/kernel" for part in ("query", "key", "value")]
     query, key, value = (initial[name] for name in names)
@@ -348,8 +360,8 @@ def test_initial_weights_of_variables_of_one_shape_differ(runs):
 
 
 @pytest.mark.parametrize("num_replicas", [1, 2])
-def test_training_begins_with_the_pretrained_weights(runs, pretrained, num_replicas):
-    # That the second replica's copies do, too, follows from the weights 20 updates later.
+def test_training_starts_from_the_pretrained_weights(runs, pretrained, num_replicas):
+    # The copies on the second replica are covered by the comparison after 20 updates.
     initial = read(runs("lamb", num_replicas), 0)
     for name in RELEASED:
         np.testing.assert_array_equal(initial[name], pretrained[1][name], err_msg=name)
@@ -360,13 +372,13 @@ def test_training_begins_with_the_pretrained_weights(runs, pretrained, num_repli
 
 @pytest.fixture(scope="module")
 def numbered(tmp_path_factory):
-    """Returns a FeatureFile of 10 features, whose only token is their number."""
+    """Returns a FeatureFile of 10 features; the only token of each is its number."""
     features = [{INPUT_IDS: [number]} for number in range(10)]
     return cached_features(str(tmp_path_factory.mktemp("numbered")), "train", {}, lambda: features)
 
 
 def stream(feature_file, count, batch_size=1, seed=3, num_consumed=0):
-    """Returns the numbers of the features that come first, in batches: [count / batch, batch]."""
+    """Returns the numbers of the first `count` features, in batches: [count / batch, batch]."""
     spec = {INPUT_IDS: Feature(tf.int32)}
     with tf.Graph().as_default(), tf.Session() as session:
         batches = train_dataset(feature_file, spec, batch_size, seed, num_consumed)
@@ -385,7 +397,7 @@ def test_a_batch_of_eight_is_two_consecutive_batches_of_four(numbered):
 
 
 @pytest.mark.parametrize("num_consumed", [1, 7, 10, 13, 20, 29])
-def test_reading_can_begin_anywhere_in_the_stream(numbered, num_consumed):
+def test_reading_can_start_anywhere_in_the_stream(numbered, num_consumed):
     whole = flat(stream(numbered, 45))
     rest = flat(stream(numbered, 45 - num_consumed, num_consumed=num_consumed))
     assert rest == whole[num_consumed:]
@@ -407,20 +419,20 @@ def test_replicas_take_the_batches_of_a_round_in_turn(numbered):
     assert [batch[:, 0].tolist() for batches in rounds for batch in batches] == expected
 
 
-def test_no_dataset_of_the_strategy_holds_up_the_end_of_training(runs):
-    # On TensorFlow 2.15 it did for 10 to 20 s, about one time in two.
+def test_no_dataset_of_the_strategy_delays_the_end_of_training(runs):
+    # On TensorFlow 2.15 one did, by 10 to 20 s, in about every other run.
     with open(os.path.join(runs("adamw", 2), "graph.pbtxt"), encoding="utf-8") as reader:
         graph = reader.read()
     assert 'op: "IteratorGetNext"' in graph
     assert "MultiDeviceIterator" not in graph
 
 
-def test_epochs_differ_in_their_order(numbered):
+def test_each_epoch_has_another_order(numbered):
     numbers = flat(stream(numbered, 40))
     assert len({tuple(numbers[begin : begin + 10]) for begin in range(0, 40, 10)}) == 4
 
 
-def test_seeds_differ_in_their_order(numbered):
+def test_each_seed_gives_another_order(numbered):
     assert len({tuple(flat(stream(numbered, 10, seed=seed))) for seed in range(4)}) == 4
 
 

@@ -1,4 +1,4 @@
-"""Tests of albert.results: eval_results.txt and eval_results.json."""
+"""Tests of albert.engine.results: eval_results.txt and eval_results.json."""
 
 import json
 import math
@@ -27,11 +27,11 @@ def json_of(tmp_path):
 
 
 def values_of(lines, name):
-    """Returns what stands behind `name = ` in each line that begins so."""
+    """Returns the values of all lines `name = value`."""
     return [line.split(" = ")[1] for line in lines if line.startswith(name + " = ")]
 
 
-def test_settings_stand_under_hyperparameters(tmp_path):
+def test_settings_are_listed_under_hyperparameters(tmp_path):
     make_record(tmp_path).add_settings({"Task": "CoLA", "Learning rate": 1e-05})
     assert text_of(tmp_path) == [
         "===== Hyperparameters =====",
@@ -57,7 +57,7 @@ def test_an_evaluation_is_a_block_of_key_value_lines_in_order(tmp_path):
     ]
 
 
-def test_the_original_names_stand_beside_ours(tmp_path):
+def test_metrics_have_both_our_names_and_the_original_ones(tmp_path):
     metrics = {"matthews_corr": 0.5625, "accuracy": 0.875, "loss": 0.25}
     make_record(tmp_path, "matthews_corr").add(1, "data", metrics)
     lines = text_of(tmp_path)
@@ -69,7 +69,7 @@ def test_the_original_names_stand_beside_ours(tmp_path):
         assert values_of(lines, ours) == values_of(lines, original) == [value]
 
 
-def test_metrics_without_an_original_name_get_none(tmp_path):
+def test_metrics_without_an_original_name_have_only_ours(tmp_path):
     make_record(tmp_path, "pearson").add(1, "data", {"pearson": 0.5, "spearman": 0.25})
     lines = text_of(tmp_path)
     assert not [line for line in lines if line.startswith(("eval_", "matthew_corr"))]
@@ -85,7 +85,7 @@ def test_best_in_the_text_is_the_highest_so_far(tmp_path):
     assert lines[-2:] == ["Best step: 3", "Best accuracy: 0.75"]
 
 
-def test_saved_files_are_told_in_the_block_of_their_step(tmp_path):
+def test_saved_files_are_listed_in_the_block_of_their_step(tmp_path):
     record = make_record(tmp_path)
     record.add(1, "data", {"accuracy": 0.5})
     record.note_saved(1, [("a/model.ckpt-1.index", "a/model.ckpt-best.index")])
@@ -97,7 +97,7 @@ def test_saved_files_are_told_in_the_block_of_their_step(tmp_path):
     assert sum(line.startswith("saved ") for line in lines) == 1
 
 
-def test_evaluations_stand_in_the_order_of_their_steps(tmp_path):
+def test_evaluations_are_sorted_by_step(tmp_path):
     record = make_record(tmp_path)
     for step in (30, 10, 20):
         record.add(step, "data", {"accuracy": step / 100})
@@ -124,12 +124,12 @@ def test_there_is_no_best_without_evaluations(tmp_path):
     assert json_of(tmp_path)["best"] is None
 
 
-def test_nothing_is_written_before_there_is_something_to_tell(tmp_path):
+def test_no_file_is_written_before_there_is_a_result(tmp_path):
     make_record(tmp_path)
     assert os.listdir(tmp_path) == []
 
 
-def test_of_equal_scores_the_earliest_step_is_best(tmp_path):
+def test_the_earliest_of_equal_scores_is_best(tmp_path):
     record = make_record(tmp_path)
     for step in (30, 10, 20):
         record.add(step, "data", {"accuracy": 0.5})
@@ -178,7 +178,7 @@ def test_a_new_evaluation_of_a_step_replaces_the_old_one(tmp_path):
     assert row["metrics"] == {"accuracy": 0.25}
 
 
-def test_what_an_earlier_run_recorded_is_kept(tmp_path):
+def test_the_record_of_an_earlier_run_is_kept(tmp_path):
     first = make_record(tmp_path)
     first.add_settings({"seed": 42, "total_seconds": 10.0})
     first.add(1, "data", {"accuracy": 0.5})
@@ -204,7 +204,7 @@ def test_settings_under_the_labels_of_older_records_are_understood(tmp_path):
     assert json_of(tmp_path)["settings"] == {"train_steps": 7, "own": 1}
 
 
-def test_a_setting_that_was_never_given_has_the_default(tmp_path):
+def test_an_unknown_setting_has_the_default_value(tmp_path):
     record = make_record(tmp_path)
     assert record.setting("seed") is None
     assert record.setting("total_seconds", 0.0) == 0.0
@@ -235,7 +235,7 @@ def test_a_garbage_json_file_is_a_usage_error_of_one_line(tmp_path, content):
     assert path.read_bytes() == content
 
 
-def test_files_stay_whole_if_a_write_fails(tmp_path, monkeypatch):
+def test_files_stay_complete_if_a_write_fails(tmp_path, monkeypatch):
     record = make_record(tmp_path)
     record.add(1, "data", {"accuracy": 0.5})
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}

@@ -1,4 +1,4 @@
-"""Tests of run_identity: an output_dir belongs to one run."""
+"""Tests of albert.engine.run_identity: an output_dir belongs to one run."""
 
 import json
 
@@ -11,7 +11,7 @@ SETTINGS = {"task_name": "cola", "seed": 42}
 SIZES = {"hidden_size": 16}
 
 
-def test_first_run_claims_the_folder_and_may_come_back(tmp_path):
+def test_first_run_claims_the_folder_and_can_resume(tmp_path):
     run_identity.claim(str(tmp_path), SETTINGS, SIZES)
     run_identity.claim(str(tmp_path), SETTINGS, SIZES)
     assert run_identity.check(str(tmp_path), SETTINGS, SIZES)
@@ -28,7 +28,7 @@ def test_other_run_is_refused_with_what_differs(tmp_path):
     assert run_identity.check(str(tmp_path), SETTINGS, SIZES)
 
 
-def test_only_what_both_name_is_compared(tmp_path):
+def test_only_settings_that_are_both_recorded_and_given_are_compared(tmp_path):
     run_identity.claim(str(tmp_path), SETTINGS, SIZES)
     assert run_identity.check(str(tmp_path), {"task_name": "cola", "optimizer": "lamb"}, {})
 

@@ -341,11 +341,11 @@ def test_a_run_that_does_not_fit_is_refused_in_one_line(runs, name):
 def test_discarding_the_classifier_starts_with_a_new_head(runs):
     outcome = runs[1]["new head"]
     assert outcome["status"] == 0, outcome["stderr"]
-    assert "initialized anew: output_weights, output_bias" in outcome["stderr"]
+    assert "newly initialized: output_weights, output_bias" in outcome["stderr"]
 
 
 @pytest.mark.slow
 def test_a_run_continues_to_more_steps_and_says_when_it_has_them_all(runs):
-    assert "Going on from" in runs[1]["longer"]["stderr"]
+    assert "Resuming from" in runs[1]["longer"]["stderr"]
     assert "has all 2 steps: nothing to train" in runs[1]["finished"]["stderr"]
     assert runs[1]["finished"]["status"] == 0

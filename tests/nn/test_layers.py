@@ -9,7 +9,7 @@ from albert.nn import layers
 
 
 def value_of(build):
-    """Returns what `build()` gives, with all variables at their initial values."""
+    """Returns the value of `build()`, with all variables at their initial values."""
     with tf.Graph().as_default(), tf.Session() as session:
         fetches = build()
         session.run(tf.global_variables_initializer())
@@ -52,7 +52,7 @@ def test_a_layer_that_is_called_twice_has_one_set_of_variables_and_transposes_on
         assert sum(op.type == "Transpose" for op in graph.get_operations()) == 1
 
 
-def test_gradients_of_both_ways_to_multiply_agree():
+def test_gradients_agree_for_inputs_of_both_ranks():
     inputs = np.random.RandomState(2).randn(4, 3).astype(np.float32)
 
     def build():
@@ -106,7 +106,7 @@ def test_layer_norm_normalises_then_scales_and_shifts():
 
 
 @pytest.mark.parametrize("dtype", [tf.float32, tf.float16])
-def test_masked_logits_are_finite_and_out_of_reach(dtype):
+def test_masked_logits_are_finite_and_far_below_all_others(dtype):
     def build():
         logits = tf.constant([[3.0, -7.0, 2.0]], dtype)
         masked = layers.mask_logits(logits, tf.constant([[0.0, 0.0, 1.0]], dtype))
@@ -122,7 +122,7 @@ def test_masked_logits_are_finite_and_out_of_reach(dtype):
 
 
 def run_dropout(seed, rates, num_runs=1, num_unrelated=0, shape=(100, 100)):
-    """Returns [num_runs][call] results of dropout on ones, one call for each rate."""
+    """Returns the results of dropout on ones, [num_runs][call], with one call for each rate."""
     with tf.Graph().as_default(), tf.Session() as session:
         tf.set_random_seed(num_unrelated)
         for _ in range(num_unrelated):
@@ -143,7 +143,7 @@ def test_dropout_of_rate_0_returns_its_argument():
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5])
-def test_dropout_zeroes_its_share_and_scales_the_rest(rate):
+def test_dropout_zeroes_values_at_its_rate_and_scales_the_rest(rate):
     [[dropped]] = run_dropout([1, 2], [rate])
     kept = dropped[dropped != 0]
     np.testing.assert_allclose(kept, 1 / (1 - rate), rtol=1e-6)
@@ -151,7 +151,7 @@ def test_dropout_zeroes_its_share_and_scales_the_rest(rate):
     assert abs(1 - kept.size / dropped.size - rate) < 5 * deviation
 
 
-def test_dropout_mask_depends_on_the_seed_alone():
+def test_dropout_mask_depends_only_on_the_seed():
     first = run_dropout([3, 4], [0.5, 0.5])
     second = run_dropout([3, 4], [0.5, 0.5], num_unrelated=5)
     np.testing.assert_array_equal(first, second)
@@ -163,7 +163,7 @@ def test_dropout_mask_changes_with_either_half_of_the_seed(other):
     assert 0.4 < (first != second).mean() < 0.6  # half of two independent masks differ
 
 
-def test_dropout_with_a_seed_repeats_itself_in_every_run():
+def test_dropout_with_a_seed_has_the_same_mask_in_every_run():
     first, second = run_dropout([3, 4], [0.5], num_runs=2)
     np.testing.assert_array_equal(first, second)
 

@@ -1,4 +1,4 @@
-"""Tests of albert.token_layout: tokens packed into rows, and back, against NumPy."""
+"""Tests of albert.nn.token_layout: conversion to rows of tokens and back, against NumPy."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ both_layouts = pytest.mark.parametrize("kind", ["packed", "padded"])
 
 
 class Case:
-    """A mask with random values, and which positions are tokens in a layout."""
+    """A mask, random values for it, and which positions are tokens in a layout."""
 
     def __init__(self, kind, mask):
         self.kind = kind
@@ -34,7 +34,7 @@ class Case:
         self.heads = parts.transpose(0, 2, 1, 3)  # [batch, heads, seq, size]
 
     def run(self, method, value, outer=None):
-        """Returns method(value) of the layout, and the gradient if that of its result is given."""
+        """Returns method(value) of the layout, and its gradient if `outer` is given."""
         with tf.Graph().as_default(), tf.Session() as session:
             mask = tf.placeholder(tf.int32, [None, None])
             shape = modeling.get_shape_list(mask)
@@ -64,7 +64,7 @@ def test_flatten_returns_the_tokens_in_order(kind, mask):
 
 @both_layouts
 @every_mask
-def test_positions_are_those_in_the_sequence(kind, mask):
+def test_positions_count_from_the_start_of_each_sequence(kind, mask):
     case = Case(kind, mask)
     np.testing.assert_array_equal(case.run("positions", None), np.nonzero(case.is_token)[1])
 
@@ -81,19 +81,19 @@ def test_unflatten_puts_tokens_back_and_zeros_elsewhere(kind, mask):
 
 @both_layouts
 @every_mask
-def test_split_heads_puts_each_heads_part_of_a_token_in_its_place(kind, mask):
+def test_split_heads_moves_each_heads_part_to_its_position(kind, mask):
     case = Case(kind, mask)
-    # What comes back at padding has no effect on any token: attention gives it no weight.
+    # Values at padding have no effect on any token: attention gives them no weight.
     heads, gradient = case.run("split_heads", case.tokens, outer=case.heads)
-    in_place = np.broadcast_to(case.is_token[:, None, :], case.heads.shape[:3])
-    np.testing.assert_array_equal(heads[in_place], case.heads[in_place])
+    is_real = np.broadcast_to(case.is_token[:, None, :], case.heads.shape[:3])
+    np.testing.assert_array_equal(heads[is_real], case.heads[is_real])
     assert np.isfinite(heads).all()
     np.testing.assert_array_equal(gradient, case.tokens)
 
 
 @both_layouts
 @every_mask
-def test_merge_heads_is_the_way_back_and_padding_gets_no_gradient(kind, mask):
+def test_merge_heads_undoes_split_heads_and_padding_gets_no_gradient(kind, mask):
     case = Case(kind, mask)
     tokens, gradient = case.run("merge_heads", case.heads, outer=case.tokens)
     np.testing.assert_array_equal(tokens, case.tokens)
