@@ -183,7 +183,7 @@ def _check_end(run: Run, end: _End) -> None:
     if received is None and status in (130, 143, -signal.SIGINT, -signal.SIGTERM):
         received = status - 128 if status > 0 else -status  # it was sent to the run alone
     if received is not None:
-        _log.info("%s: stopped in %s; the same command goes on from there.", _PROG, run)
+        _log.info("%s: stopped in %s; the same command resumes from there.", _PROG, run)
         raise SystemExit(128 + received)
     if status:
         how = f"status {status}" if status > 0 else signal.Signals(-status).name

@@ -296,7 +296,7 @@ def test_signal_reaches_the_run_and_ends_the_program(start, tmp_path, send, name
     assert list(new_runs(tmp_path)) == ["CoLA 1", "RTE 1"]
     assert finished.stdout == ""
     assert finished.errors[-1] == (
-        "run_all_glue.sh: stopped in RTE, seed 1; the same command goes on from there."
+        "run_all_glue.sh: stopped in RTE, seed 1; the same command resumes from there."
     )
 
 

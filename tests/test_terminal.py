@@ -175,4 +175,4 @@ def test_ctrl_c_outside_training_says_how_to_go_on():
     )
     assert finished.returncode == 130
     (line,) = finished.stderr.splitlines()
-    assert line.endswith(" Interrupted. The same command goes on from the last checkpoint.")
+    assert line.endswith(" Interrupted. The same command resumes from the last checkpoint.")

@@ -54,7 +54,7 @@ def run(prog: str, main: Callable[[], None]) -> None:
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     logger.propagate = False
-    program.run(prog, main, interrupted="interrupted; the same command goes on from there.")
+    program.run(prog, main, interrupted="interrupted; the same command resumes from there.")
 
 
 def glue() -> None:

@@ -29,7 +29,7 @@ def run(main: Callable[[], None], description: Optional[str]) -> None:
         lambda: app.run(lambda _: _log_and_run(main), flags_parser=_parse),
         flag_of=shared_flags.flag_of,
         explain=_explain_full_disk,
-        interrupted="Interrupted. The same command goes on from the last checkpoint.",
+        interrupted="Interrupted. The same command resumes from the last checkpoint.",
     )
 
 
@@ -74,5 +74,5 @@ def _explain_full_disk(error: Exception) -> Optional[str]:
         return None
     return (
         f"The disk of --output_dir={FLAGS.output_dir} is full. What was saved before is whole: "
-        "free some space, and the same command goes on from there."
+        "free some space, and the same command resumes from there."
     )

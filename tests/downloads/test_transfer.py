@@ -234,7 +234,7 @@ def test_an_interrupted_download_ends_with_status_130_and_is_resumed_next_time(t
         assert process.returncode == 130
         assert "Traceback" not in stderr
         last = stderr.splitlines()[-1]
-        assert last == "download_glue_data.py: interrupted; the same command goes on from there."
+        assert last == "download_glue_data.py: interrupted; the same command resumes from there."
         assert names_in(tmp_path / "glue_data") == [".downloads"]
         finished = subprocess.run(command, timeout=60, **more)
         assert finished.returncode == 0, finished.stderr
