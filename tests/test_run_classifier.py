@@ -729,7 +729,7 @@ def test_real_data_through_sentencepiece(root, shared_data):
         run, written = finished[task], root / f"real_{task}"
         assert run["status"] == 0, run["stderr"]
         assert runs.foreign_lines(run["stderr"]) == []
-        assert f"Made {num_dev} features." in run["stderr"]
+        assert f"Wrote {num_dev} features." in run["stderr"]
         assert len(lines_of(written / "test_results.tsv")) == num_test
         submission = lines_of(written / f"{folder}.tsv")
         assert submission[0] == "index\tprediction"
