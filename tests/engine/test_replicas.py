@@ -12,7 +12,8 @@ import tiny
 
 from albert import custom_optimization
 from albert.classifier_utils import classification_logits
-from albert.engine import checkpoints
+from albert.common.errors import UsageError
+from albert.engine import checkpoints, run_identity
 from albert.engine.config import FinetuneConfig
 from albert.engine.input_pipeline import cached_features, next_batch_of, train_dataset
 from albert.engine.model_fn import build
@@ -130,6 +131,17 @@ def finetune(folder, num_replicas, task=None, **changes):
     )
     Engine(task or TinyTask(), dataclasses.replace(config, **changes)).train()
     return str(folder)
+
+
+def test_another_run_is_refused_before_its_features_are_made(tmp_path, monkeypatch):
+    def refuse(self, split):
+        raise AssertionError("features were made")
+
+    monkeypatch.setattr(TinyTask, "features", refuse)
+    settings = {"task_name": TinyTask().model_name, "seed": 12, "optimizer": "adamw"}
+    run_identity.claim(str(tmp_path), settings, tiny_model().sizes())
+    with pytest.raises(UsageError, match="seed was 12 and is 11"):
+        finetune(tmp_path, 1)
 
 
 def test_training_evaluates_only_if_asked(tmp_path):
