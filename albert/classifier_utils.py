@@ -238,7 +238,12 @@ class ClassifierTask(Task):
             values.update(self._metrics(split, labels, self._decisions(rows)))
         return values
 
-    def write_predictions(self, predictions: Predictions, output_dir: str) -> List[str]:
+    def write_predictions(
+        self,
+        predictions: Predictions,
+        output_dir: str,
+        metrics: Optional[Dict[str, float]] = None,
+    ) -> List[str]:
         """Writes these files, with a row for each test example, and returns their paths:
 
         - test_results.tsv, for the first test split: the probabilities, or the score.

@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import os
-from typing import Any, Dict, Iterator, List, NamedTuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -138,7 +138,12 @@ class RaceTask(Task):
             values[f"accuracy_{level}"] = part["accuracy"]
         return values
 
-    def write_predictions(self, predictions: Predictions, output_dir: str) -> List[str]:
+    def write_predictions(
+        self,
+        predictions: Predictions,
+        output_dir: str,
+        metrics: Optional[Dict[str, float]] = None,
+    ) -> List[str]:
         """Writes these files and returns their paths:
 
         - test_results.tsv: the four probabilities of each question.

@@ -1,15 +1,14 @@
 """SQuAD 1.1 and 2.0 as a task: its features, heads, answers and scores."""
 
-import json
 import logging
 import os
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 import tensorflow.compat.v1 as tf
 
-from albert.common import files, parallel
+from albert.common import files, json_files, parallel
 from albert.common.errors import UsageError
-from albert.engine.task import INPUT_IDS, Feature, ModelOutput, Task
+from albert.engine.task import INPUT_IDS, Feature, ModelOutput, Predictions, Task
 from albert.modeling import AlbertModel
 from albert.squad import features as squad_features
 from albert.squad.features import SquadWindow
@@ -125,13 +124,16 @@ class SquadTask(Task):
         """Returns the ModelOutput of the version's head."""
         return self._version.head(model, features, is_training)
 
-    def evaluate(self, predictions: Dict[str, List[Dict[str, Any]]]) -> Dict[str, float]:
+    def evaluate(self, predictions: Predictions) -> Dict[str, float]:
         """Returns the official scores of the answers that `write_predictions` would write."""
         (rows,) = predictions.values()
         return self._result(rows).scores
 
     def write_predictions(
-        self, predictions: Dict[str, List[Dict[str, Any]]], output_dir: str
+        self,
+        predictions: Predictions,
+        output_dir: str,
+        metrics: Optional[Dict[str, float]] = None,
     ) -> List[str]:
         """Writes predictions.json, nbest_predictions.json and for 2.0 null_odds.json."""
         (rows,) = predictions.values()
@@ -145,7 +147,7 @@ class SquadTask(Task):
         paths = []
         for name, table in tables.items():
             paths.append(os.path.join(output_dir, name))
-            files.write_text(paths[-1], json.dumps(table, indent=4, ensure_ascii=False) + "\n")
+            json_files.write_json(paths[-1], table, indent=4)
         return paths
 
     def _path(self, split: str) -> str:

@@ -1,6 +1,8 @@
 """Reads and writes JSON files; what is wrong with one becomes a UsageError of one line."""
 
 import json
+import math
+import re
 from typing import Any, Dict, Optional
 
 from albert.common import files
@@ -30,9 +32,26 @@ def load_json(path: str, setting: Optional[str] = None) -> Dict[str, Any]:
     return value
 
 
-def write_json(path: str, value: Any) -> None:
-    """Writes a value as indented JSON, whole or not at all."""
-    files.write_text(path, json.dumps(value, indent=2) + "\n")
+def write_json(path: str, value: Any, indent: int = 2) -> None:
+    """Writes a value as indented JSON, whole or not at all.
+
+    Numbers that are not finite, which JSON does not have, become null. Text stays readable; only
+    lone surrogates, which UTF-8 does not have, are written as escapes.
+    """
+    text = json.dumps(_with_nulls(value), indent=indent, ensure_ascii=False, allow_nan=False)
+    text = re.sub("[\ud800-\udfff]", lambda match: f"\\u{ord(match.group()):04x}", text)
+    files.write_text(path, text + "\n")
+
+
+def _with_nulls(value: Any) -> Any:
+    """Returns a JSON value with None in place of NaN and infinity."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _with_nulls(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_with_nulls(item) for item in value]
+    return value
 
 
 def value_of(mapping: Any, key: str, expected: type, path: str, owner: str) -> Any:

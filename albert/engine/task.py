@@ -64,7 +64,8 @@ class Task(abc.ABC):
 
     Attributes:
         name: in lower case; part of file names.
-        best_metric: the key of `evaluate` that decides which checkpoint is best (higher is better).
+        best_metric: the key of `evaluate` that decides which checkpoint is best.
+        greater_is_better: whether its highest value is best; False for losses and errors.
         shown_metrics: the keys of `evaluate` to show in logs and curves; empty means all.
         train_split: the split to train on.
         dev_splits: evaluated together.
@@ -73,6 +74,7 @@ class Task(abc.ABC):
 
     name: str
     best_metric: str
+    greater_is_better: bool = True
     shown_metrics: Tuple[str, ...] = ()
     train_split: str = "train"
     dev_splits: Tuple[str, ...] = ("dev",)
@@ -115,8 +117,18 @@ class Task(abc.ABC):
         """Returns the metrics of the dev splits."""
 
     @abc.abstractmethod
-    def write_predictions(self, predictions: Predictions, output_dir: str) -> List[str]:
-        """Writes the result files of the test splits and returns their paths."""
+    def write_predictions(
+        self,
+        predictions: Predictions,
+        output_dir: str,
+        metrics: Optional[Dict[str, float]] = None,
+    ) -> List[str]:
+        """Writes the result files of the test splits and returns their paths.
+
+        Args:
+            metrics: what `evaluate` returned for the checkpoint that predicts, such as thresholds
+                chosen on the dev splits; None if it was never evaluated.
+        """
 
 
 def mean_loss(predictions: Predictions) -> Dict[str, float]:

@@ -1,9 +1,11 @@
 """Tests of albert.common.json_files."""
 
+import json
+
 import pytest
 
 from albert.common.errors import UsageError
-from albert.common.json_files import load_json, value_of
+from albert.common.json_files import load_json, value_of, write_json
 
 
 def test_a_json_object_is_read(tmp_path):
@@ -51,3 +53,19 @@ def test_a_value_that_is_missing_or_of_another_type_is_named(mapping, message):
 
 def test_a_value_of_the_expected_type_is_returned():
     assert value_of({"size": 3}, "size", int, "a.json", "row 7") == 3
+
+
+def test_numbers_that_are_not_finite_are_written_as_null(tmp_path):
+    path = tmp_path / "values.json"
+    write_json(str(path), {"f1": float("nan"), "rows": [(float("inf"), 1.5)]})
+    assert json.loads(path.read_text(), parse_constant=pytest.fail) == {
+        "f1": None,
+        "rows": [[None, 1.5]],
+    }
+
+
+def test_a_lone_surrogate_is_written_as_an_escape_and_read_back(tmp_path):
+    path = tmp_path / "values.json"
+    write_json(str(path), {"\ud83d": "é \udc00 😀"})
+    assert "é " in path.read_text(encoding="utf-8")
+    assert load_json(str(path)) == {"\ud83d": "é \udc00 😀"}

@@ -99,7 +99,7 @@ class TinyTask(Task):
     def evaluate(self, predictions):
         raise NotImplementedError
 
-    def write_predictions(self, predictions, output_dir):
+    def write_predictions(self, predictions, output_dir, metrics=None):
         raise NotImplementedError
 
 
