@@ -13,8 +13,18 @@ import tensorflow.compat.v1 as tf
 from albert import tokenization
 from albert.common import files
 from albert.common.errors import UsageError
-from albert.engine.task import INPUT_IDS, Feature, ModelOutput, Predictions, Task
-from albert.glue import metrics
+from albert.engine.task import (
+    INPUT_IDS,
+    Change,
+    DataSource,
+    Feature,
+    ModelOutput,
+    Predictions,
+    Setting,
+    Task,
+    settings_of,
+)
+from albert.glue import metrics as glue_metrics
 from albert.glue.files import cannot_read, read_rows, read_tsv
 from albert.glue.table import GLUE_ROWS
 from albert.nn.layers import ClassLogits
@@ -77,7 +87,7 @@ class DataProcessor(abc.ABC):
 
     def get_metrics(self, labels: Sequence[Any], predictions: Sequence[Any]) -> Dict[str, float]:
         """Returns the metrics, given label ids, or scores for a regression; by default accuracy."""
-        return metrics.accuracy(labels, predictions)
+        return glue_metrics.accuracy(labels, predictions)
 
     @staticmethod
     def _read_tsv(path):
@@ -193,6 +203,20 @@ class ClassifierTask(Task):
             "max_seq_length": self._max_seq_length,
         }
 
+    def source(self, split: str) -> DataSource:
+        """Returns the data folder, and the hash of the split's data."""
+        return DataSource.of(self._data_dir, self._origin(split))
+
+    def run_settings(self) -> Dict[str, Setting]:
+        """Returns the labels, what the tokens depend on, and the dropout rate."""
+        model = {"labels": list(self.labels or ()), **self._tokenizer.fingerprint()}
+        dropout = {"classifier_dropout_prob": self._classifier_dropout_prob}
+        return {
+            **settings_of(model, Change.REFUSED, "{} of the task"),
+            **settings_of({"max_seq_length": self._max_seq_length}, Change.WARNED),
+            **settings_of(dropout, Change.WARNED_IN_TRAINING),
+        }
+
     def settings(self) -> Dict[str, Any]:
         """Returns what to record with the engine's settings."""
         return {"task": self.name, "max_seq_length": self._max_seq_length}
@@ -230,7 +254,9 @@ class ClassifierTask(Task):
         losses = tf.squared_difference(scores, labels)
         return ModelOutput(tf.reduce_mean(losses), {"scores": scores}, losses)
 
-    def evaluate(self, predictions: Predictions) -> Dict[str, float]:
+    def evaluate(
+        self, predictions: Predictions, metrics: Optional[Dict[str, float]] = None
+    ) -> Dict[str, float]:
         """Returns the task's metrics."""
         values: Dict[str, float] = {}
         for split, rows in predictions.items():

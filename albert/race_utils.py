@@ -13,8 +13,19 @@ from albert import tokenization
 from albert.classifier_utils import classification_logits, softmax_output
 from albert.common import console, files, json_files
 from albert.common.errors import UsageError
-from albert.engine.task import INPUT_IDS, Feature, ModelOutput, Predictions, Task, mean_loss
-from albert.glue import metrics
+from albert.engine.task import (
+    INPUT_IDS,
+    Change,
+    DataSource,
+    Feature,
+    ModelOutput,
+    Predictions,
+    Setting,
+    Task,
+    mean_loss,
+    settings_of,
+)
+from albert.glue import metrics as glue_metrics
 from albert.race.files import LETTERS, LEVELS, RacePassage, read_race
 
 _NUM_OPTIONS = len(LETTERS)
@@ -80,15 +91,32 @@ class RaceTask(Task):
             "max_seq_length": self._settings.max_seq_length,
         }
 
-    def fingerprint(self, split: str) -> Dict[str, Any]:
-        """Returns everything that the features of a split depend on, as JSON values."""
+    def source(self, split: str) -> DataSource:
+        """Returns the data folder, and the hash of the split's passages."""
+        return DataSource.of(self._data_dir, self._digest(split))
+
+    def run_settings(self) -> Dict[str, Setting]:
+        """Returns what the tokens depend on, what is read, and the dropout rate."""
+        inputs = self._settings._asdict()
+        dropout = {"dropout_prob": inputs.pop("dropout_prob")}
+        return {
+            **settings_of(self._tokenizer.fingerprint(), Change.REFUSED, "{} of the task"),
+            **settings_of(dict(inputs), Change.WARNED),
+            **settings_of(dropout, Change.WARNED_IN_TRAINING),
+        }
+
+    def _digest(self, split):
         digest = hashlib.sha256()
         for passage in self._read(split):
             digest.update(json.dumps(passage).encode())
+        return digest.hexdigest()
+
+    def fingerprint(self, split: str) -> Dict[str, Any]:
+        """Returns everything that the features of a split depend on, as JSON values."""
         return {
             "task": self.name,
             "split": split,
-            "data": digest.hexdigest(),
+            "data": self._digest(split),
             "tokenizer": self._tokenizer.fingerprint(),
             "max_seq_length": self._settings.max_seq_length,
             "max_qa_length": self._settings.max_qa_length,
@@ -125,16 +153,18 @@ class RaceTask(Task):
         logits = tf.reshape(scores, [-1, _NUM_OPTIONS])  # [batch, options]
         return softmax_output(logits, features["label_ids"])
 
-    def evaluate(self, predictions: Predictions) -> Dict[str, float]:
+    def evaluate(
+        self, predictions: Predictions, metrics: Optional[Dict[str, float]] = None
+    ) -> Dict[str, float]:
         """Returns the accuracy on all questions and on each level."""
         ((split, rows),) = predictions.items()
         questions = self._questions(split)
         labels = [question.label for question in questions]
         chosen = _choices(rows)
-        values = metrics.accuracy(labels, chosen)
+        values = glue_metrics.accuracy(labels, chosen)
         for level in self._levels:
             numbers = [number for number, row in enumerate(questions) if row.level == level]
-            part = metrics.accuracy([labels[n] for n in numbers], [chosen[n] for n in numbers])
+            part = glue_metrics.accuracy([labels[n] for n in numbers], [chosen[n] for n in numbers])
             values[f"accuracy_{level}"] = part["accuracy"]
         return values
 

@@ -8,7 +8,17 @@ import tensorflow.compat.v1 as tf
 
 from albert.common import files, json_files, parallel
 from albert.common.errors import UsageError
-from albert.engine.task import INPUT_IDS, Feature, ModelOutput, Predictions, Task
+from albert.engine.task import (
+    INPUT_IDS,
+    Change,
+    DataSource,
+    Feature,
+    ModelOutput,
+    Predictions,
+    Setting,
+    Task,
+    settings_of,
+)
 from albert.modeling import AlbertModel
 from albert.squad import features as squad_features
 from albert.squad.features import SquadWindow
@@ -65,6 +75,22 @@ class SquadTask(Task):
         has_answers = predict_file and any(row.answers for row in self._read("predict").questions())
         self.dev_splits = ("predict",) if has_answers else ()
 
+    def source(self, split: str) -> DataSource:
+        """Returns the file, and its hash."""
+        return DataSource.of(self._path(split), self._file_hash(split))
+
+    def run_settings(self) -> Dict[str, Setting]:
+        """Returns what the tokens depend on, and the SquadSettings."""
+        inputs = dict(self._settings._asdict())
+        dropout = {"dropout_prob": inputs.pop("dropout_prob")}
+        version = {"squad_version": inputs.pop("squad_version")}
+        return {
+            **settings_of(self._tokenizer.fingerprint(), Change.REFUSED, "{} of the task"),
+            **settings_of(version, Change.REFUSED),
+            **settings_of(inputs, Change.WARNED),
+            **settings_of(dropout, Change.WARNED_IN_TRAINING),
+        }
+
     def settings(self) -> Dict[str, Any]:
         """Returns what to record beside the engine's settings."""
         return {
@@ -75,20 +101,22 @@ class SquadTask(Task):
     def fingerprint(self, split: str) -> Dict[str, Any]:
         """Returns everything that the features of a split depend on, as a dict for JSON."""
         names = ("squad_version", "max_seq_length", "doc_stride", "max_query_length")
+        return {
+            "task": self.name,
+            "split": split,
+            "data": self._file_hash(split),
+            "tokenizer": self._tokenizer.fingerprint(),
+            **{name: getattr(self._settings, name) for name in names},
+        }
+
+    def _file_hash(self, split: str) -> str:
         path = self._path(split)
         try:
-            digest = files.sha256(path)
+            return files.sha256(path)
         except OSError as error:
             raise UsageError(
                 f"<{split}_file>: {error.strerror}.", **{f"{split}_file": path}
             ) from error
-        return {
-            "task": self.name,
-            "split": split,
-            "data": digest,
-            "tokenizer": self._tokenizer.fingerprint(),
-            **{name: getattr(self._settings, name) for name in names},
-        }
 
     def feature_spec(self) -> Dict[str, Feature]:
         """Returns {name: Feature} of a window.
@@ -124,7 +152,9 @@ class SquadTask(Task):
         """Returns the ModelOutput of the version's head."""
         return self._version.head(model, features, is_training)
 
-    def evaluate(self, predictions: Predictions) -> Dict[str, float]:
+    def evaluate(
+        self, predictions: Predictions, metrics: Optional[Dict[str, float]] = None
+    ) -> Dict[str, float]:
         """Returns the official scores of the answers that `write_predictions` would write."""
         (rows,) = predictions.values()
         return self._result(rows).scores

@@ -179,8 +179,12 @@ def test_file_without_answers_is_predicted_but_not_scored(root, later_runs):
     run = later_runs["unscored"]
     assert run["status"] == 0, run["stderr"]
     assert "test.json has no answers: nothing is scored." in run["stderr"]
-    predictions = (root / "unscored 1.1" / "predictions.json").read_text(encoding="utf-8")
+    predictions = (root / "unscored 1.1" / "predictions_test" / "predictions.json").read_text(
+        "utf-8"
+    )
     assert len(json.loads(predictions)) == 27
+    own, trained = root / "unscored 1.1" / "predictions.json", root / "output 1.1"
+    assert own.read_bytes() == (trained / "predictions.json").read_bytes()
 
 
 @pytest.mark.parametrize("name", MISTAKES)

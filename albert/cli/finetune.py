@@ -12,7 +12,7 @@ from absl import flags
 
 from albert import modeling, tokenization
 from albert.cli import recipes
-from albert.cli.flag_groups import WITHOUT_EFFECT
+from albert.cli.flag_groups import GROUPS, WITHOUT_EFFECT
 from albert.cli.shared_flags import flag_name
 from albert.common.errors import UsageError
 from albert.engine import checkpoints, training
@@ -182,10 +182,11 @@ def run_engine(
         UsageError: the loss became NaN.
         SystemExit: a signal stopped the training; a checkpoint was saved.
     """
-    engine = training.Engine(task, config)
+    recorded = [flag.name for group in GROUPS for flag in FLAGS.get_key_flags_for_module(group)]
+    engine = training.Engine(task, config, {name: getattr(options, name) for name in recorded})
     try:
         if options.do_train:
-            engine.train(evaluate=is_scored)
+            engine.train(evaluate=is_scored, predict=options.do_predict)
     except training.Interrupted as stopped:
         engine.summarize()
         _log.warning("%s", stopped)

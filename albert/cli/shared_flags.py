@@ -145,6 +145,12 @@ def _define_prediction(has_dev_set: bool) -> None:
         flags.DEFINE_integer(
             name, 8, f"Examples per {what} batch of a device.", module_name=PREDICTION
         )
+    flags.DEFINE_string(
+        "predict_output_dir",
+        None,
+        "Folder for predictions (default: output_dir; predictions_<name> in it for other data).",
+        module_name=PREDICTION,
+    )
 
 
 def _define_devices() -> None:

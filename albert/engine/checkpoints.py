@@ -58,6 +58,20 @@ def read_scalar(path: str, name: str) -> Any:
     return tf.train.load_variable(path, name).item()
 
 
+def read_step(path: str) -> int:
+    """Returns the number of updates behind a checkpoint; 0 if it does not say."""
+    names = {name for name, _ in tf.train.list_variables(path)}
+    return read_scalar(path, "global_step") if "global_step" in names else 0
+
+
+def content_hash(path: str) -> str:
+    """Returns a hash that is equal for copies of a checkpoint.
+
+    The index is enough: it holds name, shape and checksum of every variable.
+    """
+    return files.sha256(path + ".index")[:16]
+
+
 def keep_as_best(path: str) -> str:
     """Copies a checkpoint as the best one of its folder, and returns the copy's prefix.
 

@@ -2,10 +2,11 @@
 
 import dataclasses
 import math
-from typing import Optional
+from typing import Dict, Optional
 
 from albert.common.errors import UsageError
 from albert.custom_optimization import OPTIMIZERS
+from albert.engine.task import Change, Setting, settings_of
 from albert.modeling import AlbertConfig
 
 STRATEGY_TYPES = ("one", "mirror")
@@ -30,6 +31,31 @@ _POSITIVE = (
 )
 _SWITCHES = ("discard_classifier_weights", "packed_tokens")
 
+# {setting: what a start does where it differs from the last one in that output_dir}. The model's
+# settings are in `_model_settings`; init_checkpoint is compared by its content.
+_CHANGES = {
+    "output_dir": Change.ALLOWED,
+    "cached_dir": Change.ALLOWED,
+    "predict_output_dir": Change.ALLOWED,
+    "init_checkpoint": Change.ALLOWED,
+    "discard_classifier_weights": Change.WARNED_IN_TRAINING,
+    "train_batch_size": Change.WARNED_IN_TRAINING,
+    "eval_batch_size": Change.ALLOWED,
+    "predict_batch_size": Change.ALLOWED,
+    "learning_rate": Change.WARNED_IN_TRAINING,
+    "train_steps": Change.WARNED_IN_TRAINING,
+    "warmup_steps": Change.WARNED_IN_TRAINING,
+    "save_checkpoints_steps": Change.ALLOWED,
+    "keep_checkpoint_max": Change.ALLOWED,
+    "optimizer": Change.REFUSED_IN_TRAINING,
+    "strategy_type": Change.ALLOWED,
+    "num_devices": Change.ALLOWED,
+    "device_type": Change.ALLOWED,
+    "all_reduce": Change.ALLOWED,
+    "packed_tokens": Change.ALLOWED,
+    "seed": Change.REFUSED_IN_TRAINING,
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class FinetuneConfig:
@@ -40,6 +66,8 @@ class FinetuneConfig:
     Attributes:
         output_dir: folder of checkpoints and results.
         cached_dir: folder of feature files; None means output_dir.
+        predict_output_dir: folder of the predictions; None means output_dir, or a folder in it for
+            data other than the run's own.
         init_checkpoint: prefix of the pre-trained checkpoint; None trains from scratch.
         discard_classifier_weights: load only the encoder from it.
         train_batch_size, eval_batch_size, predict_batch_size: examples per replica.
@@ -62,6 +90,7 @@ class FinetuneConfig:
     albert_config: AlbertConfig
     output_dir: str
     cached_dir: Optional[str] = None
+    predict_output_dir: Optional[str] = None
     init_checkpoint: Optional[str] = None
     discard_classifier_weights: bool = False
     train_batch_size: int = 32
@@ -110,7 +139,7 @@ class FinetuneConfig:
     def _check_paths(self) -> None:
         if not isinstance(self.output_dir, str) or not self.output_dir:
             raise UsageError("<output_dir> must name a folder.", output_dir=self.output_dir)
-        for name in ("cached_dir", "init_checkpoint"):
+        for name in ("cached_dir", "predict_output_dir", "init_checkpoint"):
             path = getattr(self, name)
             if path is not None and not isinstance(path, str):
                 raise UsageError(f"<{name}> must be a path.", **{name: path})
@@ -135,6 +164,21 @@ class FinetuneConfig:
     def feature_dir(self) -> str:
         """The folder of the feature files."""
         return self.cached_dir or self.output_dir
+
+    def run_settings(self) -> Dict[str, Setting]:
+        """Returns {name: Setting}, for run_identity, of every setting but paths."""
+        of_model, shown = self.albert_config.to_dict(), "{} of <albert_config_file>"
+        fixed = {name: of_model.pop(name) for name in (*self.albert_config.sizes(), "hidden_act")}
+        replicas = {"num_replicas": self.num_replicas}
+        return {
+            **settings_of(of_model, Change.WARNED_IN_TRAINING, shown),
+            **settings_of(fixed, Change.REFUSED, shown),
+            **settings_of(replicas, Change.WARNED_IN_TRAINING),
+            **{
+                name: Setting(getattr(self, name), change, f"<{name}>")
+                for name, change in _CHANGES.items()
+            },
+        }
 
 
 def num_replicas(strategy_type: str, num_devices: int) -> int:

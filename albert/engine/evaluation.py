@@ -3,7 +3,7 @@
 import logging
 import math
 import os
-from typing import Dict
+from typing import Dict, Optional
 
 import tensorflow.compat.v1 as tf
 
@@ -46,7 +46,9 @@ class Evaluator:
             feature_file.fingerprint for feature_file in feature_files.values()
         )
         checkpoints.finish_keeping(output_dir)
-        self.record = EvaluationRecord(output_dir, task.best_metric, self._dataset)
+        self.record = EvaluationRecord(
+            output_dir, task.best_metric, self._dataset, task.greater_is_better
+        )
 
     def evaluate_all(self) -> None:
         """Evaluates every checkpoint on disk that has not been evaluated yet, earliest first.
@@ -68,21 +70,45 @@ class Evaluator:
         if step == 0:
             return
         if not self.record.find(step, self._dataset):
-            _log.info("Evaluating step %d.", step)
-            predictions = {
-                split: self._predictor.predict(path, feature_file, self._batch_size)
-                for split, feature_file in self._feature_files.items()
-            }
-            metrics = dict(self._task.evaluate(predictions), **mean_loss(predictions))
-            for name, value in metrics.items():
-                if not math.isfinite(value):
-                    _log.warning("Step %d: %s is %s: the model has diverged.", step, name, value)
+            metrics = self.score(step, path)
             self.record.add(step, self._dataset, metrics)
             self._write_events(step, metrics)
-            _log.info("Step %d: %s.", step, format_metrics(shown_metrics(self._task, metrics)))
         best = self.record.best()
         if best and best["step"] == step and not self._is_kept(step):
             self._keep(step, path)
+
+    def score(
+        self, step: int, path: str, chosen_with: Optional[Dict[str, float]] = None
+    ) -> Dict[str, float]:
+        """Returns the metrics of a checkpoint, and logs them.
+
+        Args:
+            chosen_with: see `metrics` of Task.evaluate.
+        """
+        _log.info("Evaluating step %d.", step)
+        predictions = {
+            split: self._predictor.predict(path, feature_file, self._batch_size)
+            for split, feature_file in self._feature_files.items()
+        }
+        metrics = dict(self._task.evaluate(predictions, chosen_with), **mean_loss(predictions))
+        _log.info("Step %d: %s.", step, format_metrics(shown_metrics(self._task, metrics)))
+        undefined = [name for name, value in metrics.items() if not math.isfinite(value)]
+        if undefined:
+            _log.warning(
+                "Step %d: the model has diverged; not finite: %s.", step, ", ".join(undefined)
+            )
+        return metrics
+
+    def score_elsewhere(
+        self, path: str, folder: str, chosen_with: Optional[Dict[str, float]]
+    ) -> EvaluationRecord:
+        """Scores one checkpoint; returns the record, in a folder that has no checkpoints."""
+        step = checkpoints.read_step(path)
+        record = EvaluationRecord(
+            folder, self._task.best_metric, self._dataset, self._task.greater_is_better
+        )
+        record.add(step, self._dataset, self.score(step, path, chosen_with))
+        return record
 
     def _is_kept(self, step):
         kept = checkpoints.best(self._output_dir)

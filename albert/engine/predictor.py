@@ -12,7 +12,9 @@ from typing import Any, Dict, List, Sequence
 
 import tensorflow.compat.v1 as tf
 
+from albert import modeling
 from albert.engine import devices as devices_lib
+from albert.engine import pretrained
 from albert.engine.input_pipeline import FeatureFile, read_batches
 from albert.engine.model_fn import build
 from albert.engine.task import INPUT_IDS, INPUT_MASK, LOSSES, Task
@@ -40,6 +42,7 @@ class Predictor:
         self._packed_tokens = packed_tokens
         self._spec = task.feature_spec()
         self._workers: List[_Worker] = []
+        self._shapes: Dict[str, List[int]] = {}
 
     def predict(
         self, checkpoint: str, feature_file: FeatureFile, batch_size: int
@@ -73,6 +76,12 @@ class Predictor:
             )
         return rows
 
+    def check(self, init_checkpoint: str) -> None:
+        """Raises UsageError unless a checkpoint holds every variable of the task's model."""
+        if not self._workers:
+            self._workers = self._make_workers()
+        pretrained.check_complete(init_checkpoint, self._shapes)
+
     def _make_workers(self):
         """Builds the graph once and copies it to the other devices, which is faster."""
         config = devices_lib.session_config(self._devices)
@@ -90,6 +99,10 @@ class Predictor:
             )
             fetches = {name: tensor.name for name, tensor in _output_tensors(output).items()}
             feeds = {name: tensor.name for name, tensor in inputs.items()}
+            self._shapes = {
+                modeling.name_of(variable): variable.shape.as_list()
+                for variable in tf.global_variables()
+            }
             saver_def = tf.train.Saver(tf.global_variables()).as_saver_def()
         graph_def = graph.as_graph_def()
         workers = [_Worker(graph, config, feeds, fetches, saver_def)]

@@ -1,6 +1,6 @@
 """Loads a pre-trained or fine-tuned checkpoint into a model, or explains why it does not fit."""
 
-from typing import List
+from typing import Dict, List
 
 import tensorflow.compat.v1 as tf
 
@@ -66,6 +66,20 @@ def check(init_checkpoint: str) -> None:
     except (tf.errors.OpError, ValueError, IndexError) as error:  # IndexError: truncated, in 2.15
         reason = str(error).splitlines()[0]
         raise UsageError(f"The checkpoint {init_checkpoint} is damaged: {reason}") from error
+
+
+def check_complete(init_checkpoint: str, shapes: Dict[str, List[int]]) -> None:
+    """Raises UsageError unless a checkpoint holds {variable: shape}."""
+    stored = _stored_shapes(init_checkpoint)
+    for name, shape in shapes.items():
+        if name not in stored:
+            raise UsageError(
+                f"<init_checkpoint> has no {name}, so it cannot predict: fine-tune it with "
+                "<do_train> first.",
+                init_checkpoint=init_checkpoint,
+                do_train=None,
+            )
+        _check_shape(init_checkpoint, name, stored[name], shape)
 
 
 def _stored_shapes(init_checkpoint):

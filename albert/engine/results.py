@@ -42,19 +42,27 @@ class EvaluationRecord:
 
     Args:
         output_dir: folder of the two files; a record from earlier runs is read.
-        best_metric: the metric whose highest value is best.
+        best_metric: the metric that decides which evaluation is best.
         dataset: as given to `add`; only evaluations on this data can be the best one, since scores
             on different data are not comparable. None means any data.
+        greater_is_better: whether the highest value is best, or the lowest.
 
     Raises:
         UsageError: eval_results.json exists but cannot be understood.
     """
 
-    def __init__(self, output_dir: str, best_metric: str, dataset: Optional[str] = None) -> None:
+    def __init__(
+        self,
+        output_dir: str,
+        best_metric: str,
+        dataset: Optional[str] = None,
+        greater_is_better: bool = True,
+    ) -> None:
         self.path = os.path.join(output_dir, "eval_results.json")
         self._text_path = os.path.join(output_dir, "eval_results.txt")
         self._best_metric = best_metric
         self._dataset = dataset
+        self._greater_is_better = greater_is_better
         self._settings: Dict[str, Any] = {}
         self._evaluations: List[Dict[str, Any]] = []
         if os.path.exists(self.path):
@@ -65,26 +73,23 @@ class EvaluationRecord:
             stored = json_files.load_json(self.path)
             settings: Dict[str, Any] = dict(stored["settings"])
             self._settings = {_KEYS_BY_LABEL.get(name, name): settings[name] for name in settings}
-            self._evaluations = [
-                dict(
-                    row,
-                    step=int(row["step"]),
-                    dataset=row["dataset"],
-                    metrics=dict(row["metrics"]),
-                )
-                for row in stored["evaluations"]
-            ]
+            float(self._settings.get("total_seconds", 0.0))  # a speed is worked out with it
+            self._evaluations = [_evaluation(row) for row in stored["evaluations"]]
         except UsageError as error:
             raise UsageError(f"{error} Move it away to evaluate again.") from error
         except (ValueError, KeyError, TypeError) as error:
             raise UsageError(
-                f"{self.path} cannot be read ({error!r}); move it away to evaluate again."
+                f"{self.path} is not a record of evaluations; move it away to evaluate again."
             ) from error
 
     def best(self) -> Optional[Dict[str, Any]]:
-        """Returns the evaluation with the highest best_metric, the earliest on a tie, or None."""
+        """Returns the evaluation with the best best_metric, the earliest on a tie, or None."""
         finite = [row for row in self._evaluations if self._score(row) is not None]
-        return max(finite, key=lambda row: (self._score(row), -row["step"])) if finite else None
+        return max(finite, key=self._rank) if finite else None
+
+    def _rank(self, row):
+        score = self._score(row)
+        return score if self._greater_is_better else -score, -row["step"]
 
     def metrics_by_step(self) -> Dict[int, Dict[str, float]]:
         """Returns {step: metrics} of the evaluations that can be the best one, earliest first."""
@@ -130,6 +135,7 @@ class EvaluationRecord:
         stored = {
             "settings": self._settings,
             "best_metric": self._best_metric,
+            "greater_is_better": self._greater_is_better,
             "best": best and {"step": best["step"], "metrics": best["metrics"]},
             "evaluations": self._evaluations,
         }
@@ -152,7 +158,8 @@ class EvaluationRecord:
         yield "===== Hyperparameters ====="
         for name, value in self._settings.items():
             yield f"{LABELS.get(name, name)}: {value}"
-        best_score = -math.inf
+        choose = max if self._greater_is_better else min
+        best_score = -math.inf if self._greater_is_better else math.inf
         for row in self._evaluations:
             yield "===== Evaluation ====="
             named = dict(row["metrics"], global_step=row["step"])
@@ -162,7 +169,8 @@ class EvaluationRecord:
             for name in sorted(named):
                 yield f"{name} = {named[name]}"
             score = self._score(row)
-            best_score = best_score if score is None else max(best_score, score)
+            if score is not None:
+                best_score = choose(best_score, score)
             yield f"best = {best_score}"
             for source, target in row.get("saved", ()):
                 yield f"saved {source} to {target}"
@@ -171,3 +179,19 @@ class EvaluationRecord:
         if best:
             yield f"Best step: {best['step']}"
             yield f"Best {self._best_metric}: {best['metrics'][self._best_metric]}"
+
+
+def _evaluation(row: Any) -> Dict[str, Any]:
+    """Returns an evaluation as it was given to `add`, from its JSON value.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is none.
+    """
+    metrics = {
+        name: math.nan if value is None else value for name, value in dict(row["metrics"]).items()
+    }
+    is_whole = type(row["step"]) is int and isinstance(row["dataset"], str)
+    if not is_whole or not all(type(value) in (int, float) for value in metrics.values()):
+        raise TypeError(row)
+    saved = [(str(source), str(target)) for source, target in row.get("saved", ())]
+    return dict(row, metrics=metrics, saved=saved)

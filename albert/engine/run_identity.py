@@ -1,81 +1,149 @@
-"""Identifies the run in an output_dir: recorded when training starts, checked from then on."""
+"""The record of the run in an output_dir: made when training starts, checked from then on."""
 
+import logging
 import os
-from typing import Any, Dict
+from typing import Any, Dict, Mapping
 
 from albert.common import json_files
 from albert.common.errors import UsageError
+from albert.engine.task import DataSource, Setting
 
 NAME = "run.json"
+_GROUPS = ("settings", "options", "data")
+
+_log = logging.getLogger(__name__)
 
 
-def claim(output_dir: str, settings: Dict[str, Any], sizes: Dict[str, int]) -> None:
-    """Records a run in output_dir, or checks that it is the one already recorded there.
+def check(
+    output_dir: str,
+    settings: Mapping[str, Setting],
+    is_training: bool,
+    refusal: str = "<output_dir> holds another run",
+) -> None:
+    """Compares the settings of this start with the recorded ones, as each Setting.change says.
+
+    Only settings that are both recorded and given (not None) are compared. One line warns of all
+    changes that are allowed but alter what is learnt.
 
     Args:
-        output_dir: an existing folder.
-        settings: {setting: value} of what must not change within a run, as JSON values.
-        sizes: from AlbertConfig.sizes.
-
-    Raises:
-        UsageError: the folder holds another run.
-    """
-    if not check(output_dir, settings, sizes):
-        json_files.write_json(
-            os.path.join(output_dir, NAME), {"settings": settings, "sizes": sizes}
-        )
-
-
-def check(output_dir: str, settings: Dict[str, Any], sizes: Dict[str, int]) -> bool:
-    """Returns whether output_dir holds the record of this run; refuses that of another run.
-
-    Only settings and sizes that are both recorded and given are compared.
+        refusal: how the message of the UsageError begins.
 
     Raises:
         UsageError: the folder holds another run, or the record cannot be read.
     """
-    path = os.path.join(output_dir, NAME)
-    if not os.path.exists(path):
-        return False
-    recorded = _read(path)
-    given = {f"<{name}>": ("settings", name, value) for name, value in settings.items()}
-    given.update(
-        (f"{name} of <albert_config_file>", ("sizes", name, value)) for name, value in sizes.items()
-    )
-    differences = [
-        f"{shown} was {recorded[group][name]!r} and is {value!r}"
-        for shown, (group, name, value) in given.items()
-        if name in recorded[group] and recorded[group][name] != value
+    recorded = _read(output_dir)["settings"]
+    changed = {
+        name: f"{setting.shown} was {recorded[name]!r} and is {setting.value!r}"
+        for name, setting in settings.items()
+        if setting.value is not None and recorded.get(name, setting.value) != setting.value
+    }
+    refused = [
+        text for name, text in changed.items() if settings[name].change.is_refused(is_training)
     ]
-    if differences:
+    if refused:
         raise UsageError(
-            f"<output_dir> holds another run: {'; '.join(differences)}. "
-            "Use another folder, or the same settings to go on.",
-            output_dir=output_dir,
-            albert_config_file=None,
-            **dict.fromkeys(settings),
+            f"{refusal}: {'; '.join(refused)}. Use another folder, or the same settings to go on.",
+            **dict(
+                dict.fromkeys(("albert_config_file", "init_checkpoint", *changed)),
+                output_dir=output_dir,
+            ),
         )
+    warned = [
+        f"{name} was {recorded[name]!r} and is {settings[name].value!r}"
+        for name in changed
+        if settings[name].change.is_warned(is_training)
+    ]
+    if warned:
+        _log.warning("Changed since the last start of this run: %s.", "; ".join(warned))
+
+
+def claim(
+    output_dir: str,
+    settings: Mapping[str, Setting],
+    options: Mapping[str, Any],
+    data: Mapping[str, Dict[str, str]],
+) -> None:
+    """Records the run that trains in output_dir, an existing folder.
+
+    Args:
+        options: of the command, for people and reports; they are not compared.
+        data: {"dev": ..., "test": ...}, each {split: DataSource.content}, of the data that the
+            results in output_dir are about; see `owns_data`.
+
+    Raises:
+        UsageError: the folder holds another run.
+    """
+    check(output_dir, settings, is_training=True)
+    record = _read(output_dir)
+    for name, setting in settings.items():
+        record["settings"].setdefault(name, None)
+        if setting.value is not None:
+            record["settings"][name] = setting.value
+    record["options"] = dict(options)
+    record["data"].update(data)
+    _write(output_dir, record)
+
+
+def owns_data(output_dir: str, kind: str, contents: Mapping[str, str]) -> bool:
+    """Returns whether the results in output_dir are about these data; the first ones are recorded.
+
+    Args:
+        kind: "dev" or "test".
+        contents: {split: DataSource.content}.
+    """
+    record = _read(output_dir)
+    recorded = record["data"].setdefault(kind, dict(contents))
+    if not all(contents.get(split) == content for split, content in recorded.items()):
+        return False
+    record["data"][kind] = dict(contents)  # a split may have been added
+    _write(output_dir, record)
     return True
 
 
-def _read(path):
-    """Returns a record, {"settings": {...}, "sizes": {...}}."""
+def folder_of_other_data(output_dir: str, source: DataSource) -> str:
+    """Returns the folder for results on data that are not the run's own, made now.
+
+    It is called `predictions_<name>`; where other data of that name have been predicted before, the
+    beginning of their hash is added.
+    """
+    record = _read(output_dir)
+    folder = f"predictions_{source.name}"
+    if record["data"].setdefault(folder, {"": source.content}) != {"": source.content}:
+        folder += f"_{source.content[:8]}"
+    os.makedirs(os.path.join(output_dir, folder), exist_ok=True)
+    _write(output_dir, record)
+    return os.path.join(output_dir, folder)
+
+
+def _read(output_dir: str) -> Dict[str, Dict[str, Any]]:
+    """Returns a record, {"settings": {...}, "options": {...}, "data": {...}}; empty if there is none.
+
+    Earlier releases kept the sizes of the model apart, or had other keys.
+    """
+    path = os.path.join(output_dir, NAME)
+    if not os.path.exists(path):
+        return {group: {} for group in _GROUPS}
     advice = "Use another <output_dir>."
     try:
-        record = json_files.load_json(path)
-        if isinstance(record, dict) and "settings" not in record:  # from an earlier release
-            return _from_flags(record)
-        return {group: dict(record[group]) for group in ("settings", "sizes")}
+        stored = json_files.load_json(path)
     except UsageError as error:
         raise UsageError(f"{error} {advice}", output_dir=None) from error
-    except (KeyError, ValueError, TypeError) as error:
-        raise UsageError(f"{path} is not the record of a run. {advice}", output_dir=None) from error
+    if "settings" not in stored:
+        stored = {"settings": {_setting_of_flag(key): stored[key] for key in stored}}
+    record = {group: stored.get(group, {}) for group in (*_GROUPS, "sizes")}
+    splits = record["data"].values() if isinstance(record["data"], dict) else [None]
+    if not all(isinstance(value, dict) for value in (*record.values(), *splits)):
+        raise UsageError(f"{path} is not the record of a run. {advice}", output_dir=None)
+    record["settings"].update(record.pop("sizes"))
+    return record
 
 
-def _from_flags(record):
-    """Converts a record such as {"--seed": 1, "hidden_size of --albert_config_file": 16}."""
+def _setting_of_flag(key: str) -> str:
+    """Returns `seed` for `--seed`, `hidden_size` for `hidden_size of --albert_config_file`."""
     suffix = " of --albert_config_file"
-    return {
-        "settings": {key[2:]: record[key] for key in record if not key.endswith(suffix)},
-        "sizes": {key[: -len(suffix)]: record[key] for key in record if key.endswith(suffix)},
-    }
+    return key[: -len(suffix)] if key.endswith(suffix) else key[2:]
+
+
+def _write(output_dir: str, record: Dict[str, Any]) -> None:
+    if record != _read(output_dir):
+        json_files.write_json(os.path.join(output_dir, NAME), record)

@@ -1,6 +1,10 @@
 """The interface between tasks and the engine. A new task needs no change to the engine."""
 
 import abc
+import enum
+import hashlib
+import json
+import os
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 import numpy as np
@@ -57,6 +61,70 @@ class ModelOutput(NamedTuple):
     losses: Any = None
 
 
+class Change(enum.Enum):
+    """What a start does where a setting is not what it was at the last start in that output_dir.
+
+    | member              | example            | training | evaluation and prediction |
+    |---------------------|--------------------|----------|---------------------------|
+    | REFUSED             | labels, vocabulary | refused  | refused                   |
+    | REFUSED_IN_TRAINING | seed               | refused  | allowed                   |
+    | WARNED              | max_seq_length     | warned   | warned                    |
+    | WARNED_IN_TRAINING  | learning_rate      | warned   | allowed                   |
+    | ALLOWED             | paths, devices     | allowed  | allowed                   |
+    """
+
+    REFUSED = "refused"
+    REFUSED_IN_TRAINING = "refused in training"
+    WARNED = "warned"
+    WARNED_IN_TRAINING = "warned in training"
+    ALLOWED = "allowed"
+
+    def is_refused(self, is_training: bool) -> bool:
+        """Returns whether such a change is an error."""
+        return self is Change.REFUSED or (is_training and self is Change.REFUSED_IN_TRAINING)
+
+    def is_warned(self, is_training: bool) -> bool:
+        """Returns whether the log must warn of such a change."""
+        return self is Change.WARNED or (is_training and self is Change.WARNED_IN_TRAINING)
+
+
+class Setting(NamedTuple):
+    """A setting of a run, to be recorded and compared.
+
+    Attributes:
+        value: a JSON value; None if it is not given.
+        change: what to do where it has changed.
+        shown: what an error calls it.
+    """
+
+    value: Any
+    change: Change
+    shown: str
+
+
+def settings_of(values: Dict[str, Any], change: Change, shown: str = "<{}>") -> Dict[str, Setting]:
+    """Returns {name: Setting}; `shown` is the format of what an error calls a name."""
+    return {name: Setting(value, change, shown.format(name)) for name, value in values.items()}
+
+
+class DataSource(NamedTuple):
+    """Where the examples of a split come from.
+
+    Attributes:
+        name: a short one, for names of folders, such as a file's without its suffix.
+        content: a hash; equal for equal data, wherever they are and whatever is made of them.
+    """
+
+    name: str
+    content: str
+
+    @classmethod
+    def of(cls, path: str, data: Any) -> "DataSource":
+        """Returns the source named after a file or folder, given JSON values that identify data."""
+        name, _ = os.path.splitext(os.path.basename(os.path.abspath(path)))
+        return cls(name, hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest())
+
+
 class Task(abc.ABC):
     """One fine-tuning job: its data, head, metrics and result files.
 
@@ -94,6 +162,14 @@ class Task(abc.ABC):
         return {}
 
     @abc.abstractmethod
+    def source(self, split: str) -> DataSource:
+        """Returns where the examples of a split come from."""
+
+    def run_settings(self) -> Dict[str, Setting]:
+        """Returns {name: Setting} of what a model of this task depends on, beside its name."""
+        return {}
+
+    @abc.abstractmethod
     def features(self, split: str) -> Iterable[Dict[str, Any]]:
         """Yields one dict per feature, {name: list of int, int or float}, unpadded.
 
@@ -113,8 +189,15 @@ class Task(abc.ABC):
         """
 
     @abc.abstractmethod
-    def evaluate(self, predictions: Predictions) -> Dict[str, float]:
-        """Returns the metrics of the dev splits."""
+    def evaluate(
+        self, predictions: Predictions, metrics: Optional[Dict[str, float]] = None
+    ) -> Dict[str, float]:
+        """Returns the metrics of the dev splits.
+
+        Args:
+            metrics: those of the checkpoint on the data it was chosen with, where other data are
+                scored: thresholds are taken from there. None chooses them on these data.
+        """
 
     @abc.abstractmethod
     def write_predictions(
@@ -126,8 +209,8 @@ class Task(abc.ABC):
         """Writes the result files of the test splits and returns their paths.
 
         Args:
-            metrics: what `evaluate` returned for the checkpoint that predicts, such as thresholds
-                chosen on the dev splits; None if it was never evaluated.
+            metrics: those of the checkpoint on the data it was chosen with, for thresholds; None
+                if it was never evaluated.
         """
 
 

@@ -25,7 +25,7 @@ from albert.engine.model_fn import BATCHES_CONSUMED, StepValues, model_fn
 from albert.engine.predictor import Predictor
 from albert.engine.progress import Progress, summary
 from albert.engine.results import EvaluationRecord
-from albert.engine.task import Task
+from albert.engine.task import Change, Task, settings_of
 
 _log = logging.getLogger(__name__)
 
@@ -61,14 +61,22 @@ def feature_file(task: Task, config: FinetuneConfig, split: str) -> FeatureFile:
 class Engine:
     """Runs one task with one configuration; call `train`, `evaluate` and `predict` in any order.
 
+    Args:
+        options: those of the command, to be recorded in output_dir.
+
     Raises:
         UsageError: there are fewer devices than requested, the initial checkpoint is damaged or
             from another program, or output_dir cannot be created.
     """
 
-    def __init__(self, task: Task, config: FinetuneConfig) -> None:
+    def __init__(
+        self, task: Task, config: FinetuneConfig, options: Optional[Dict[str, Any]] = None
+    ) -> None:
         self._task = task
         self._config = config
+        self._options = options or {}
+        self._has_trained = False
+        self._is_checked = False
         devices.prepare(config.num_replicas)
         self._devices = devices.choose(config.device_type, config.num_replicas)
         # Checked again when the strategy is made, but that is after features have been made.
@@ -90,22 +98,33 @@ class Engine:
                 f"<output_dir>: {error.strerror}.", output_dir=config.output_dir
             ) from error
 
-    def train(self, evaluate: bool = False) -> None:
+    def train(self, evaluate: bool = False, predict: bool = False) -> None:
         """Trains up to train_steps, resuming from the latest checkpoint in output_dir if any.
 
         Args:
             evaluate: also evaluate each checkpoint as it is saved.
+            predict: `predict` comes next, so the features of the test splits are made first: what
+                is wrong with their files must not come to light after hours of training.
 
         Raises:
             Interrupted: Ctrl-C or SIGTERM stopped training; a checkpoint has been saved.
         """
         config = self._config
-        identity = dict(self._identity(), seed=config.seed, optimizer=config.optimizer)
-        sizes = config.albert_config.sizes()
-        run_identity.check(config.output_dir, identity, sizes)  # before features are made
+        settings = self._run_settings()
+        run_identity.check(config.output_dir, settings, is_training=True)  # before features
+        self._has_trained = True
+        splits = {
+            "dev": self._task.dev_splits if evaluate else (),
+            "test": self._task.test_splits if predict else (),
+        }
+        data = {kind: self._contents(names) for kind, names in splits.items() if names}
+        for split in splits["test"]:
+            feature_file(self._task, config, split)
         evaluator = self._make_evaluator() if evaluate else None
+        if evaluator:
+            evaluator.record.add_settings(_settings(self._task, config))
         examples = feature_file(self._task, config, self._task.train_split)
-        run_identity.claim(config.output_dir, identity, sizes)
+        run_identity.claim(config.output_dir, settings, self._options, data)
         start = checkpoints.latest(config.output_dir)
         step, batches_consumed = self._read_counters(start)
         if step >= config.train_steps:
@@ -176,35 +195,37 @@ class Engine:
     def evaluate(self) -> None:
         """Evaluates every checkpoint in output_dir that has not been evaluated.
 
+        Without training, dev splits other than the run's own do not change which checkpoint is the
+        best: that one alone is scored on them, and the results are written beside their
+        predictions. The same holds for an initial checkpoint, where output_dir has none.
+
         Raises:
             UsageError: there is no checkpoint, and none has ever been evaluated.
         """
-        evaluator = self._make_evaluator()
-        evaluator.evaluate_all()
         output_dir = self._config.output_dir
-        if not (evaluator.record.best() or checkpoints.saved_steps(output_dir)):
-            raise UsageError(
-                "<output_dir> holds no checkpoint to evaluate: train with <do_train> first.",
-                output_dir=output_dir,
-                do_train=None,
-            )
+        evaluator = self._make_evaluator()
+        is_trained = bool(checkpoints.best(output_dir) or checkpoints.saved_steps(output_dir))
+        if is_trained and (self._has_trained or self._owns("dev", self._task.dev_splits)):
+            evaluator.record.add_settings(_settings(self._task, self._config))
+            evaluator.evaluate_all()
+        elif is_trained or not evaluator.record.best():
+            checkpoint = self._checkpoint_to_use("evaluate")
+            folder = self._folder_of_results("dev", self._task.dev_splits)
+            record = evaluator.score_elsewhere(checkpoint, folder, self._metrics_of(checkpoint))
+            record.add_settings(_settings(self._task, self._config))
+            _log.info("Wrote %s.", record.path)
 
     def predict(self) -> None:
         """Writes the task's prediction files, using the best checkpoint or else the latest.
 
+        If output_dir holds none, the initial checkpoint predicts.
+
         Raises:
-            UsageError: output_dir holds no checkpoint.
+            UsageError: there is no checkpoint.
         """
         config = self._config
         self._check_identity()
-        checkpoints.finish_keeping(config.output_dir)
-        checkpoint = checkpoints.best(config.output_dir) or checkpoints.latest(config.output_dir)
-        if not checkpoint:
-            raise UsageError(
-                "<output_dir> holds no checkpoint to predict with: train with <do_train> first.",
-                output_dir=config.output_dir,
-                do_train=None,
-            )
+        checkpoint = self._checkpoint_to_use("predict with")
         _log.info("Predicting with %s.", checkpoint)
         predictions = {
             split: self._predictor.predict(
@@ -212,8 +233,62 @@ class Engine:
             )
             for split in self._task.test_splits
         }
-        for path in self._task.write_predictions(predictions, config.output_dir):
+        folder = self._folder_of_results("test", self._task.test_splits)
+        metrics = self._metrics_of(checkpoint)
+        for path in self._task.write_predictions(predictions, folder, metrics):
             _log.info("Wrote %s.", path)
+
+    def _checkpoint_to_use(self, purpose):
+        """Returns the prefix of the checkpoint to evaluate or to predict with."""
+        config = self._config
+        checkpoints.finish_keeping(config.output_dir)
+        trained = checkpoints.best(config.output_dir) or checkpoints.latest(config.output_dir)
+        if trained:
+            return trained
+        if not config.init_checkpoint:
+            raise UsageError(
+                f"<output_dir> holds no checkpoint to {purpose}: train with <do_train> first.",
+                output_dir=config.output_dir,
+                do_train=None,
+            )
+        run_identity.check(
+            os.path.dirname(config.init_checkpoint),
+            self._run_settings(),
+            is_training=False,
+            refusal="<init_checkpoint> is of another run",
+        )
+        self._predictor.check(config.init_checkpoint)
+        return config.init_checkpoint
+
+    def _metrics_of(self, checkpoint):
+        """Returns the recorded metrics of a checkpoint, or None if it was never evaluated."""
+        record = EvaluationRecord(os.path.dirname(checkpoint), self._task.best_metric)
+        return record.metrics_by_step().get(checkpoints.read_step(checkpoint))
+
+    def _contents(self, splits):
+        return {split: self._task.source(split).content for split in splits}
+
+    def _owns(self, kind, splits):
+        return run_identity.owns_data(self._config.output_dir, kind, self._contents(splits))
+
+    def _folder_of_results(self, kind, splits):
+        """Returns the folder for results on the dev or test splits, which exists."""
+        config = self._config
+        folder = config.predict_output_dir
+        if folder:
+            try:
+                os.makedirs(folder, exist_ok=True)
+            except OSError as error:
+                raise UsageError(
+                    f"<predict_output_dir>: {error.strerror}.", predict_output_dir=folder
+                ) from error
+        elif self._task.name == self._task.model_name and self._owns(kind, splits):
+            return config.output_dir
+        else:
+            source = self._task.source(splits[0])
+            folder = run_identity.folder_of_other_data(config.output_dir, source)
+            _log.info("%s is not this run's own data: results go to %s.", source.name, folder)
+        return folder
 
     def summarize(self) -> None:
         """Logs the training time and the best step, and draws the learning curve."""
@@ -221,7 +296,11 @@ class Engine:
         record = (
             self._evaluator.record
             if self._evaluator
-            else EvaluationRecord(output_dir, self._task.best_metric)
+            else EvaluationRecord(
+                output_dir,
+                self._task.best_metric,
+                greater_is_better=self._task.greater_is_better,
+            )
         )
         shown = {
             step: shown_metrics(self._task, metrics)
@@ -253,16 +332,29 @@ class Engine:
         self._evaluator = Evaluator(
             self._task, self._predictor, config.output_dir, feature_files, config.eval_batch_size
         )
-        self._evaluator.record.add_settings(_settings(self._task, config))
         return self._evaluator
 
-    def _identity(self):
-        """Returns the settings that training, evaluation and prediction in one output_dir share."""
-        return {"task_name": self._task.model_name}
+    def _run_settings(self):
+        """Returns {name: Setting} of all that the run depends on."""
+        config = self._config
+        start = config.init_checkpoint
+        content = checkpoints.content_hash(start) if start else None
+        return {
+            **config.run_settings(),
+            **self._task.run_settings(),
+            **settings_of({"task_name": self._task.model_name}, Change.REFUSED),
+            **settings_of(
+                {"init_checkpoint_content": content},
+                Change.REFUSED_IN_TRAINING,
+                "the content of <init_checkpoint>",
+            ),
+        }
 
     def _check_identity(self):
-        sizes = self._config.albert_config.sizes()
-        run_identity.check(self._config.output_dir, self._identity(), sizes)
+        """Checks, once, that this is the run in output_dir; training has checked that already."""
+        if not self._has_trained and not self._is_checked:
+            run_identity.check(self._config.output_dir, self._run_settings(), is_training=False)
+        self._is_checked = True
 
     def _read_counters(self, checkpoint):
         """Returns (global_step, batches consumed) of a checkpoint; (0, 0) for None."""

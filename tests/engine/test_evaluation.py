@@ -23,12 +23,13 @@ class StubTask:
     """Its metric is the score in the predictions; records the steps it evaluates."""
 
     best_metric = "score"
+    greater_is_better = True
     shown_metrics = ()
 
     def __init__(self):
         self.steps = []
 
-    def evaluate(self, predictions):
+    def evaluate(self, predictions, metrics=None):
         (row,) = predictions["dev"]
         self.steps.append(row["step"])
         return {"score": row["score"]}
@@ -146,12 +147,27 @@ def test_a_later_run_replaces_the_best_only_by_a_better_one(tmp_path):
     assert kept_step(tmp_path) == 3
 
 
-def test_a_checkpoint_whose_metric_is_nan_gives_a_warning_and_is_not_kept(tmp_path, caplog):
+def test_a_checkpoint_whose_metric_is_nan_gives_a_warning_and_is_not_kept(
+    tmp_path, caplog, monkeypatch
+):
+    def predict(self, checkpoint, feature_file, batch_size):
+        return [{"step": 1, "score": math.nan, "losses": math.inf}]
+
+    monkeypatch.setattr(StubPredictor, "predict", predict)
     write_checkpoint(tmp_path, 1, score=math.nan)
     evaluate_all(tmp_path)
     assert kept_step(tmp_path) is None
     (warning,) = [row.getMessage() for row in caplog.records if row.levelname == "WARNING"]
-    assert warning == "Step 1: score is nan: the model has diverged."
+    assert warning == "Step 1: the model has diverged; not finite: score, loss."
+
+
+@pytest.mark.parametrize("greater_is_better, step", [(True, 2), (False, 3)])
+def test_a_task_says_which_way_its_metric_is_better(tmp_path, monkeypatch, greater_is_better, step):
+    monkeypatch.setattr(StubTask, "greater_is_better", greater_is_better)
+    for number, score in [(1, 0.0), (2, 0.5), (3, -0.75), (4, -0.5)]:
+        write_checkpoint(tmp_path, number, score)
+    evaluate_all(tmp_path)
+    assert kept_step(tmp_path) == step
 
 
 def test_the_best_checkpoint_is_not_copied_again(tmp_path):

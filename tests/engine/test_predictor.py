@@ -33,6 +33,9 @@ class TinyTask(task.Task):
     def fingerprint(self, split):
         return {"split": split}
 
+    def source(self, split):
+        return task.DataSource(split, "all")
+
     def features(self, split):
         lengths = np.random.RandomState(5).randint(1, 12, size=NUM_FEATURES)
         for number in range({"dev": NUM_FEATURES, "pair": 2}[split]):

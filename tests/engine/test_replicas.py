@@ -17,7 +17,15 @@ from albert.engine import checkpoints, run_identity
 from albert.engine.config import FinetuneConfig
 from albert.engine.input_pipeline import cached_features, next_batch_of, train_dataset
 from albert.engine.model_fn import build
-from albert.engine.task import INPUT_IDS, Feature, ModelOutput, Task
+from albert.engine.task import (
+    INPUT_IDS,
+    Change,
+    DataSource,
+    Feature,
+    ModelOutput,
+    Task,
+    settings_of,
+)
 from albert.engine.training import Engine
 
 GLOBAL_BATCH = 8
@@ -71,6 +79,9 @@ class TinyTask(Task):
 
     def fingerprint(self, split):
         return {"split": split}
+
+    def source(self, split):
+        return DataSource(split, "all")
 
     def features(self, split):
         random = np.random.RandomState(5)
@@ -138,8 +149,8 @@ def test_another_run_is_refused_before_its_features_are_made(tmp_path, monkeypat
         raise AssertionError("features were made")
 
     monkeypatch.setattr(TinyTask, "features", refuse)
-    settings = {"task_name": TinyTask().model_name, "seed": 12, "optimizer": "adamw"}
-    run_identity.claim(str(tmp_path), settings, tiny_model().sizes())
+    seed = settings_of({"seed": 12}, Change.REFUSED_IN_TRAINING)
+    run_identity.claim(str(tmp_path), seed, {}, {})
     with pytest.raises(UsageError, match="seed was 12 and is 11"):
         finetune(tmp_path, 1)
 

@@ -162,6 +162,27 @@ def test_a_score_that_is_not_finite_is_never_best(tmp_path, score):
     assert values_of(text_of(tmp_path), "best")[1:] == ["0.125", "0.125"]
 
 
+def test_the_lowest_score_is_best_where_the_task_says_so(tmp_path):
+    record = EvaluationRecord(str(tmp_path), "loss", greater_is_better=False)
+    for step, loss in enumerate([0.5, math.nan, 0.25, -0.5, -0.5, 0.0], 1):
+        record.add(step, "data", {"loss": loss})
+    assert record.best()["step"] == 4
+    assert values_of(text_of(tmp_path), "best") == ["0.5", "0.5", "0.25", "-0.5", "-0.5", "-0.5"]
+    assert json_of(tmp_path)["greater_is_better"] is False
+
+
+def test_the_json_file_holds_null_for_what_is_not_finite_and_is_read_back(tmp_path):
+    make_record(tmp_path).add(1, "data", {"accuracy": math.nan, "loss": math.inf, "f1": 0.5})
+    text = (tmp_path / "eval_results.json").read_text(encoding="utf-8")
+    (row,) = json.loads(text, parse_constant=pytest.fail)["evaluations"]
+    assert row["metrics"] == {"accuracy": None, "loss": None, "f1": 0.5}
+    again = make_record(tmp_path)
+    assert again.best() is None
+    assert math.isnan(again.metrics_by_step()[1]["accuracy"])
+    again.add(2, "data", {"accuracy": 0.5})
+    assert again.best()["step"] == 2
+
+
 def test_a_step_is_found_only_with_the_data_it_was_evaluated_on(tmp_path):
     record = make_record(tmp_path)
     record.add(1, "old", {"accuracy": 0.5})
@@ -222,6 +243,12 @@ def test_an_unknown_setting_has_the_default_value(tmp_path):
         b'{"settings": {}, "evaluations": [3]}',
         b'{"settings": {}, "evaluations": [{"metrics": {}}]}',
         b"\xff\xfe\n\n",
+        b'{"settings": {"total_seconds": "long"}, "evaluations": []}',
+        b'{"settings": {}, "evaluations": [{"step": true, "dataset": "", "metrics": {}}]}',
+        b'{"settings": {}, "evaluations": [{"step": 1, "dataset": 2, "metrics": {}}]}',
+        b'{"settings": {}, "evaluations": [{"step": 1, "dataset": "", "metrics": [1]}]}',
+        b'{"settings": {}, "evaluations": [{"step": 1, "dataset": "", "metrics": {"f1": "1"}}]}',
+        b'{"settings": {}, "evaluations": [{"step": 1, "dataset": "", "metrics": {}, "saved": 1}]}',
     ],
 )
 def test_a_garbage_json_file_is_a_usage_error_of_one_line(tmp_path, content):

@@ -1,0 +1,262 @@
+"""Tests of albert.engine.training: what a start checks, and whose results go where."""
+
+import dataclasses
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+import tiny
+
+from albert.classifier_utils import classification_logits, softmax_output
+from albert.common.errors import UsageError
+from albert.engine import checkpoints, training
+from albert.engine.config import FinetuneConfig
+from albert.engine.task import INPUT_IDS, Change, DataSource, Feature, Task, settings_of
+
+WHOLE, OTHER = "whole", "other"
+
+
+class TinyTask(Task):
+    """Two classes of random sequences; which data a split has can be chosen.
+
+    Its only metric counts the evaluations, so that every checkpoint is better than the last.
+
+    Attributes:
+        calls: what was called, in order.
+        given: the `metrics` that `evaluate` and `write_predictions` were given.
+    """
+
+    name = "tiny"
+    best_metric = "order"
+
+    def __init__(self, labels=("0", "1"), **data):
+        self._labels = labels
+        self._data = dict({"train": WHOLE, "dev": WHOLE, "test": WHOLE}, **data)
+        self.calls = []
+        self.given = []
+
+    def fingerprint(self, split):
+        return {"split": split, "data": self._data[split]}
+
+    def source(self, split):
+        return DataSource(self._data[split], self._data[split])
+
+    def run_settings(self):
+        return settings_of({"labels": list(self._labels)}, Change.REFUSED, "{} of the task")
+
+    def features(self, split):
+        self.calls.append(f"features of {split}")
+        if self._data[split] is None:
+            raise UsageError(f"{split}.tsv, line 7: a tab is missing.")
+        random = np.random.RandomState(len(self._data[split]))
+        for _ in range(8):
+            length = random.randint(3, 9)
+            yield {
+                INPUT_IDS: random.randint(1, 50, size=length).tolist(),
+                "segment_ids": [0] * length,
+                "label_ids": int(random.randint(0, 2)),
+            }
+
+    def feature_spec(self):
+        return {
+            INPUT_IDS: Feature(tf.int32),
+            "segment_ids": Feature(tf.int32),
+            "label_ids": Feature(tf.int32, is_sequence=False),
+        }
+
+    def head(self, model, features, is_training):
+        self.calls.append("training graph" if is_training else "inference graph")
+        logits = classification_logits(model, len(self._labels), 0.0)
+        return softmax_output(logits, features["label_ids"])
+
+    def evaluate(self, predictions, metrics=None):
+        self.given.append(metrics)
+        return {"order": len(self.given)}
+
+    def write_predictions(self, predictions, output_dir, metrics=None):
+        self.given.append(metrics)
+        path = os.path.join(output_dir, "answers.txt")
+        with open(path, "w") as writer:
+            writer.write(self._data["test"])
+        return [path]
+
+
+def config_of(folder, **changes):
+    config = FinetuneConfig(
+        tiny.config(),
+        str(folder),
+        train_batch_size=4,
+        train_steps=2,
+        save_checkpoints_steps=1,
+        device_type="cpu",
+    )
+    return dataclasses.replace(config, **changes)
+
+
+def run(folder, task, *actions, **changes):
+    """Calls methods of an Engine, "train" with all that follows; returns the task."""
+    engine = training.Engine(task, config_of(folder, **changes), {"data_dir": "somewhere"})
+    for action in actions:
+        if action == "train":
+            engine.train(evaluate="evaluate" in actions, predict="predict" in actions)
+        else:
+            getattr(engine, action)()
+    return task
+
+
+def results_of(folder):
+    return json.loads((folder / "eval_results.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Returns the output_dir of a run that trained, evaluated and predicted."""
+    folder = tmp_path_factory.mktemp("trained")
+    run(folder, TinyTask(), "train", "evaluate", "predict")
+    return folder
+
+
+@pytest.fixture
+def folder(trained, tmp_path):
+    """Returns a copy of that output_dir."""
+    copy = tmp_path / "run"
+    shutil.copytree(str(trained), str(copy))
+    return copy
+
+
+def test_test_data_are_read_before_the_first_step(tmp_path):
+    task = TinyTask(test=None)
+    with pytest.raises(UsageError, match="test.tsv, line 7"):
+        run(tmp_path, task, "train", "evaluate", "predict")
+    assert "training graph" not in task.calls
+    assert checkpoints.saved_steps(str(tmp_path)) == {}
+
+
+def test_test_data_are_not_read_by_a_run_that_does_not_predict(tmp_path):
+    run(tmp_path, TinyTask(test=None), "train", "evaluate")
+    assert 2 in checkpoints.saved_steps(str(tmp_path))
+
+
+@pytest.mark.parametrize("actions", [("train",), ("evaluate",), ("predict",)])
+def test_labels_in_another_order_are_refused_and_nothing_changes(folder, actions):
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    task = TinyTask(labels=("1", "0"))
+    with pytest.raises(UsageError, match=r"labels of the task was \['0', '1'\] and is \['1', '0'"):
+        run(folder, task, *actions)
+    assert task.calls == []
+    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+
+
+def test_another_initial_checkpoint_is_refused_by_its_content(tmp_path):
+    for name in ("first", "copy", "second"):
+        (tmp_path / name).mkdir()
+    tiny.write_model(tmp_path / "first")
+    tiny.write_model(tmp_path / "copy")
+    tiny.write_model(tmp_path / "second", left_out="bert/pooler/dense/bias")
+    start = {name: str(tmp_path / name / "model.ckpt-best") for name in ("first", "copy", "second")}
+    output = tmp_path / "output"
+    run(output, TinyTask(), "train", init_checkpoint=start["first"])
+    run(output, TinyTask(), "train", init_checkpoint=start["copy"], train_steps=3)
+    with pytest.raises(UsageError, match="the content of init_checkpoint was '.*' and is '"):
+        run(output, TinyTask(), "train", init_checkpoint=start["second"], train_steps=4)
+    assert max(checkpoints.saved_steps(str(output))) == 3
+
+
+def test_all_settings_and_flags_are_recorded(trained):
+    record = json.loads((trained / "run.json").read_text())
+    assert record["options"] == {"data_dir": "somewhere"}
+    settings = record["settings"]
+    fields = {field.name for field in dataclasses.fields(FinetuneConfig)} - {"albert_config"}
+    assert fields <= settings.keys()
+    assert settings["labels"] == ["0", "1"]
+    assert settings["hidden_dropout_prob"] == 0
+    assert (settings["seed"], settings["train_steps"], settings["task_name"]) == (42, 2, "tiny")
+
+
+def test_predictions_know_the_metrics_of_their_checkpoint(folder):
+    task = run(folder, TinyTask(), "predict")
+    best = results_of(folder)["best"]["metrics"]
+    assert task.given == [best] and best["order"] == 2
+    assert (folder / "answers.txt").read_text() == WHOLE
+
+
+def test_predictions_of_other_data_do_not_replace_those_of_the_run(folder, caplog):
+    caplog.set_level("INFO")
+    task = run(folder, TinyTask(test=OTHER), "predict")
+    assert (folder / "answers.txt").read_text() == WHOLE
+    assert (folder / "predictions_other" / "answers.txt").read_text() == OTHER
+    assert f"results go to {folder}/predictions_other." in caplog.text
+    assert task.given == [results_of(folder)["best"]["metrics"]]
+
+
+def test_predictions_go_where_the_user_says(folder, tmp_path):
+    run(folder, TinyTask(test=OTHER), "predict", predict_output_dir=str(tmp_path / "a" / "b"))
+    assert (tmp_path / "a" / "b" / "answers.txt").read_text() == OTHER
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="predict_output_dir=.*/file: "):
+        run(folder, TinyTask(), "predict", predict_output_dir=str(tmp_path / "file"))
+    assert (folder / "answers.txt").read_text() == WHOLE
+
+
+def test_scores_on_other_data_do_not_change_what_is_best(folder):
+    before = results_of(folder)
+    index = (folder / "model.ckpt-best.index").stat().st_mtime_ns
+    task = run(folder, TinyTask(dev=OTHER), "evaluate")
+    assert results_of(folder) == before
+    assert (folder / "model.ckpt-best.index").stat().st_mtime_ns == index
+    (row,) = results_of(folder / "predictions_other")["evaluations"]
+    assert row["step"] == before["best"]["step"]
+    # Thresholds chosen with the run's own data are used.
+    assert task.given == [before["best"]["metrics"]]
+
+
+def test_training_on_with_other_dev_data_evaluates_every_checkpoint_again(folder):
+    run(folder, TinyTask(dev=OTHER), "train", "evaluate", train_steps=3)
+    rows = results_of(folder)["evaluations"]
+    assert [row["step"] for row in rows] == [1, 2, 3]
+    assert len({row["dataset"] for row in rows}) == 1
+    assert not (folder / "predictions_other").exists()
+
+
+def test_an_initial_checkpoint_is_scored_and_predicts_without_a_trained_folder(folder, tmp_path):
+    new, best = tmp_path / "new", str(folder / "model.ckpt-best")
+    task = run(new, TinyTask(), "evaluate", "predict", init_checkpoint=best)
+    assert (new / "answers.txt").read_text() == WHOLE
+    (row,) = results_of(new)["evaluations"]
+    assert row["step"] == 2
+    assert task.given == 2 * [results_of(folder)["best"]["metrics"]]
+    assert checkpoints.saved_steps(str(new)) == {}
+    assert checkpoints.best(str(new)) is None
+
+
+def test_a_trained_folder_predicts_with_its_own_checkpoint(folder, tmp_path, caplog):
+    caplog.set_level("INFO")
+    other = tmp_path / "other"
+    run(other, TinyTask(), "train", train_steps=1)
+    start = str(other / "model.ckpt-1")
+    run(folder, TinyTask(), "predict", init_checkpoint=start)
+    assert f"Predicting with {folder}/model.ckpt-best." in caplog.messages
+
+
+def test_a_pretrained_checkpoint_alone_cannot_predict(tmp_path):
+    tiny.write_model(tmp_path)
+    start = str(tmp_path / "model.ckpt-best")
+    with pytest.raises(
+        UsageError, match="has no output_weights, so it cannot predict: fine-tune it"
+    ):
+        run(tmp_path / "new", TinyTask(), "predict", init_checkpoint=start)
+
+
+def test_labels_are_compared_with_the_run_that_the_initial_checkpoint_is_from(folder, tmp_path):
+    start = str(folder / "model.ckpt-best")
+    with pytest.raises(UsageError, match="init_checkpoint is of another run: labels of the task"):
+        run(tmp_path / "new", TinyTask(("1", "0")), "predict", init_checkpoint=start)
+
+
+@pytest.mark.parametrize("action, what", [("evaluate", "evaluate"), ("predict", "predict with")])
+def test_without_any_checkpoint_there_is_nothing_to_use(tmp_path, action, what):
+    with pytest.raises(UsageError, match=f"holds no checkpoint to {what}: train with do_train"):
+        run(tmp_path, TinyTask(), action)
