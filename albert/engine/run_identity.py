@@ -116,7 +116,7 @@ def folder_of_other_data(output_dir: str, source: DataSource) -> str:
 
 
 def _read(output_dir: str) -> Dict[str, Dict[str, Any]]:
-    """Returns a record, {"settings": {...}, "options": {...}, "data": {...}}; empty if there is none.
+    """Returns a record, {"settings": {...}, "options": {...}, "data": {...}}; or an empty one.
 
     Earlier releases kept the sizes of the model apart, or had other keys.
     """
