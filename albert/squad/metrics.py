@@ -82,7 +82,7 @@ def evaluate_version_2(
     questions: Iterable[SquadQuestion],
     predictions: Dict[str, str],
     null_odds: Optional[Dict[str, float]] = None,
-    threshold: float = 1.0,
+    threshold: Optional[float] = None,
 ) -> Scores:
     """Returns exact and f1 over all questions, those with (HasAns) and without answer (NoAns).
 
@@ -90,12 +90,13 @@ def evaluate_version_2(
 
     Args:
         null_odds: if given, the result also has the `best_thresholds`.
-        threshold: a question with higher null odds counts as unanswered.
+        threshold: a question with higher null odds counts as unanswered; None applies none, for
+            predictions that are "" there already.
     """
     scores = _scores_by_question(questions, predictions)
 
     def with_threshold(values: Dict[str, float]) -> Dict[str, float]:
-        if null_odds is None:
+        if null_odds is None or threshold is None:
             return values
         return {
             name: value if null_odds[name] <= threshold else float(not scores.has_answer[name])
