@@ -59,8 +59,8 @@ def read_race(
         for path in _paths(data_dir, split, level):
             identifier, passage = _read_passage(path, level, needs_answers)
             if identifier in path_of_id:
-                other = path_of_id[identifier]
-                raise UsageError(f"{path} has the id {ascii(identifier)}, which {other} has too.")
+                found, other = reprlib.repr(identifier), path_of_id[identifier]
+                raise UsageError(f"{path} has the id {found}, which {other} has too.")
             path_of_id[identifier] = path
             passages.append(passage)
     return passages

@@ -5,6 +5,8 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 from albert.common.errors import UsageError
 from albert.common.json_files import load_json, value_of
 
+_LONGEST_SHOWN = 60  # characters of an id
+
 
 class SquadQuestion(NamedTuple):
     """A question on a paragraph.
@@ -78,8 +80,9 @@ def read_squad(path: str, setting: Optional[str] = None) -> SquadData:
 
 
 def shown(identifier: str) -> str:
-    """Returns an id as it can stand in a line of text: escaped where it could break it."""
-    return identifier if identifier.isprintable() else ascii(identifier)
+    """Returns an id as it can stand in a line of text: escaped where it could break it, and cut."""
+    text = identifier if identifier.isprintable() else ascii(identifier)
+    return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "..."
 
 
 def _question(row: Dict[str, Any], path: str, where: str) -> SquadQuestion:

@@ -173,18 +173,16 @@ def _best_threshold(
     """Returns (best average score, the threshold of null_odds that gives it).
 
     Starts with no question answered, then answers one after another, by rising odds. An answer adds
-    its score, or takes away the point of an impossible question. The threshold is 0 if no answer
-    improves the score.
+    its score, or takes away the point of an impossible question. An empty prediction is no answer:
+    so predictions that are "" above the best threshold have the same one. The threshold is 0 if no
+    answer improves the score.
     """
     current: float = sum(not has_answer[name] for name in scores)
     best, threshold = current, 0.0
     for name in sorted(null_odds, key=lambda name: null_odds[name]):
-        if name not in scores:
+        if name not in scores or not predictions[name]:
             continue
-        if has_answer[name]:
-            current += scores[name]
-        else:
-            current -= 1 if predictions[name] else 0
+        current += scores[name] if has_answer[name] else -1
         if current > best:
             best, threshold = current, null_odds[name]
     return 100.0 * best / len(scores), threshold

@@ -66,6 +66,12 @@ def test_file_that_is_not_squad_is_refused(tmp_path, value, expected):
     assert message.startswith(path) and expected in message and "\n" not in message
 
 
+def test_error_cuts_a_long_id(tmp_path):
+    path = write_json(tmp_path / "squad.json", one_question(id="x" * 99999, question=1))
+    with pytest.raises(UsageError, match="'question' of question x{60}[.]{3} must be of type str"):
+        squad_files.read_squad(path)
+
+
 def test_error_names_the_setting_that_chose_the_file(tmp_path):
     with pytest.raises(UsageError, match="^train_file=.*none.json: No such file or directory"):
         squad_files.read_squad(str(tmp_path / "none.json"), "train_file")

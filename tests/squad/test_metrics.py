@@ -141,6 +141,20 @@ def test_questions_with_the_same_odds_are_answered_in_the_order_of_their_odds():
     assert (scores["best_f1"], scores["best_f1_thresh"]) == (50.0, 0.0)
 
 
+def test_predictions_that_are_empty_above_the_best_threshold_have_the_same_one():
+    questions = [question("a", "red"), question("b", "the")]  # "the" has no words, as "" has none
+    odds = {"a": 1.0, "b": 2.0}
+    expected = {
+        "best_exact": 50.0,
+        "best_exact_thresh": 1.0,
+        "best_f1": 50.0,
+        "best_f1_thresh": 1.0,
+    }
+    for answer in ("blue", ""):
+        predictions = {"a": "red", "b": answer}
+        assert squad_metrics.best_thresholds(questions, predictions, odds) == expected
+
+
 def test_threshold_is_0_if_no_answer_improves_the_score():
     scores = squad_metrics.evaluate_version_2([question("a")], {"a": "red"}, {"a": 2.0})
     assert (scores["best_exact"], scores["best_exact_thresh"]) == (100.0, 0.0)
