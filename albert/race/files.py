@@ -3,7 +3,7 @@
 import glob
 import os
 import reprlib
-from typing import List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from albert.common.errors import UsageError
 from albert.common.json_files import load_json, value_of
@@ -54,7 +54,8 @@ def read_race(
         UsageError: a folder is missing or holds no passages, two passages have the same id, or a
             file cannot be read, is not JSON or has another layout.
     """
-    passages, path_of_id = [], {}
+    passages = []
+    path_of_id: Dict[str, str] = {}
     for level in levels:
         for path in _paths(data_dir, split, level):
             identifier, passage = _read_passage(path, level, needs_answers)
