@@ -92,8 +92,9 @@ class RaceTask(Task):
         }
 
     def source(self, split: str) -> DataSource:
-        """Returns the data folder, and the hash of the split's passages."""
-        return DataSource.of(self._data_dir, self._digest(split))
+        """Returns the data folder with its level, and the hash of the split's passages."""
+        level = "" if len(self._levels) > 1 else f"-{self._levels[0]}"
+        return DataSource.of(os.path.abspath(self._data_dir) + level, self._digest(split))
 
     def run_settings(self) -> Dict[str, Setting]:
         """Returns what the tokens depend on, what is read, and the dropout rate."""
@@ -177,12 +178,13 @@ class RaceTask(Task):
         """Writes these files and returns their paths:
 
         - test_results.tsv: the four probabilities of each question.
-        - submit_results.tsv: the id of each question and the letter chosen.
+        - submit_results.tsv: the id of each question and the letter chosen. An id that could break
+          the table is written as a JSON string.
         - test_metrics.json, if the test set has answers: the metrics, which are logged too.
         """
         ((split, rows),) = predictions.items()
         questions = self._questions(split)
-        answers = [(row.id, LETTERS[label]) for row, label in zip(questions, _choices(rows))]
+        answers = [(_as_cell(row.id), LETTERS[n]) for row, n in zip(questions, _choices(rows))]
         tables = {
             "submit_results.tsv": [("index", "prediction"), *answers],
             "test_results.tsv": [row["probabilities"] for row in rows],
@@ -223,6 +225,15 @@ def _filled_in(question):
     if "_" in text:
         return [text.replace("_", option) for option in question.options]
     return [f"{text} {option}" for option in question.options]
+
+
+def _as_cell(identifier):
+    """Returns an id for a TSV file: as it is, or as a JSON string if a reader could mistake it.
+
+    Tabs and line ends would break the table, and UTF-8 has no lone surrogates.
+    """
+    is_plain = identifier.isprintable() and not identifier.startswith('"')
+    return identifier if is_plain else json.dumps(identifier)
 
 
 def _choices(rows):

@@ -1,6 +1,7 @@
 """SQuAD 1.1 and 2.0 as a task: its features, heads, answers and scores."""
 
 import logging
+import math
 import os
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
@@ -22,7 +23,7 @@ from albert.engine.task import (
 from albert.modeling import AlbertModel
 from albert.squad import features as squad_features
 from albert.squad.features import SquadWindow
-from albert.squad.files import SquadData, SquadParagraph, SquadQuestion, read_squad
+from albert.squad.files import SquadData, SquadParagraph, SquadQuestion, read_squad, shown
 from albert.squad.versions import VERSIONS, QuestionRows, SquadResult, SquadSettings
 from albert.text.alignment import AlignedTokens, encode_aligned
 from albert.tokenization import FullTokenizer
@@ -72,12 +73,16 @@ class SquadTask(Task):
         self._version = VERSIONS[settings.squad_version](settings)
         self._paths = {"train": train_file, "predict": predict_file}
         self._data: Dict[str, SquadData] = {}
-        has_answers = predict_file and any(row.answers for row in self._read("predict").questions())
-        self.dev_splits = ("predict",) if has_answers else ()
+        for split, path in self._paths.items():
+            if path:  # both are read now, so that a mistake in either is found before the work
+                self._data[split] = _read(split, path, self._version.allows_impossible)
+        self.dev_splits = (
+            ("predict",) if predict_file and self._data_of("predict").has_answers else ()
+        )
 
     def source(self, split: str) -> DataSource:
         """Returns the file, and its hash."""
-        return DataSource.of(self._path(split), self._file_hash(split))
+        return DataSource.of(self._path(split), files.sha256(self._path(split)))
 
     def run_settings(self) -> Dict[str, Setting]:
         """Returns what the tokens depend on, and the SquadSettings."""
@@ -92,11 +97,9 @@ class SquadTask(Task):
         }
 
     def settings(self) -> Dict[str, Any]:
-        """Returns what to record beside the engine's settings."""
-        return {
-            "task": f"SQuAD {self._settings.squad_version}",
-            "max_seq_length": self._settings.max_seq_length,
-        }
+        """Returns what to record beside the engine's settings: what scores depend on, too."""
+        settings = self._settings._asdict()
+        return {"task": f"SQuAD {settings.pop('squad_version')}", **settings}
 
     def fingerprint(self, split: str) -> Dict[str, Any]:
         """Returns everything that the features of a split depend on, as a dict for JSON."""
@@ -104,19 +107,10 @@ class SquadTask(Task):
         return {
             "task": self.name,
             "split": split,
-            "data": self._file_hash(split),
+            "data": files.sha256(self._path(split)),
             "tokenizer": self._tokenizer.fingerprint(),
             **{name: getattr(self._settings, name) for name in names},
         }
-
-    def _file_hash(self, split: str) -> str:
-        path = self._path(split)
-        try:
-            return files.sha256(path)
-        except OSError as error:
-            raise UsageError(
-                f"<{split}_file>: {error.strerror}.", **{f"{split}_file": path}
-            ) from error
 
     def feature_spec(self) -> Dict[str, Feature]:
         """Returns {name: Feature} of a window.
@@ -157,7 +151,7 @@ class SquadTask(Task):
     ) -> Dict[str, float]:
         """Returns the official scores of the answers that `write_predictions` would write."""
         (rows,) = predictions.values()
-        return self._result(rows).scores
+        return self._result(rows, _threshold_in(metrics)).scores
 
     def write_predictions(
         self,
@@ -165,9 +159,21 @@ class SquadTask(Task):
         output_dir: str,
         metrics: Optional[Dict[str, float]] = None,
     ) -> List[str]:
-        """Writes predictions.json, nbest_predictions.json and for 2.0 null_odds.json."""
+        """Writes predictions.json, nbest_predictions.json and for 2.0 null_odds.json.
+
+        The threshold of 2.0 belongs to the checkpoint: it is the one in `metrics`, if that has one,
+        for a file with answers too.
+        """
         (rows,) = predictions.values()
-        result = self._result(rows)
+        known = _threshold_in(metrics)
+        result = self._result(rows, known)
+        if result.threshold is not None:
+            source = "chosen by this file's own answers"
+            if known is not None:
+                source = "chosen when this checkpoint was evaluated"
+            elif not self.dev_splits:
+                source = "because none is known for this checkpoint"
+            _log.info("Null odds above %s mean no answer: %s.", result.threshold, source)
         tables: Dict[str, Any] = {
             "predictions.json": result.answers,
             "nbest_predictions.json": result.n_best,
@@ -186,23 +192,13 @@ class SquadTask(Task):
             raise UsageError(f"<{split}_file> is required.", **{f"{split}_file": None})
         return path
 
-    def _read(self, split: str) -> SquadData:
-        if split not in self._data:
-            data = read_squad(self._path(split))
-            if not self._version.allows_impossible and any(
-                question.is_impossible for question in data.questions()
-            ):
-                raise UsageError(
-                    f"<{split}_file> has questions without an answer; "
-                    "<squad_version> is for such files.",
-                    **{f"{split}_file": self._path(split), "squad_version": "2.0"},
-                )
-            self._data[split] = data
+    def _data_of(self, split: str) -> SquadData:
+        self._path(split)
         return self._data[split]
 
     def _converted_questions(self, split: str) -> Iterator[_ConvertedQuestion]:
         """Yields the questions in the order of the file."""
-        paragraphs = self._read(split).paragraphs
+        paragraphs = self._data_of(split).paragraphs
         converted = parallel.ordered_map(self._convert, paragraphs)
         for paragraph, (aligned, windows_of_questions) in zip(paragraphs, converted):
             for question, windows in zip(paragraph.questions, windows_of_questions):
@@ -229,7 +225,7 @@ class SquadTask(Task):
         for question, context, aligned, windows in converted:
             answer = None
             if not question.is_impossible:
-                text, begin = self._training_answer(question)
+                text, begin = question.answers[0]
                 is_there = text.strip() and begin >= 0 and context.startswith(text, begin)
                 if not is_there or not aligned.ids:
                     left_out.append(question.id)
@@ -243,25 +239,17 @@ class SquadTask(Task):
                 " %s.",
                 self._path("train"),
                 len(left_out),
-                ", ".join(left_out[:3]) + (", ..." if len(left_out) > 3 else ""),
+                ", ".join(map(shown, left_out[:3])) + (", ..." if len(left_out) > 3 else ""),
             )
 
-    def _training_answer(self, question: SquadQuestion) -> Tuple[str, int]:
-        if not question.answers:
-            raise UsageError(
-                f"<train_file>: question {question.id} has no answer.",
-                train_file=self._path("train"),
-            )
-        return question.answers[0]
-
-    def _result(self, rows: List[Dict[str, Any]]) -> SquadResult:
+    def _result(self, rows: List[Dict[str, Any]], threshold: Optional[float] = None) -> SquadResult:
         """Returns the result of the predicted file, given the rows of its windows."""
         rows_of_question: Dict[int, List[Dict[str, Any]]] = {}
         for row in rows:
             rows_of_question.setdefault(int(row["question_index"]), []).append(row)
         questions = [
             (question, paragraph.context)
-            for paragraph in self._read("predict").paragraphs
+            for paragraph in self._data_of("predict").paragraphs
             for question in paragraph.questions
         ]
         return self._version.result(
@@ -270,7 +258,31 @@ class SquadTask(Task):
                 for index, (question, context) in enumerate(questions)
             ],
             is_scored=bool(self.dev_splits),
+            threshold=threshold,
         )
+
+
+def _read(split: str, path: str, allows_impossible: bool) -> SquadData:
+    """Returns the contents of a file, with all that a split of its kind needs."""
+    setting = f"{split}_file"
+    data = read_squad(path, setting)
+    for question in data.questions():
+        if question.is_impossible and not allows_impossible:
+            raise UsageError(
+                f"<{setting}> has questions without an answer; <squad_version> is for such files.",
+                **{setting: path, "squad_version": "2.0"},
+            )
+        if split == "train" and not question.is_impossible and not question.answers:
+            raise UsageError(
+                f"<{setting}>: question {shown(question.id)} has no answer.", **{setting: path}
+            )
+    return data
+
+
+def _threshold_in(metrics: Optional[Dict[str, float]]) -> Optional[float]:
+    """Returns the threshold of null odds that goes with a checkpoint's metrics, if one is known."""
+    known = (metrics or {}).get("best_f1_thresh", math.nan)
+    return known if math.isfinite(known) else None
 
 
 def _predict_features(converted: Iterator[_ConvertedQuestion]) -> Iterator[Dict[str, Any]]:

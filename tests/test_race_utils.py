@@ -25,6 +25,7 @@ PASSAGE = {
     "options": [["Ann", "Bob", "the old", "a waltz"], ["hymn", "waltz", "old hymn", "_"]],
     "answers": ["A", "B"],
 }
+OTHER = dict(PASSAGE, id="middle1.txt")
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,7 @@ def read(data_dir, split="dev", levels=race_files.LEVELS, needs_answers=True):
 def write_levels(tmp_path, **changes):
     """Writes a passage per level, with changes to the one of `high`; None removes a key."""
     changed = {key: value for key, value in dict(PASSAGE, **changes).items() if value is not None}
-    write_passage(tmp_path / "RACE/dev/middle", "1.txt", PASSAGE)
+    write_passage(tmp_path / "RACE/dev/middle", "1.txt", OTHER)
     write_passage(tmp_path / "RACE/dev/high", "7.txt", changed)
 
 
@@ -118,6 +119,11 @@ def test_test_set_needs_no_answers(tmp_path, answers):
         ({"answers": ["A", "E"]}, "7.txt: question 1 has the answer 'E'; A, B, C and D are"),
         ({"answers": ["AB", "A"]}, "7.txt: question 0 has the answer 'AB'"),
         ({"answers": [None, "A"]}, "7.txt: question 0 has the answer None"),
+        ({"id": True}, "7.txt: 'id' of it must be of type str, not bool"),
+        ({"answers": [True, "A"]}, "7.txt: question 0 has the answer True"),
+        ({"answers": ["A" * 999, "A"]}, r"7.txt: question 0 has the answer 'A+\.\.\.A+'; A, B"),
+        ({"questions": ["Who?", True]}, "7.txt: question 1 must be a string, not True"),
+        ({"options": [list("abc") + [True]] * 2}, "7.txt: question 0 must have four strings"),
         ({"questions": ["Who?", 3]}, "7.txt: question 1 must be a string, not 3"),
         ({"options": [list("abcd"), list("abc")]}, "7.txt: question 1 must have four strings as "),
         (
@@ -137,6 +143,19 @@ def test_passage_with_another_layout_is_refused(tmp_path, changes, message):
     with pytest.raises(UsageError, match=message) as caught:
         read(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_two_passages_with_the_same_id_are_refused(tmp_path):
+    write_levels(tmp_path, id="middle1.txt")
+    with pytest.raises(UsageError, match="high/7.txt has the id 'middle1.txt', which .*/1.txt has"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize("answers", [False, "", 0, {}])
+def test_answers_of_another_type_are_not_taken_for_none(tmp_path, answers):
+    write_levels(tmp_path, answers=answers)
+    with pytest.raises(UsageError, match="7.txt: 'answers' of it must be of type list, not "):
+        read(tmp_path, needs_answers=False)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +229,7 @@ def test_a_short_question_leaves_its_room_to_the_article(make_task):
 
 
 def test_fingerprint_depends_on_data_levels_and_lengths(make_task):
-    files = {"high/1.txt": PASSAGE, "middle/1.txt": PASSAGE}
+    files = {"high/1.txt": PASSAGE, "middle/1.txt": OTHER}
     other = dict(PASSAGE, answers=["A", "C"])
     prints = [
         make_task(files).fingerprint("dev"),
@@ -342,7 +361,7 @@ def sure_of(number, loss=0.5):
 
 
 def test_accuracy_is_reported_for_each_level_and_for_both(make_task):
-    task_ = make_task({"middle/1.txt": PASSAGE, "high/7.txt": PASSAGE})
+    task_ = make_task({"middle/1.txt": OTHER, "high/7.txt": PASSAGE})
     rows = [sure_of(0), sure_of(1), sure_of(0, 1.0), sure_of(3, 2.0)]  # right, right, right, wrong
     assert task_.evaluate({"dev": rows}) == {
         "accuracy": 0.75,
@@ -352,7 +371,7 @@ def test_accuracy_is_reported_for_each_level_and_for_both(make_task):
 
 
 def test_only_the_requested_level_is_reported(make_task):
-    task_ = make_task({"middle/1.txt": PASSAGE}, middle_only=True)
+    task_ = make_task({"middle/1.txt": OTHER}, middle_only=True)
     values = task_.evaluate({"dev": [sure_of(0), sure_of(0)]})
     assert values == {"accuracy": 0.5, "accuracy_middle": 0.5}
     assert task_.settings()["task"] == "RACE middle"
@@ -371,9 +390,30 @@ def test_predictions_are_written_with_ids_and_letters(make_task, tmp_path):
     }
 
 
+@pytest.mark.parametrize(
+    "identifier", ["a\tb", "a\nb", "a\rb", "\u2028", "\ud83d", '"a-0"', '"', "中 é", "a b"]
+)
+def test_any_id_comes_back_from_the_submission(make_task, tmp_path, identifier):
+    task_ = make_task({"high/7.txt": dict(PASSAGE, id=identifier)}, "test", high_only=True)
+    path, *_ = task_.write_predictions({"test": [sure_of(0), sure_of(3)]}, str(tmp_path))
+    text = open(path, encoding="utf-8", newline="").read()
+    _, *rows = [line.split("\t") for line in text.splitlines()]
+    cells = [json.loads(cell) if cell.startswith('"') else cell for cell, _ in rows]
+    assert cells == [f"{identifier}-0", f"{identifier}-1"]
+    assert [letter for _, letter in rows] == ["A", "D"]
+
+
+def test_lone_surrogates_in_texts_are_unknown_tokens(make_task):
+    passage = dict(PASSAGE, article="Ann \ud83d sings.", questions=["\udc00 who", "_"])
+    passage["options"] = [["\ud800"] * 4] * 2
+    first, _ = make_task({"high/7.txt": passage}, high_only=True).features("dev")
+    expected = "[CLS] ann [UNK] sings . [SEP] [UNK] who [UNK] [SEP]"
+    assert tokens_of(first["input_ids"]) == [expected] * 4
+
+
 def test_test_set_without_answers_is_predicted_but_not_scored(make_task, tmp_path):
     passage = {key: value for key, value in PASSAGE.items() if key != "answers"}
-    task_ = make_task({"high/7.txt": passage, "middle/1.txt": PASSAGE}, "test")
+    task_ = make_task({"high/7.txt": passage, "middle/1.txt": OTHER}, "test")
     assert [feature["label_ids"] for feature in task_.features("test")] == [0, 1, 0, 0]
     paths = task_.write_predictions({"test": [sure_of(0)] * 4}, str(tmp_path))
     assert [path.rpartition("/")[2] for path in paths] == ["submit_results.tsv", "test_results.tsv"]

@@ -206,7 +206,7 @@ def test_test_set_without_answers_is_predicted_but_not_scored(root, later_runs):
     run = later_runs["unlabelled"]
     assert run["status"] == 0, run["stderr"]
     assert "Test set:" not in run["stderr"]
-    folder = root / "unlabelled output"
+    folder = root / "unlabelled output" / "predictions_unlabelled"
     assert not (folder / "test_metrics.json").exists()
     assert (folder / "test_results.tsv").read_bytes() == (
         root / "output" / "test_results.tsv"
@@ -215,11 +215,13 @@ def test_test_set_without_answers_is_predicted_but_not_scored(root, later_runs):
 
 def test_high_only_evaluates_and_predicts_that_level(root, later_runs):
     assert later_runs["high"]["status"] == 0, later_runs["high"]["stderr"]
-    best, whole = results_of(root / "high")["best"], results_of(root / "output")
+    folder = root / "high" / "predictions_data-high"
+    best, whole = results_of(folder)["best"], results_of(root / "output")
+    assert best["step"] == whole["best"]["step"]
     (same,) = [row for row in whole["evaluations"] if row["step"] == best["step"]]
     assert set(best["metrics"]) == {"accuracy", "accuracy_high", "loss"}
     assert best["metrics"]["accuracy"] == same["metrics"]["accuracy_high"]
-    assert len((root / "high" / "test_results.tsv").read_text().splitlines()) == 8
+    assert len((folder / "test_results.tsv").read_text().splitlines()) == 8
 
 
 @pytest.mark.parametrize("name", MISTAKES)

@@ -2,14 +2,16 @@
 
 import json
 import logging
+import math
 
 import numpy as np
 import pytest
-from sample_squad import predictions_of
+from sample_squad import one_question, predictions_of, write_json
 
 from albert import squad_utils, tokenization
 from albert.common.errors import UsageError
 from albert.engine import input_pipeline
+from albert.engine.task import Change, Setting
 
 WORDS = "[PAD] [UNK] [CLS] [SEP] [MASK] who sings what is it ann bob and a song the old".split()
 CONTEXT = "Ann sings the  old song and Bob"  # two spaces
@@ -77,13 +79,15 @@ def test_questions_whose_answer_is_elsewhere_are_counted_and_left_out(make_task,
 )
 def test_training_file_that_does_not_fit_is_refused(make_task, rows, message):
     with pytest.raises(UsageError, match=message):
-        list(make_task(rows, "train").features("train"))
+        make_task(rows, "train")
 
 
-def test_missing_training_file_is_named(tokenizer):
-    task = squad_utils.SquadTask(tokenizer, squad_utils.SquadSettings(), train_file="none.json")
-    with pytest.raises(UsageError, match="train_file=none.json: No such file or directory"):
-        task.fingerprint("train")
+@pytest.mark.parametrize("split", ["train", "predict"])
+def test_both_files_are_read_when_the_task_is_made(tokenizer, tmp_path, split):
+    whole = write_json(tmp_path / "squad.json", one_question())
+    paths = {"train_file": whole, "predict_file": whole, f"{split}_file": "none.json"}
+    with pytest.raises(UsageError, match=f"{split}_file=none.json: No such file or directory"):
+        squad_utils.SquadTask(tokenizer, squad_utils.SquadSettings(), **paths)
 
 
 def test_file_without_answers_is_not_scored(make_task):
@@ -137,6 +141,100 @@ def test_question_that_sets_the_threshold_is_answered(make_task, tmp_path):
     best, _, odds = (json.loads(open(path, encoding="utf-8").read()) for path in paths)
     assert best == {"q1": "Ann", "q2": "", "q3": "Bob"}
     assert odds == {"q1": -2.0, "q2": 3.0, "q3": 1.5}
+
+
+@pytest.mark.parametrize(
+    "answer, metrics, expected, source",
+    [
+        (
+            "Ann",
+            {"best_f1_thresh": 2.0},
+            {"q1": "Ann", "q2": "sings"},
+            "2.0 mean no answer: chosen when",
+        ),
+        (
+            None,
+            {"best_f1_thresh": 2.0},
+            {"q1": "Ann", "q2": "sings"},
+            "2.0 mean no answer: chosen when",
+        ),
+        ("Ann", None, {"q1": "Ann", "q2": ""}, "1.5 mean no answer: chosen by this file's own"),
+        (None, None, {"q1": "", "q2": ""}, "0.0 mean no answer: because none is known"),
+        (None, {"best_f1_thresh": float("nan")}, {"q1": "", "q2": ""}, "because none is known"),
+        (None, {"f1": 80.0}, {"q1": "", "q2": ""}, "because none is known"),
+    ],
+)
+def test_threshold_of_the_checkpoint_comes_before_that_of_the_file(
+    make_task, tmp_path, caplog, answer, metrics, expected, source
+):
+    task = make_task([row("q1", answer), row("q2", is_impossible=True)], squad_version="2.0")
+    predictions = predictions_of(task, [beams_at(0, 0, 1.5), beams_at(1, 1, 2.0)])
+    with caplog.at_level(logging.INFO):
+        (path, *_) = task.write_predictions(predictions, str(tmp_path), metrics)
+    assert json.loads(open(path, encoding="utf-8").read()) == expected
+    assert source in caplog.text and caplog.text.count("mean no answer") == 1
+
+
+def test_null_odds_are_those_of_the_window_that_is_surest_of_an_answer(make_task, tmp_path):
+    task = make_task([row("q", "Ann")], squad_version="2.0", max_seq_length=12, doc_stride=3)
+    predictions = predictions_of(task, [beams_at(0, 0, -2.0), beams_at(0, 0, 3.0)])
+    (*_, path) = task.write_predictions(predictions, str(tmp_path))
+    assert json.loads(open(path, encoding="utf-8").read()) == {"q": -2.0}
+
+
+@pytest.mark.parametrize("version, output_at", [("1.1", pointing_at), ("2.0", beams_at)])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_predictions_that_are_not_finite_score_nan_and_are_written_as_null(
+    make_task, tmp_path, version, output_at, value
+):
+    rows = [row("q1", "Ann"), row("q2", "Ann")]
+    task = make_task(rows, squad_version=version, max_seq_length=12, doc_stride=3)
+    outputs = [output_at(0, 0) for _ in range(4)]
+    outputs[3] = {name: np.full_like(found, value, float) for name, found in outputs[3].items()}
+    if version == "2.0":
+        outputs[3].update(start_index=[5], end_index=[[5]])
+    predictions = predictions_of(task, outputs)
+    scores = task.evaluate(predictions)
+    assert "f1" in scores and all(np.isnan(score) for score in scores.values())
+    paths = task.write_predictions(predictions, str(tmp_path))
+    best, n_best, *_ = (
+        json.loads(open(path, encoding="utf-8").read(), parse_constant=pytest.fail)
+        for path in paths
+    )
+    nothing = {"1.1": "empty", "2.0": ""}[version]
+    assert best == {"q1": "Ann", "q2": nothing}
+    assert n_best["q2"] == [{"text": nothing, "probability": None, "score": None}]
+
+
+def test_ids_that_are_no_plain_text_come_back_from_the_result_files(make_task, tmp_path, caplog):
+    names = ["\ud83d", "a\tb\r\nc", "\u2028"]
+    task = make_task([row(name, "Ann") for name in names], squad_version="2.0")
+    predictions = predictions_of(task, [beams_at(0, 0)] * 3)
+    for path in task.write_predictions(predictions, str(tmp_path)):
+        assert list(json.loads(open(path, encoding="utf-8").read())) == names
+    task = make_task([row("good", "Ann"), *(row(name, "Bob") for name in names)], "train")
+    list(task.features("train"))
+    assert r": '\ud83d', 'a\tb\r\nc', '\u2028'." in caplog.text
+
+
+def test_all_that_scores_depend_on_is_recorded_and_compared(make_task):
+    task = make_task([row("q", "Ann")], max_answer_length=7)
+    recorded = task.settings()
+    assert recorded["task"] == "SQuAD 1.1"
+    assert (recorded["max_answer_length"], recorded["n_best_size"]) == (7, 20)
+    compared = task.run_settings()
+    assert compared["squad_version"].change is Change.REFUSED
+    for name in ("max_answer_length", "n_best_size", "start_n_top", "end_n_top", "doc_stride"):
+        assert compared[name] == Setting(recorded[name], Change.WARNED, f"<{name}>")
+
+
+def test_a_file_is_scored_with_the_threshold_of_the_checkpoint_if_there_is_one(make_task):
+    # Both answers are right, and only a threshold of 3 or more gives both.
+    task = make_task([row("a", "Ann"), row("b", "Ann")], squad_version="2.0")
+    predictions = predictions_of(task, [beams_at(0, 0, -1.0), beams_at(0, 0, 3.0)])
+    assert task.evaluate(predictions)["f1"] == 100.0
+    assert task.evaluate(predictions, {"best_f1_thresh": 0.0})["f1"] == 50.0
+    assert task.evaluate(predictions, {"best_f1_thresh": math.nan})["f1"] == 100.0
 
 
 @pytest.mark.parametrize("version, expected", [("1.1", "empty"), ("2.0", "")])

@@ -68,7 +68,8 @@ def value_of(mapping: Any, key: str, expected: type, path: str, owner: str) -> A
     if not isinstance(mapping, dict) or key not in mapping:
         raise UsageError(f"{path}: {owner} has no {key!r}.")
     value = mapping[key]
-    if not isinstance(value, expected):
+    is_boolean = isinstance(value, bool) and expected is not bool  # True is an int to Python
+    if is_boolean or not isinstance(value, expected):
         raise UsageError(
             f"{path}: {key!r} of {owner} must be of type {expected.__name__}, "
             f"not {type(value).__name__}."

@@ -2,7 +2,8 @@
 
 import glob
 import os
-from typing import List, NamedTuple, Optional, Sequence, Tuple
+import reprlib
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from albert.common.errors import UsageError
 from albert.common.json_files import load_json, value_of
@@ -50,14 +51,20 @@ def read_race(
         needs_answers: whether to refuse files without "answers".
 
     Raises:
-        UsageError: a folder is missing or holds no passages, or a file cannot be read, is not JSON
-            or has another layout.
+        UsageError: a folder is missing or holds no passages, two passages have the same id, or a
+            file cannot be read, is not JSON or has another layout.
     """
-    return [
-        _read_passage(path, level, needs_answers)
-        for level in levels
-        for path in _paths(data_dir, split, level)
-    ]
+    passages = []
+    path_of_id: Dict[str, str] = {}
+    for level in levels:
+        for path in _paths(data_dir, split, level):
+            identifier, passage = _read_passage(path, level, needs_answers)
+            if identifier in path_of_id:
+                found, other = reprlib.repr(identifier), path_of_id[identifier]
+                raise UsageError(f"{path} has the id {found}, which {other} has too.")
+            path_of_id[identifier] = path
+            passages.append(passage)
+    return passages
 
 
 def _paths(data_dir, split, level):
@@ -75,9 +82,10 @@ def _paths(data_dir, split, level):
 
 
 def _read_passage(path, level, needs_answers):
+    """Returns the id of a passage and the RacePassage."""
     passage = load_json(path)
     identifier, article = (value_of(passage, key, str, path, "it") for key in ("id", "article"))
-    has_answers = needs_answers or passage.get("answers")
+    has_answers = needs_answers or passage.get("answers") not in (None, [])
     keys = ("questions", "options", "answers") if has_answers else ("questions", "options")
     columns = {key: value_of(passage, key, list, path, "it") for key in keys}
     counts = {key: len(values) for key, values in columns.items()}
@@ -86,23 +94,23 @@ def _read_passage(path, level, needs_answers):
         raise UsageError(f"{path} has {found}; it must have the same number of each.")
     if not counts["questions"]:
         raise UsageError(f"{path} holds no questions.")
-    return RacePassage(
-        article,
-        [
-            _question(f"{path}: question {number}", f"{identifier}-{number}", level, *row)
-            for number, row in enumerate(zip(*columns.values()))
-        ],
-    )
+    questions = [
+        _question(f"{path}: question {number}", f"{identifier}-{number}", level, *row)
+        for number, row in enumerate(zip(*columns.values()))
+    ]
+    return identifier, RacePassage(article, questions)
 
 
 def _question(where, identifier, level, question, options, *answers):
     if not isinstance(question, str):
-        raise UsageError(f"{where} must be a string, not {question!r}.")
+        raise UsageError(f"{where} must be a string, not {reprlib.repr(question)}.")
     are_strings = isinstance(options, list) and all(isinstance(option, str) for option in options)
     if not are_strings or len(options) != len(LETTERS):
-        raise UsageError(f"{where} must have four strings as options, not {options!r}.")
+        found = reprlib.repr(options)
+        raise UsageError(f"{where} must have four strings as options, not {found}.")
     for answer in answers:  # none or one
         if answer not in LETTERS:
-            raise UsageError(f"{where} has the answer {answer!r}; A, B, C and D are allowed.")
+            found = reprlib.repr(answer)
+            raise UsageError(f"{where} has the answer {found}; A, B, C and D are allowed.")
     label = LETTERS.index(answers[0]) if answers else None
     return RaceQuestion(identifier, level, question, tuple(options), label)

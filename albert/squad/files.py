@@ -1,9 +1,11 @@
 """Files of SQuAD 1.1 and 2.0: data[].paragraphs[].{context, qas[].{id, question, answers}}."""
 
-from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from albert.common.errors import UsageError
 from albert.common.json_files import load_json, value_of
+
+_LONGEST_SHOWN = 60  # characters of an id
 
 
 class SquadQuestion(NamedTuple):
@@ -34,20 +36,28 @@ class SquadData(NamedTuple):
     paragraphs: List[SquadParagraph]
     is_version_2: bool
 
+    @property
+    def has_answers(self) -> bool:
+        """Whether predictions for the file can be scored."""
+        return any(question.answers for question in self.questions())
+
     def questions(self) -> Iterator[SquadQuestion]:
         """Yields all questions in the order of the file."""
         for paragraph in self.paragraphs:
             yield from paragraph.questions
 
 
-def read_squad(path: str) -> SquadData:
+def read_squad(path: str, setting: Optional[str] = None) -> SquadData:
     """Returns the contents of a file.
+
+    Args:
+        setting: the setting that chose the file, for errors to name it together with the path.
 
     Raises:
         UsageError: the file cannot be read, is not JSON, lacks a key, has a value of the wrong
             type, or has two questions with the same id.
     """
-    articles = value_of(load_json(path), "data", list, path, "the file")
+    articles = value_of(load_json(path, setting), "data", list, path, "the file")
     paragraphs, ids, is_version_2 = [], set(), False
     for number, article in enumerate(articles):
         location = f"data[{number}]"
@@ -60,7 +70,7 @@ def read_squad(path: str) -> SquadData:
             ]
             for question in questions:
                 if question.id in ids:
-                    raise UsageError(f"{path}: two questions have the id {question.id}.")
+                    raise UsageError(f"{path}: two questions have the id {shown(question.id)}.")
                 ids.add(question.id)
             is_version_2 = is_version_2 or any("is_impossible" in row for row in rows)
             paragraphs.append(SquadParagraph(context, questions))
@@ -69,9 +79,15 @@ def read_squad(path: str) -> SquadData:
     return SquadData(paragraphs, is_version_2)
 
 
+def shown(identifier: str) -> str:
+    """Returns an id as it can stand in a line of text: escaped where it could break it, and cut."""
+    text = identifier if identifier.isprintable() else ascii(identifier)
+    return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "..."
+
+
 def _question(row: Dict[str, Any], path: str, where: str) -> SquadQuestion:
     identifier = value_of(row, "id", str, path, where)
-    where = f"question {identifier}"
+    where = f"question {shown(identifier)}"
     answers = [] if "answers" not in row else value_of(row, "answers", list, path, where)
     return SquadQuestion(
         identifier,
@@ -83,5 +99,5 @@ def _question(row: Dict[str, Any], path: str, where: str) -> SquadQuestion:
             )
             for answer in answers
         ),
-        bool(row.get("is_impossible", False)),
+        "is_impossible" in row and value_of(row, "is_impossible", bool, path, where),
     )

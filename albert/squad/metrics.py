@@ -82,7 +82,7 @@ def evaluate_version_2(
     questions: Iterable[SquadQuestion],
     predictions: Dict[str, str],
     null_odds: Optional[Dict[str, float]] = None,
-    threshold: float = 1.0,
+    threshold: Optional[float] = None,
 ) -> Scores:
     """Returns exact and f1 over all questions, those with (HasAns) and without answer (NoAns).
 
@@ -90,12 +90,13 @@ def evaluate_version_2(
 
     Args:
         null_odds: if given, the result also has the `best_thresholds`.
-        threshold: a question with higher null odds counts as unanswered.
+        threshold: a question with higher null odds counts as unanswered; None applies none, for
+            predictions that are "" there already.
     """
     scores = _scores_by_question(questions, predictions)
 
     def with_threshold(values: Dict[str, float]) -> Dict[str, float]:
-        if null_odds is None:
+        if null_odds is None or threshold is None:
             return values
         return {
             name: value if null_odds[name] <= threshold else float(not scores.has_answer[name])
@@ -172,18 +173,16 @@ def _best_threshold(
     """Returns (best average score, the threshold of null_odds that gives it).
 
     Starts with no question answered, then answers one after another, by rising odds. An answer adds
-    its score, or takes away the point of an impossible question. The threshold is 0 if no answer
-    improves the score.
+    its score, or takes away the point of an impossible question. An empty prediction is no answer:
+    so predictions that are "" above the best threshold have the same one. The threshold is 0 if no
+    answer improves the score.
     """
     current: float = sum(not has_answer[name] for name in scores)
     best, threshold = current, 0.0
     for name in sorted(null_odds, key=lambda name: null_odds[name]):
-        if name not in scores:
+        if name not in scores or not predictions[name]:
             continue
-        if has_answer[name]:
-            current += scores[name]
-        else:
-            current -= 1 if predictions[name] else 0
+        current += scores[name] if has_answer[name] else -1
         if current > best:
             best, threshold = current, null_odds[name]
     return 100.0 * best / len(scores), threshold

@@ -10,8 +10,8 @@
 |                   | ends                      |                                            |
 | if there are none | "empty"                   | ""                                         |
 | null answer       | never                     | "" if the null odds are above the          |
-|                   |                           | threshold: the one with the best F1, or 0  |
-|                   |                           | if the file has no answers                 |
+|                   |                           | threshold: a known one, or that with the   |
+|                   |                           | best F1 on the file's own answers, or 0    |
 | scores            | exact_match, f1           | exact, f1; the same over the questions     |
 |                   |                           | with and without an answer; the best       |
 |                   |                           | thresholds                                 |
@@ -19,7 +19,10 @@
 """
 
 import abc
-from typing import Any, Callable, Dict, List, NamedTuple, Optional
+import math
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+
+import numpy as np
 
 from albert.engine.task import ModelOutput
 from albert.modeling import AlbertModel
@@ -56,12 +59,15 @@ class SquadResult(NamedTuple):
         answers: {question id: text}, for predictions.json.
         n_best: {question id: rows of text, probability, score}, for nbest_predictions.json.
         null_odds: {question id: how likely there is no answer}, for null_odds.json; None in 1.1.
-        scores: {metric: value}; empty if the file has no answers.
+        threshold: null odds above it are no answer; None in 1.1.
+        scores: {metric: value}; empty if the file has no answers, NaN if some prediction is not
+            finite.
     """
 
     answers: Dict[str, str]
     n_best: Dict[str, List[Dict[str, Any]]]
     null_odds: Optional[Dict[str, float]]
+    threshold: Optional[float]
     scores: Dict[str, float]
 
 
@@ -74,6 +80,7 @@ class Version(abc.ABC):
 
     allows_impossible: bool
     _text_without_candidates: str
+    _outputs: Tuple[str, ...]  # what the head predicts that must be finite
 
     def __init__(self, settings: SquadSettings) -> None:
         self._settings = settings
@@ -83,17 +90,30 @@ class Version(abc.ABC):
         """See Task.head."""
 
     @abc.abstractmethod
-    def result(self, questions: List[QuestionRows], is_scored: bool) -> SquadResult:
-        """Returns the result of a file's questions; `is_scored` tells whether it has answers."""
+    def result(
+        self, questions: List[QuestionRows], is_scored: bool, threshold: Optional[float] = None
+    ) -> SquadResult:
+        """Returns the result of a file's questions.
+
+        Args:
+            is_scored: whether the file has answers.
+            threshold: of the null odds, if one is known.
+        """
 
     @abc.abstractmethod
     def _spans(self, row: Dict[str, Any]) -> List[decoding.Span]:
         """Returns the candidates of one window."""
 
     def _candidates(self, questions: List[QuestionRows]) -> Dict[str, List[decoding.Answer]]:
-        """Returns {question id: its answers, best first}, at least one for each question."""
+        """Returns {question id: its answers, best first}, at least one for each question.
+
+        Where a prediction is not finite, the only answer is one whose score is NaN.
+        """
         candidates = {}
         for question, context, rows in questions:
+            if not all(np.isfinite(row[name]).all() for row in rows for name in self._outputs):
+                candidates[question.id] = [decoding.Answer(self._text_without_candidates, math.nan)]
+                continue
             spans = [span for row in rows for span in self._spans(row)]
             candidates[question.id] = decoding.best_answers(
                 context, spans, self._settings.n_best_size
@@ -106,19 +126,23 @@ class Version1(Version):
 
     allows_impossible = False
     _text_without_candidates = "empty"
+    _outputs = ("start_logits", "end_logits")
 
     def head(self, model: AlbertModel, features: Dict[str, Any], is_training: bool) -> ModelOutput:
         """Returns the loss, and the logits of start and end."""
         return heads.head_of_version_1(model, features, is_training)
 
-    def result(self, questions: List[QuestionRows], is_scored: bool) -> SquadResult:
+    def result(
+        self, questions: List[QuestionRows], is_scored: bool, threshold: Optional[float] = None
+    ) -> SquadResult:
         """Returns the best candidates and their scores."""
         candidates = self._candidates(questions)
         answers = _best_texts(candidates)
         scores = {}
         if is_scored:
             scores = metrics.evaluate_version_1([row.question for row in questions], answers)
-        return SquadResult(answers, _n_best_rows(candidates), None, scores)
+        scores = _nan_unless_finite(scores, candidates)
+        return SquadResult(answers, _n_best_rows(candidates), None, None, scores)
 
     def _spans(self, row: Dict[str, Any]) -> List[decoding.Span]:
         return decoding.spans_of_logits(
@@ -135,6 +159,7 @@ class Version2(Version):
 
     allows_impossible = True
     _text_without_candidates = ""
+    _outputs = ("start_log_probs", "end_log_probs", "null_logits")
 
     def head(self, model: AlbertModel, features: Dict[str, Any], is_training: bool) -> ModelOutput:
         """Returns the loss in training, else the beams of spans and the null logits."""
@@ -148,17 +173,20 @@ class Version2(Version):
             settings.dropout_prob,
         )
 
-    def result(self, questions: List[QuestionRows], is_scored: bool) -> SquadResult:
+    def result(
+        self, questions: List[QuestionRows], is_scored: bool, threshold: Optional[float] = None
+    ) -> SquadResult:
         """Returns the best candidates, or "" where the null odds are above the threshold."""
         candidates = self._candidates(questions)
         best_texts = _best_texts(candidates)
         null_odds = {
-            question.id: min(float(row["null_logits"]) for row in rows)
+            question.id: float(np.min([row["null_logits"] for row in rows]))
             for question, _, rows in questions
         }
         golds = [row.question for row in questions]
         thresholds = metrics.best_thresholds(golds, best_texts, null_odds) if is_scored else {}
-        threshold = thresholds.get("best_f1_thresh", 0.0)
+        if threshold is None:
+            threshold = thresholds.get("best_f1_thresh", 0.0)
         answers = {
             name: text if null_odds[name] <= threshold else "" for name, text in best_texts.items()
         }
@@ -166,7 +194,8 @@ class Version2(Version):
         if is_scored:
             scores = dict(metrics.evaluate_version_2(golds, answers), **thresholds)
             scores = {name: value for name, value in scores.items() if not name.endswith("total")}
-        return SquadResult(answers, _n_best_rows(candidates), null_odds, scores)
+        scores = _nan_unless_finite(scores, candidates)
+        return SquadResult(answers, _n_best_rows(candidates), null_odds, threshold, scores)
 
     def _spans(self, row: Dict[str, Any]) -> List[decoding.Span]:
         window = decoding.WindowContext.of_row(row)
@@ -174,6 +203,15 @@ class Version2(Version):
 
 
 VERSIONS: Dict[str, Callable[[SquadSettings], Version]] = {"1.1": Version1, "2.0": Version2}
+
+
+def _nan_unless_finite(
+    scores: Dict[str, float], candidates: Dict[str, List[decoding.Answer]]
+) -> Dict[str, float]:
+    """Returns the scores, or NaN for each if some prediction is not finite: see _candidates."""
+    if any(math.isnan(answers[0].score) for answers in candidates.values()):
+        return dict.fromkeys(scores, math.nan)
+    return scores
 
 
 def _best_texts(candidates: Dict[str, List[decoding.Answer]]) -> Dict[str, str]:

@@ -6,6 +6,7 @@ offset in the original text. The tokens, concatenated, spell the clean text.
 """
 
 import functools
+import re
 from typing import List, NamedTuple, Optional, Tuple
 
 from albert import tokenization
@@ -14,6 +15,10 @@ from albert.tokenization import SPIECE_UNDERLINE, BasicTokenizer, FullTokenizer
 # How far ahead to search for a character of a piece if the pieces do not spell the clean text, for
 # example because the SentencePiece model normalizes it once more.
 _LOOK_AHEAD = 16
+
+# A space, after characters that the released SentencePiece models drop or take for white space, and
+# Python does not.
+_NEXT_SPACE = re.compile("[\x01-\x08\x0e-\x1b\x7f\x8f\x9f\u200b-\u200f\u2581\ufeff\ufffd]* ")
 
 Spans = List[Tuple[int, int]]
 
@@ -81,7 +86,8 @@ def _spans_of_pieces(pieces: List[str], clean: str) -> Spans:
         for character in piece:
             if character == SPIECE_UNDERLINE:
                 # A mark without a space in the text is one that SentencePiece has added.
-                found = position if clean[position : position + 1] == " " else -1
+                space = _NEXT_SPACE.match(clean, position)
+                found = space.end() - 1 if space else -1
             else:
                 found = clean.find(character, position, position + _LOOK_AHEAD)
             if found >= 0:

@@ -88,6 +88,13 @@ def test_answers_are_cut_from_the_context_best_first_and_once_each():
     assert decoding.best_answers(CONTEXT, spans, 1) == [("Ann", 3.0)]
 
 
+def test_the_first_of_equal_scores_is_the_best():
+    starts, ends = logits(_3=1.0, _5=1.0), logits(_3=1.0, _5=1.0)
+    assert decoding.spans_of_logits(window(), starts, ends, 1, 30) == [span(0, 0, 2.0)]
+    answers = decoding.best_answers(CONTEXT, [span(6, 6, 1.0), span(0, 0, 1.0)], 2)
+    assert answers == [("Bob", 1.0), ("Ann", 1.0)]
+
+
 def test_probabilities_are_the_softmax_of_the_scores():
     answers = [decoding.Answer("a", 1000.0), decoding.Answer("b", 1000.0 - np.log(3))]
     rows = decoding.with_probabilities(answers)

@@ -4,7 +4,9 @@ import gzip
 import json
 import types
 
+import hypothesis
 import pytest
+from hypothesis import strategies
 
 from albert import tokenization
 from albert.common.errors import UsageError
@@ -72,6 +74,55 @@ def test_best_window_of_a_token_shows_most_around_it():
     # Windows 0-5, 3-8, 6-9. Token 4 has 1 token after it in the first and 1 before it in the
     # second; the lengths are equal, so the first one wins.
     assert squad_features.best_windows(windows_of(10)) == [0, 0, 0, 0, 0, 1, 1, 1, 2, 2]
+
+
+def test_a_window_that_shows_one_token_more_before_or_after_is_the_best():
+    # Windows 0-5, 2-7, 4-7. Token 4 has 1 token after it in the first, 2 before it in the second.
+    assert squad_features.best_windows(windows_of(8, doc_stride=2)) == [0, 0, 0, 0, 1, 1, 1, 1]
+
+
+def window_at(begin, num_tokens):
+    return squad_features.SquadWindow([], [], [], 0, begin, num_tokens)
+
+
+def test_a_hundred_tokens_more_in_a_window_weigh_as_one_token_more_beside_it():
+    # Token 200 has 1 token after it in the first window, and 2 before it in the others.
+    first, token = window_at(0, 202), 200
+    for num_tokens, expected in ((103, 1), (101, 0)):
+        windows = [first, window_at(198, num_tokens)]
+        assert squad_features.best_windows(windows)[token] == expected
+
+
+@hypothesis.settings(deadline=None, max_examples=50)
+@hypothesis.given(
+    num_tokens=strategies.integers(0, 600),
+    max_seq_length=strategies.integers(6, 450),
+    doc_stride=strategies.integers(1, 200),
+)
+def test_best_windows_are_those_of_the_rule(num_tokens, max_seq_length, doc_stride):
+    windows = windows_of(num_tokens, max_seq_length, doc_stride)[:50]
+    expected = []
+    for token in range(windows[-1].end):
+        scores = [
+            min(token - window.begin, window.end - 1 - token) + 0.01 * window.num_tokens
+            if window.begin <= token < window.end
+            else -1.0
+            for window in windows
+        ]
+        expected.append(scores.index(max(scores)))
+    assert squad_features.best_windows(windows) == expected
+
+
+def test_finding_the_best_windows_takes_time_in_proportion_to_their_number(monkeypatch):
+    windows = windows_of(3000)
+    ends_read = []
+    monkeypatch.setattr(
+        squad_features.SquadWindow,
+        "end",
+        property(lambda window: ends_read.append(None) or window.begin + window.num_tokens),
+    )
+    squad_features.best_windows(windows)
+    assert len(ends_read) <= 2 * len(windows)  # comparing every token in every window: 3 million
 
 
 def test_window_has_positions_only_for_a_whole_answer():

@@ -33,7 +33,25 @@ def test_file_with_the_key_is_impossible_is_version_2(tmp_path):
         ({"data": [{"title": "t"}]}, ": data[0] has no 'paragraphs'."),
         ({"data": []}, " holds no questions."),
         (one_question(id=7), "'id' of data[0].paragraphs[0].qas[0] must be of type str, not int."),
+        (
+            one_question(id=True),
+            "'id' of data[0].paragraphs[0].qas[0] must be of type str, not bool.",
+        ),
         (one_question(answers=[{"text": "Ann"}]), ": question q1 has no 'answer_start'."),
+        (one_question(answers=[None]), ": question q1 has no 'text'."),
+        (
+            one_question(answers=[{"text": "Ann", "answer_start": True}]),
+            "'answer_start' of question q1 must be of type int, not bool.",
+        ),
+        (
+            one_question(answers=[{"text": "Ann", "answer_start": 0.0}]),
+            "'answer_start' of question q1 must be of type int, not float.",
+        ),
+        (
+            one_question(is_impossible="false"),
+            "'is_impossible' of question q1 must be of type bool, not str.",
+        ),
+        (one_question(id="q\n\ud800", question=1), r"'question' of question 'q\n\ud800' must be"),
         (
             one_question(question=None),
             "'question' of question q1 must be of type str, not NoneType.",
@@ -46,6 +64,23 @@ def test_file_that_is_not_squad_is_refused(tmp_path, value, expected):
         squad_files.read_squad(path)
     message = str(caught.value)
     assert message.startswith(path) and expected in message and "\n" not in message
+
+
+def test_error_cuts_a_long_id(tmp_path):
+    path = write_json(tmp_path / "squad.json", one_question(id="x" * 99999, question=1))
+    with pytest.raises(UsageError, match="'question' of question x{60}[.]{3} must be of type str"):
+        squad_files.read_squad(path)
+
+
+def test_error_names_the_setting_that_chose_the_file(tmp_path):
+    with pytest.raises(UsageError, match="^train_file=.*none.json: No such file or directory"):
+        squad_files.read_squad(str(tmp_path / "none.json"), "train_file")
+
+
+def test_file_has_answers_if_one_of_its_questions_has_one(tmp_path):
+    for answers, expected in ([{"text": "Ann", "answer_start": 0}], True), ([], False):
+        path = write_json(tmp_path / "squad.json", one_question(answers=answers))
+        assert squad_files.read_squad(path).has_answers is expected
 
 
 def test_two_questions_with_the_same_id_are_refused(tmp_path):

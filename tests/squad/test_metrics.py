@@ -118,6 +118,43 @@ def test_best_thresholds_are_as_good_as_the_best_of_all_thresholds(seed):
         assert tried[scores[f"best_{metric}_thresh"]][metric] == pytest.approx(best)
 
 
+def test_the_lowest_of_equally_good_thresholds_is_the_best():
+    # Answering a, b and c adds 1, takes 1 away and adds 1 again.
+    questions = [question("a", "red"), question("b"), question("c", "red")]
+    predictions = dict.fromkeys("abc", "red")
+    odds = {"c": 3.0, "b": 2.0, "a": 1.0}
+    scores = squad_metrics.best_thresholds(questions, predictions, odds)
+    assert (scores["best_f1_thresh"], scores["best_exact_thresh"]) == (1.0, 1.0)
+    assert scores["best_f1"] == pytest.approx(200 / 3)
+
+
+def test_questions_with_the_same_odds_are_answered_in_the_order_of_their_odds():
+    # As in the official script: the wrong answer, though as likely, comes after the threshold.
+    questions = [question("a", "red"), question("b")]
+    scores = squad_metrics.best_thresholds(
+        questions, {"a": "red", "b": "red"}, {"a": 1.0, "b": 1.0}
+    )
+    assert (scores["best_f1"], scores["best_f1_thresh"]) == (100.0, 1.0)
+    scores = squad_metrics.best_thresholds(
+        questions, {"a": "red", "b": "red"}, {"b": 1.0, "a": 1.0}
+    )
+    assert (scores["best_f1"], scores["best_f1_thresh"]) == (50.0, 0.0)
+
+
+def test_predictions_that_are_empty_above_the_best_threshold_have_the_same_one():
+    questions = [question("a", "red"), question("b", "the")]  # "the" has no words, as "" has none
+    odds = {"a": 1.0, "b": 2.0}
+    expected = {
+        "best_exact": 50.0,
+        "best_exact_thresh": 1.0,
+        "best_f1": 50.0,
+        "best_f1_thresh": 1.0,
+    }
+    for answer in ("blue", ""):
+        predictions = {"a": "red", "b": answer}
+        assert squad_metrics.best_thresholds(questions, predictions, odds) == expected
+
+
 def test_threshold_is_0_if_no_answer_improves_the_score():
     scores = squad_metrics.evaluate_version_2([question("a")], {"a": "red"}, {"a": 2.0})
     assert (scores["best_exact"], scores["best_exact_thresh"]) == (100.0, 0.0)

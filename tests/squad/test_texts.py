@@ -20,6 +20,7 @@ TEXTS = {
     "both directions": ("The word שלום means peace", "שלום"),
     "white space": ("  He\u00a0said\t\tnothing \n at   all ", "nothing \n at   all"),
     "case": ("THE Old MAN", "Old MAN"),
+    "lone surrogate": ("A \ud83d sign \udc00", "\ud83d sign"),
     "full width": ("in Ｔｏｋｙｏ city", "Ｔｏｋｙｏ"),
 }
 
@@ -57,7 +58,7 @@ def answer_of(task, features, tmp_path):
 @pytest.mark.parametrize("name", TEXTS)
 def test_an_answer_comes_back_as_the_context_has_it(make_task, tmp_path, name):
     context, answer = TEXTS[name]
-    task = make_task(context, answer)
+    task = make_task(context, answer, question="What \udfff?")
     features = list(task.features("train"))
     assert answer_of(task, features, tmp_path) == answer
 
