@@ -393,7 +393,7 @@ MISTAKES = {
     "unknown task": (
         {"task_name": "snli"},
         ["do_train"],
-        "--task_name=snli is unknown; it must be one of ax, cola",
+        "--task_name=snli is unknown: did you mean --task_name=MNLI? It must be one of ax, cola",
     ),
     "too long": (
         {"max_seq_length": 65},
@@ -418,7 +418,7 @@ MISTAKES = {
     "short row": (
         {"data_dir": "{root}/bad/short"},
         ["do_train"],
-        "{root}/bad/short/SST-2/train.tsv:3: 1 columns found, at least 2 expected.",
+        "{root}/bad/short/SST-2/train.tsv:3: 1 columns found, 2 expected.",
     ),
     "unknown label": (
         {"data_dir": "{root}/bad/label"},
@@ -433,7 +433,7 @@ MISTAKES = {
     "not UTF-8": (
         {"data_dir": "{root}/bad/latin"},
         ["do_train"],
-        "{root}/bad/latin/SST-2/train.tsv is not UTF-8 text",
+        "{root}/bad/latin/SST-2/train.tsv:2: byte 18 of the file (0xe9) is not UTF-8 text",
     ),
     "cached_dir is a file": (
         {"cached_dir": "{root}/vocab.txt"},

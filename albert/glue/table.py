@@ -1,7 +1,9 @@
 """The GLUE tasks as rows of a table (arXiv 1804.07461)."""
 
 import dataclasses
-from typing import Any, Dict, Optional, Tuple
+import difflib
+import re
+from typing import Any, Dict, Iterable, Optional, Tuple
 
 from albert.glue import metrics
 
@@ -16,8 +18,8 @@ class GlueSplit:
         label: column of the label, -1 for the last one; None in test data.
         guid: column of the example's id; None in train and dev data.
         has_header: whether the first line names the columns.
-        skips_short_rows: whether rows with too few columns are skipped and counted; elsewhere they
-            are errors.
+        skips_uneven_rows: whether rows with another number of columns than the header are skipped
+            and counted; elsewhere they are errors.
         submission: file of a submission to the benchmark that a test split's predictions go into.
         suffix: added to the names of the metrics on a second dev split.
         is_optional: whether the task works without the file.
@@ -29,7 +31,7 @@ class GlueSplit:
     label: Optional[int] = None
     guid: Optional[int] = None
     has_header: bool = True
-    skips_short_rows: bool = False
+    skips_uneven_rows: bool = False
     submission: Optional[str] = None
     suffix: str = ""
     is_optional: bool = False
@@ -111,7 +113,7 @@ GLUE_ROWS = {
     ),
     "qqp": GlueRow(
         labels=_BINARY,
-        splits=_three_splits("QQP", (3, 4, 5), (0, 1, 2), skips_short_rows=True),
+        splits=_three_splits("QQP", (3, 4, 5), (0, 1, 2), skips_uneven_rows=True),
         metric_function=metrics.accuracy_and_f1,
     ),
     "mnli": GlueRow(
@@ -163,3 +165,21 @@ SUBMISSION_SIZES = {
 def folder_of(task: str) -> str:
     """Returns a task's folder in the data directory, which is also how people write its name."""
     return next(iter(GLUE_ROWS[task].splits.values())).path.split("/")[0]
+
+
+def nearest_name(name: str, other_tasks: Iterable[str] = ()) -> Optional[str]:
+    """Returns the task that a misspelt name most likely means, as people write it, or None.
+
+    Args:
+        other_tasks: names of tasks besides those of GLUE.
+    """
+    known = {_letters(folder_of(task)): folder_of(task) for task in GLUE_ROWS}
+    known.update(diagnostic="AX", ax="AX")
+    known.update({_letters(task): task for task in other_tasks})
+    found = difflib.get_close_matches(_letters(name), known, n=1, cutoff=0.7)
+    return known[found[0]] if found else None
+
+
+def _letters(name: str) -> str:
+    """Returns a name without case and punctuation."""
+    return re.sub(r"[\W_]", "", name.lower())
