@@ -8,7 +8,6 @@ import json
 import logging
 import math
 import os
-import traceback
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set, Tuple, Type
 
 import numpy as np
@@ -20,7 +19,7 @@ from albert.common.errors import UsageError
 from albert.engine.task import INPUT_IDS, Feature, ModelOutput, Predictions, Task
 from albert.glue import metrics
 from albert.glue.files import TsvRow, cannot_read, read_rows, read_tsv
-from albert.glue.table import GLUE_ROWS, nearest_name
+from albert.glue.table import GLUE_ROWS, OWN_TASKS, check_task_name
 from albert.nn.layers import ClassLogits
 
 # How many texts to tokenize at once: enough to be fast, few enough to need little memory.
@@ -97,7 +96,7 @@ class DataProcessor(abc.ABC):
         return list(read_tsv(path))
 
 
-_PROCESSORS: Dict[str, Type[DataProcessor]] = {}
+_PROCESSORS: Dict[str, Type[DataProcessor]] = OWN_TASKS
 
 
 def register(task_name: str) -> Callable[[Type[DataProcessor]], Type[DataProcessor]]:
@@ -123,17 +122,9 @@ def make_task(name: str, *args: Any, **kwargs: Any) -> "ClassifierTask":
     Raises:
         UsageError: there is no such task.
     """
-    known_name = name.lower()
-    if known_name in _PROCESSORS:
-        return ProcessorTask(known_name, *args, **kwargs)
-    if known_name in GLUE_ROWS:
-        return GlueTask(known_name, *args, **kwargs)
-    nearest = nearest_name(name, _PROCESSORS)
-    guess = f": did you mean <task_name>={nearest}? It" if nearest else "; it"
-    known = ", ".join(sorted((*GLUE_ROWS, *_PROCESSORS)))
-    raise UsageError(
-        f"<task_name>={name} is unknown{guess} must be one of {known}.", task_name=None
-    )
+    check_task_name(name, _PROCESSORS)
+    name = name.lower()
+    return (ProcessorTask if name in _PROCESSORS else GlueTask)(name, *args, **kwargs)
 
 
 class ClassifierTask(Task):
@@ -507,29 +498,17 @@ def _with_text_as_label(example, has_label):
 @contextlib.contextmanager
 def _one_line(method: str) -> Iterator[None]:
     """Turns what a user's own code raises into a UsageError that names the method and the row."""
+    TsvRow.last_read = ""
     try:
         yield
     except UsageError:
         raise
     except Exception as error:  # anything can be wrong with code that we do not know
         message = " ".join(f"{type(error).__name__}: {error}".split())
-        where = _row_at_hand(error)
-        at_row = f" at {where}" if where else ""
+        row = f" (last row read: {TsvRow.last_read})" if TsvRow.last_read else ""
         raise UsageError(
-            f"{method} failed{at_row}: {message} (<verbosity>=1 shows the traceback)",
-            verbosity=None,
+            f"{method} failed{row}: {message} (<verbosity>=1 shows the traceback)", verbosity=None
         ) from error
-
-
-def _row_at_hand(error):
-    """Returns file and line of the row in the innermost frame that has one; "" if none has."""
-    places = [
-        value.where
-        for frame, _ in traceback.walk_tb(error.__traceback__)
-        for value in frame.f_locals.values()
-        if isinstance(value, TsvRow)
-    ]
-    return places[-1] if places else ""
 
 
 def classification_logits(model: Any, num_outputs: int, dropout_prob: float) -> Any:

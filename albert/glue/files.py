@@ -1,7 +1,7 @@
 """Reads the tab-separated files of the GLUE tasks."""
 
 import logging
-from typing import Callable, Iterable, Iterator, List, NamedTuple, Optional
+from typing import Any, Callable, ClassVar, Iterable, Iterator, List, NamedTuple, Optional
 
 from albert.common import files
 from albert.common.errors import UsageError
@@ -15,11 +15,23 @@ class TsvRow(List[str]):
 
     Attributes:
         where: its file and line, for errors.
+        last_read: `where` of the row whose cells were read last, of all rows. It tells where code
+            of the user's own has failed, which may have unpacked the row into other names.
     """
+
+    last_read: ClassVar[str] = ""
 
     def __init__(self, cells: Iterable[str], where: str) -> None:
         super().__init__(cells)
         self.where = where
+
+    def __getitem__(self, index: Any) -> Any:
+        TsvRow.last_read = self.where
+        return super().__getitem__(index)
+
+    def __iter__(self) -> Iterator[str]:
+        TsvRow.last_read = self.where
+        return super().__iter__()
 
 
 def read_tsv(path: str) -> Iterator[TsvRow]:

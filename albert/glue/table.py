@@ -5,6 +5,7 @@ import difflib
 import re
 from typing import Any, Dict, Iterable, Optional, Tuple
 
+from albert.common.errors import UsageError
 from albert.glue import metrics
 
 
@@ -162,22 +163,32 @@ SUBMISSION_SIZES = {
 }
 
 
+# {name: DataProcessor} of tasks that classifier_utils.register has added; here, because names are
+# checked before classifier_utils, which needs TensorFlow, is imported.
+OWN_TASKS: Dict[str, Any] = {}
+
+
 def folder_of(task: str) -> str:
     """Returns a task's folder in the data directory, which is also how people write its name."""
     return next(iter(GLUE_ROWS[task].splits.values())).path.split("/")[0]
 
 
-def nearest_name(name: str, other_tasks: Iterable[str] = ()) -> Optional[str]:
-    """Returns the task that a misspelt name most likely means, as people write it, or None.
+def check_task_name(name: str, own_tasks: Iterable[str] = OWN_TASKS) -> None:
+    """Raises UsageError unless there is a task of that name, in any case.
 
-    Args:
-        other_tasks: names of tasks besides those of GLUE.
+    The error proposes the task that a misspelt name is most like.
     """
-    known = {_letters(folder_of(task)): folder_of(task) for task in GLUE_ROWS}
-    known.update(diagnostic="AX", ax="AX")
-    known.update({_letters(task): task for task in other_tasks})
-    found = difflib.get_close_matches(_letters(name), known, n=1, cutoff=0.7)
-    return known[found[0]] if found else None
+    if name.lower() in (*GLUE_ROWS, *own_tasks):
+        return
+    shown = {_letters(task): task for task in own_tasks}
+    shown.update({_letters(folder_of(task)): folder_of(task) for task in GLUE_ROWS})
+    shown.update(dict.fromkeys(("ax", "diagnostic"), "AX"))
+    nearest = difflib.get_close_matches(_letters(name), shown, n=1, cutoff=0.7)
+    guess = f": did you mean <task_name>={shown[nearest[0]]}? It" if nearest else "; it"
+    known = ", ".join(sorted((*GLUE_ROWS, *own_tasks)))
+    raise UsageError(
+        f"<task_name>={name} is unknown{guess} must be one of {known}.", task_name=None
+    )
 
 
 def _letters(name: str) -> str:
