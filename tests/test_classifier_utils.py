@@ -406,7 +406,7 @@ def test_any_text_is_read_and_its_cells_hold_neither_tab_nor_newline(text):
     lines = text.split("\n")
     rows = rows_or_usage_error(content)
     if rows is None:  # carriage returns in place of line feeds
-        assert not any(lines[1:]) and "\r" in lines[0].strip("\r")
+        assert not any(lines[1:]) and "\r" in lines[0].rstrip("\r")
         return
     numbers = [int(row.where.rsplit(":", 1)[1]) for row in rows]
     assert numbers == sorted(set(numbers))
