@@ -273,7 +273,8 @@ class ClassifierTask(Task):
         """Writes these files, with a row for each test example, and returns their paths:
 
         - test_results.tsv, for the first test split: the probabilities, or the score.
-        - submit_results.tsv, for the first test split: the id and the label.
+        - submit_results.tsv, for the first test split: the id and the label; one that could break
+          the table stands there as a JSON string.
         - a submission file for each split: the number, from 0, and the label.
 
         Predictions that are not finite, whose labels mean nothing, are counted and logged.
@@ -289,12 +290,12 @@ class ClassifierTask(Task):
                     num_not_finite,
                     len(rows),
                 )
-            answers = [self._answer(decision) for decision in self._decisions(rows)]
+            answers = [files.as_cell(self._answer(each)) for each in self._decisions(rows)]
             tables: Dict[str, List[Sequence[Any]]] = {
                 self._submission_name(split): [("index", "prediction"), *enumerate(answers)]
             }
             if split == first:
-                guids = [example.guid for example in self.examples(split)]
+                guids = [files.as_cell(example.guid) for example in self.examples(split)]
                 tables["submit_results.tsv"] = [("index", "prediction"), *zip(guids, answers)]
                 tables["test_results.tsv"] = [
                     [row["scores"]] if self.is_regression else row["probabilities"] for row in rows

@@ -263,7 +263,6 @@ def test_an_unknown_task_is_a_usage_error_that_lists_the_known_ones(tmp_path):
         ("mnli-mm", "MNLI"),
         ("CoLa2", "CoLA"),
         ("diagnostic", "AX"),
-        ("MRCP", "MRPC"),
     ],
 )
 def test_a_misspelt_task_is_a_usage_error_that_proposes_the_right_one(tmp_path, name, meant):

@@ -393,7 +393,7 @@ MISTAKES = {
     "unknown task": (
         {"task_name": "snli"},
         ["do_train"],
-        "--task_name=snli is unknown: did you mean --task_name=MNLI? It must be one of ax, cola",
+        "--task_name=snli is unknown; it must be one of ax, cola",
     ),
     "too long": (
         {"max_seq_length": 65},

@@ -3,6 +3,7 @@
 import codecs
 import contextlib
 import hashlib
+import json
 import os
 import re
 import uuid
@@ -36,6 +37,17 @@ def write_text(path: str, text: str) -> None:
 def write_tsv(path: str, table: Iterable[Iterable[Any]]) -> None:
     """Writes rows of cells separated by tabs, completely or not at all."""
     write_text(path, "".join("\t".join(str(cell) for cell in row) + "\n" for row in table))
+
+
+def as_cell(value: Any) -> str:
+    """Returns a value for a TSV file: its text, or a JSON string of a text that needs one.
+
+    Tabs and line ends would break the table, UTF-8 has no lone surrogates, and a text that begins
+    with a quotation mark would pass for such a string.
+    """
+    text = str(value)
+    is_plain = text.isprintable() and not text.startswith('"')
+    return text if is_plain else json.dumps(text)
 
 
 def read_lines(path: str) -> Iterator[Tuple[int, str]]:

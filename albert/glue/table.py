@@ -183,7 +183,7 @@ def check_task_name(name: str, own_tasks: Iterable[str] = OWN_TASKS) -> None:
     shown = {_letters(task): task for task in own_tasks}
     shown.update({_letters(folder_of(task)): folder_of(task) for task in GLUE_ROWS})
     shown.update(dict.fromkeys(("ax", "diagnostic"), "AX"))
-    nearest = difflib.get_close_matches(_letters(name), shown, n=1, cutoff=0.7)
+    nearest = difflib.get_close_matches(_letters(name), shown, n=1, cutoff=0.8)
     guess = f": did you mean <task_name>={shown[nearest[0]]}? It" if nearest else "; it"
     known = ", ".join(sorted((*GLUE_ROWS, *own_tasks)))
     raise UsageError(

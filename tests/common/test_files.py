@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import json
 import os
 import pathlib
 
@@ -19,6 +20,17 @@ def test_a_table_is_written_with_tabs_and_nothing_else_between_its_cells(tmp_pat
     path = tmp_path / "a.tsv"
     files.write_tsv(str(path), [("index", "é"), (1, 0.1), ("", "two words")])
     assert path.read_bytes() == "index\té\n1\t0.1\n\ttwo words\n".encode()
+
+
+@pytest.mark.parametrize("value", ["é 'q\"", "", "中", 7, 0.5])
+def test_a_plain_value_is_its_own_cell(value):
+    assert files.as_cell(value) == str(value)
+
+
+@pytest.mark.parametrize("text", ["a\tb", "a\n", "\r", '"a"', "\ud800", "\u2028"])
+def test_a_text_that_could_break_a_table_is_a_cell_in_json(text):
+    cell = files.as_cell(text)
+    assert cell.isprintable() and json.loads(cell) == text
 
 
 def test_write_text_writes_utf8_with_line_feeds(tmp_path):

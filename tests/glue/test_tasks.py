@@ -248,6 +248,23 @@ def test_a_registered_processor_becomes_a_task_under_its_name(parity, make_task,
     assert (tmp_path / "submit_results.tsv").read_text().splitlines() == expected
 
 
+def test_ids_and_labels_of_a_processor_cannot_break_its_files(
+    parity, make_task, monkeypatch, tmp_path
+):
+    found = [classifier_utils.InputExample(guid, "a") for guid in ("a\tb", "\ud800", 3)]
+    monkeypatch.setattr(Parity, "get_test_examples", lambda self, data_dir: found)
+    monkeypatch.setattr(Parity, "get_labels", lambda self: ["even", "o\ndd"])
+    rows = [{"probabilities": np.array(pair)} for pair in ([0.2, 0.8], [0.7, 0.3], [0.6, 0.4])]
+    make_task("parity").write_predictions({"test": rows}, str(tmp_path))
+    assert (tmp_path / "submit_results.tsv").read_text(encoding="utf-8").split("\n") == [
+        "index\tprediction",
+        '"a\\tb"\t"o\\ndd"',
+        '"\\ud800"\teven',
+        "3\teven",
+        "",
+    ]
+
+
 def test_a_processor_whose_example_has_an_unknown_label_is_refused(parity, make_task, monkeypatch):
     monkeypatch.setattr(Parity, "get_labels", lambda self: ["even"])
     with pytest.raises(UsageError, match="Parity.get_train_examples: example id0: label 'odd'"):
