@@ -320,7 +320,7 @@ class ClassifierTask(Task):
         if self._is_label(label):
             return
         if self.labels is not None:
-            allowed = f"one of {', '.join(self.labels)}"
+            allowed = f"one of {', '.join(map(files.as_cell, self.labels))}"
         elif math.isfinite(self._label_range[1]):
             allowed = "a number from {:g} to {:g}".format(*self._label_range)
         else:
@@ -441,7 +441,7 @@ class ProcessorTask(ClassifierTask):
         if not labels:
             raise UsageError(f"{method} returned no labels; a regression returns None.")
         if len(set(labels)) < len(labels):
-            raise UsageError(f"{method} returned a label twice: {', '.join(map(str, labels))}.")
+            raise UsageError(f"{method} returned a label twice: {', '.join(map(repr, labels))}.")
         return tuple(labels)
 
     def _read_examples(self, split):
@@ -454,10 +454,12 @@ class ProcessorTask(ClassifierTask):
         if not found:
             raise UsageError(f"{method} found no examples in <data_dir>.", data_dir=self._data_dir)
         for example in found:
-            where = f"{method}: example {example.guid}"
+            where = f"{method}: example {files.as_cell(example.guid)}"
             for text in (example.text_a, example.text_b or ""):
                 if not isinstance(text, str):
-                    raise UsageError(f"{where}: {text!r} is not text, but {type(text).__name__}.")
+                    raise UsageError(
+                        f"{where}: {text!r:.50} is not text, but {type(text).__name__}."
+                    )
             if has_labels:
                 self._check_label(example.label, where)
         if split in self.dev_splits:

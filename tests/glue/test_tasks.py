@@ -395,6 +395,17 @@ FAILURES = {
         {"get_dev_examples": lambda self, data_dir: self._of([0.5])},
         "Parity.get_dev_examples: example 0: 0.5 is not text, but float.",
     ),
+    "bytes": (
+        {"get_dev_examples": lambda self, data_dir: self._of([b"a\n" * 50])},
+        "Parity.get_dev_examples: example 0: b'a\\na\\na",
+    ),
+    "unknown label": (
+        {
+            "get_labels": lambda self: ["a\nb", "c"],
+            "get_dev_examples": lambda self, data_dir: self._of(["a"], "d\n"),
+        },
+        "Parity.get_dev_examples: example 0: label 'd\\n' is not one of \"a\\nb\", c.",
+    ),
     "no label": (
         {"get_dev_examples": lambda self, data_dir: self._of(["a"], None)},
         "Parity.get_dev_examples: example 0: label None is not one of even, odd.",
@@ -409,7 +420,7 @@ FAILURES = {
     ),
     "a label twice": (
         {"get_labels": lambda self: ["1", 1]},
-        "Parity.get_labels returned a label twice: 1, 1.",
+        "Parity.get_labels returned a label twice: '1', '1'.",
     ),
     "metrics": (
         {"get_metrics": lambda self, labels, predictions: 0.5},
