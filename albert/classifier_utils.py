@@ -1,11 +1,14 @@
 """Classification tasks, those of GLUE and your own, and the head they share."""
 
 import abc
+import contextlib
 import dataclasses
 import hashlib
 import json
+import logging
+import math
 import os
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Type
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set, Tuple, Type
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -25,12 +28,14 @@ from albert.engine.task import (
     settings_of,
 )
 from albert.glue import metrics as glue_metrics
-from albert.glue.files import cannot_read, read_rows, read_tsv
-from albert.glue.table import GLUE_ROWS
+from albert.glue.files import TsvRow, cannot_read, read_rows, read_tsv
+from albert.glue.table import GLUE_ROWS, OWN_TASKS, check_task_name
 from albert.nn.layers import ClassLogits
 
 # How many texts to tokenize at once: enough to be fast, few enough to need little memory.
 _TEXTS_AT_ONCE = 1024
+
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass
@@ -63,11 +68,17 @@ class DataProcessor(abc.ABC):
         if __name__ == "__main__":
             run_multigpus_classifier.run()
 
+    Labels may be numbers, too: they are compared as text. What a method raises ends the program in
+    one line; --verbosity=1 shows its traceback.
+
     Attributes:
-        best_metric: the metric that decides which checkpoint is best (higher is better).
+        best_metric: the metric that decides which checkpoint is best: a key of `get_metrics`, or
+            "loss".
+        greater_is_better: whether its highest value is best; False for losses and errors.
     """
 
     best_metric = "accuracy"
+    greater_is_better = True
 
     @abc.abstractmethod
     def get_train_examples(self, data_dir: str) -> List[InputExample]:
@@ -92,10 +103,10 @@ class DataProcessor(abc.ABC):
     @staticmethod
     def _read_tsv(path):
         """Returns the cells of each line of a tab-separated file in which quotes are plain text."""
-        return [cells for _, cells in read_tsv(path, has_header=False)]
+        return list(read_tsv(path))
 
 
-_PROCESSORS: Dict[str, Type[DataProcessor]] = {}
+_PROCESSORS: Dict[str, Type[DataProcessor]] = OWN_TASKS
 
 
 def register(task_name: str) -> Callable[[Type[DataProcessor]], Type[DataProcessor]]:
@@ -121,13 +132,9 @@ def make_task(name: str, *args: Any, **kwargs: Any) -> "ClassifierTask":
     Raises:
         UsageError: there is no such task.
     """
+    check_task_name(name, _PROCESSORS)
     name = name.lower()
-    if name in _PROCESSORS:
-        return ProcessorTask(name, *args, **kwargs)
-    if name in GLUE_ROWS:
-        return GlueTask(name, *args, **kwargs)
-    known = ", ".join(sorted((*GLUE_ROWS, *_PROCESSORS)))
-    raise UsageError(f"<task_name> is unknown; it must be one of {known}.", task_name=name)
+    return (ProcessorTask if name in _PROCESSORS else GlueTask)(name, *args, **kwargs)
 
 
 class ClassifierTask(Task):
@@ -257,12 +264,31 @@ class ClassifierTask(Task):
     def evaluate(
         self, predictions: Predictions, metrics: Optional[Dict[str, float]] = None
     ) -> Dict[str, float]:
-        """Returns the task's metrics."""
+        """Returns the task's metrics, all NaN for a split with predictions that are not finite.
+
+        It logs a warning if every prediction is the same label, and the examples' are not.
+        """
         values: Dict[str, float] = {}
+        outcomes: Set[Tuple[Any, Any]] = set()  # label and decision
         for split, rows in predictions.items():
-            labels = [self._label_value(example.label) for example in self.examples(split)]
-            values.update(self._metrics(split, labels, self._decisions(rows)))
+            labels = self._label_values(split)
+            if self._num_not_finite(rows):
+                names = self._metrics(split, labels, labels)
+                values.update(dict.fromkeys(names, math.nan))
+            else:
+                decisions = self._decisions(rows)
+                values.update(self._metrics(split, labels, decisions))
+                outcomes.update(zip(labels, decisions))
+        self._warn_of_one_class(outcomes)
         return values
+
+    def _warn_of_one_class(self, outcomes):
+        labels, decisions = ({pair[index] for pair in outcomes} for index in (0, 1))
+        if self.labels is not None and len(decisions) == 1 and len(labels) > 1:
+            _log.warning(
+                "Every prediction is %r: the model does not tell the labels apart.",
+                self.labels[decisions.pop()],
+            )
 
     def write_predictions(
         self,
@@ -273,18 +299,29 @@ class ClassifierTask(Task):
         """Writes these files, with a row for each test example, and returns their paths:
 
         - test_results.tsv, for the first test split: the probabilities, or the score.
-        - submit_results.tsv, for the first test split: the id and the label.
+        - submit_results.tsv, for the first test split: the id and the label; one that could break
+          the table stands there as a JSON string.
         - a submission file for each split: the number, from 0, and the label.
+
+        Predictions that are not finite, whose labels mean nothing, are counted and logged.
         """
         first, *_ = predictions
         paths = []
         for split, rows in predictions.items():
-            answers = [self._answer(decision) for decision in self._decisions(rows)]
+            num_not_finite = self._num_not_finite(rows)
+            if num_not_finite:
+                _log.warning(
+                    "%s: %d of %d predictions are not finite: the model has diverged.",
+                    split,
+                    num_not_finite,
+                    len(rows),
+                )
+            answers = [files.as_cell(self._answer(each)) for each in self._decisions(rows)]
             tables: Dict[str, List[Sequence[Any]]] = {
                 self._submission_name(split): [("index", "prediction"), *enumerate(answers)]
             }
             if split == first:
-                guids = [example.guid for example in self.examples(split)]
+                guids = [files.as_cell(example.guid) for example in self.examples(split)]
                 tables["submit_results.tsv"] = [("index", "prediction"), *zip(guids, answers)]
                 tables["test_results.tsv"] = [
                     [row["scores"]] if self.is_regression else row["probabilities"] for row in rows
@@ -294,28 +331,49 @@ class ClassifierTask(Task):
                 files.write_tsv(paths[-1], table)
         return paths
 
+    def _is_label(self, text):
+        """Returns whether a text can be a label."""
+        if self.labels is not None:
+            return text in self.labels
+        low, high = self._label_range
+        try:
+            return low <= float(text) <= high and math.isfinite(float(text))
+        except (TypeError, ValueError):
+            return False
+
     def _check_label(self, label, where):
         """Raises UsageError, with the location of the example, unless the label is valid."""
-        if self.labels is None:
-            try:
-                is_number = np.isfinite(float(label))
-            except (TypeError, ValueError):
-                is_number = False
-            if not is_number:
-                raise UsageError(f"{where}: label {label!r} is not a number.")
-        elif label not in self.labels:
-            raise UsageError(f"{where}: label {label!r} is not one of {', '.join(self.labels)}.")
+        if self._is_label(label):
+            return
+        if self.labels is not None:
+            allowed = f"one of {', '.join(map(files.as_cell, self.labels))}"
+        elif math.isfinite(self._label_range[1]):
+            allowed = "a number from {:g} to {:g}".format(*self._label_range)
+        else:
+            allowed = "a number"
+        raise UsageError(f"{where}: label {label!r} is not {allowed}.")
 
     def _label_value(self, label):
         if self.labels is None:
             return float(label or 0.0)
         return self.labels.index(label) if label is not None else 0
 
+    def _label_values(self, split):
+        return [self._label_value(example.label) for example in self.examples(split)]
+
+    def _outputs(self, rows):
+        """Returns the scores [n], or the probabilities [n, classes], of n rows of predictions."""
+        name = "scores" if self.is_regression else "probabilities"
+        return np.array([row[name] for row in rows])
+
+    def _num_not_finite(self, rows):
+        is_finite = np.isfinite(self._outputs(rows)).reshape(len(rows), -1).all(axis=1)
+        return int(np.count_nonzero(~is_finite))
+
     def _decisions(self, rows):
         """Returns the predicted label id, or score, for each row of predictions."""
-        if self.is_regression:
-            return [float(row["scores"]) for row in rows]
-        return [int(np.argmax(row["probabilities"])) for row in rows]
+        outputs = self._outputs(rows)
+        return (outputs if self.is_regression else outputs.argmax(axis=-1)).tolist()
 
     def _answer(self, decision):
         if self.labels is None:
@@ -369,7 +427,7 @@ class GlueTask(ClassifierTask):
     def _read_examples(self, split):
         path, columns = self._path(split), self._row.splits[split]
         found: List[InputExample] = []
-        for row in read_rows(path, columns):
+        for row in read_rows(path, columns, self._is_label):
             if columns.label is not None:
                 self._check_label(row.label, row.where)
             guid = row.guid or f"{split}-{len(found)}"
@@ -390,22 +448,63 @@ class ProcessorTask(ClassifierTask):
 
     def __init__(self, name, *args, **kwargs):
         super().__init__(name, *args, **kwargs)
-        self._processor = _PROCESSORS[name]()
-        labels = self._processor.get_labels()
-        # In the original a regression returns [None].
-        self.labels = tuple(labels) if labels and labels[0] is not None else None
+        self._class = _PROCESSORS[name].__name__
+        with _one_line(self._class):
+            self._processor = _PROCESSORS[name]()
+        self.labels = self._read_labels()
         self.best_metric = self._processor.best_metric
+        self.greater_is_better = self._processor.greater_is_better
+
+    def _read_labels(self):
+        method = f"{self._class}.get_labels"
+        with _one_line(method):
+            found = self._processor.get_labels()
+            if found is None:
+                return None
+            labels = [None if label is None else str(label) for label in found]
+        if labels[:1] == [None]:  # what a regression returns in the original
+            return None
+        if not labels:
+            raise UsageError(f"{method} returned no labels; a regression returns None.")
+        if len(set(labels)) < len(labels):
+            raise UsageError(f"{method} returned a label twice: {', '.join(map(repr, labels))}.")
+        return tuple(labels)
 
     def _read_examples(self, split):
         reader = f"get_{split}_examples"
-        found = list(getattr(self._processor, reader)(self._data_dir))
-        method = f"{type(self._processor).__name__}.{reader}"
+        method = f"{self._class}.{reader}"
+        has_labels = split not in self.test_splits
+        with _one_line(method):
+            read = getattr(self._processor, reader)(self._data_dir)
+            found = [_with_text_as_label(example, has_labels) for example in read]
         if not found:
             raise UsageError(f"{method} found no examples in <data_dir>.", data_dir=self._data_dir)
-        if split not in self.test_splits:
-            for example in found:
-                self._check_label(example.label, f"{method}: example {example.guid}")
+        for example in found:
+            where = f"{method}: example {files.as_cell(example.guid)}"
+            for text in (example.text_a, example.text_b or ""):
+                if not isinstance(text, str):
+                    raise UsageError(
+                        f"{where}: {text!r:.50} is not text, but {type(text).__name__}."
+                    )
+            if has_labels:
+                self._check_label(example.label, where)
+        if split in self.dev_splits:
+            self._check_best_metric(split, [self._label_value(each.label) for each in found])
         return found
+
+    def _check_best_metric(self, split, labels):
+        """Raises UsageError unless the evaluation of a split will have the best metric."""
+        names = [*self._metrics(split, labels, labels), "loss"]
+        if self.best_metric not in names:
+            raise UsageError(
+                f"{self._class}.best_metric is {self.best_metric!r}, but the metrics are "
+                f"{', '.join(names)}."
+            )
+        if self.best_metric == "loss" and self.greater_is_better:
+            raise UsageError(
+                f"{self._class}.best_metric is 'loss', of which the lowest is best: set "
+                "greater_is_better = False in the class."
+            )
 
     def _origin(self, split):
         digest = hashlib.sha256()
@@ -414,7 +513,31 @@ class ProcessorTask(ClassifierTask):
         return {"examples": digest.hexdigest()}
 
     def _metrics(self, split, labels, decisions):
-        return self._processor.get_metrics(labels, decisions)
+        with _one_line(f"{self._class}.get_metrics"):
+            found = self._processor.get_metrics(labels, decisions)
+            return {str(name): float(value) for name, value in found.items()}
+
+
+def _with_text_as_label(example, has_label):
+    """Returns an example of a user's class as an InputExample, without a label in a test split."""
+    label = str(example.label) if has_label and example.label is not None else None
+    return InputExample(example.guid, example.text_a, example.text_b, label)
+
+
+@contextlib.contextmanager
+def _one_line(method: str) -> Iterator[None]:
+    """Turns what a user's own code raises into a UsageError that names the method and the row."""
+    TsvRow.last_read = ""
+    try:
+        yield
+    except UsageError:
+        raise
+    except Exception as error:  # anything can be wrong with code that we do not know
+        message = " ".join(f"{type(error).__name__}: {error}".split())
+        row = f" (last row read: {TsvRow.last_read})" if TsvRow.last_read else ""
+        raise UsageError(
+            f"{method} failed{row}: {message} (<verbosity>=1 shows the traceback)", verbosity=None
+        ) from error
 
 
 def classification_logits(model: Any, num_outputs: int, dropout_prob: float) -> Any:

@@ -1,8 +1,10 @@
 """Tests of albert.classifier_utils: GLUE files, features, the head and the result files."""
 
+import contextlib
 import copy
 import dataclasses
 import json
+import logging
 import os
 import tempfile
 
@@ -49,6 +51,14 @@ def as_tuples(examples):
 
 def stsb_line(number, text_a, text_b, *score):
     return "\t".join([str(number), *"gfyoss", text_a, text_b, *score]) + "\n"
+
+
+@contextlib.contextmanager
+def shown_log(caplog):
+    """Lets caplog see our log, which a runner in the same process may have taken from it."""
+    logging.getLogger("albert").propagate = True
+    with caplog.at_level(logging.INFO, logger="albert"):
+        yield
 
 
 # --- Real data
@@ -144,8 +154,8 @@ def test_the_ids_of_real_test_files_are_kept(shared_data, tmp_path):
 def test_the_byte_order_mark_of_real_files_is_skipped(shared_data):
     path = shared_data / "glue_data" / "MRPC" / "train.tsv"
     assert path.read_bytes()[:3] == b"\xef\xbb\xbf"
-    rows = list(read_tsv(str(path), has_header=False))
-    assert rows[0][1][0] == "Quality"
+    rows = list(read_tsv(str(path)))
+    assert rows[0][0] == "Quality"
     assert len(rows) == 3668 + 1
 
 
@@ -188,8 +198,8 @@ def test_cola_has_no_header_in_dev_but_one_in_test(tmp_path):
 
 
 def test_stsb_takes_its_score_from_the_last_column(tmp_path):
-    lines = stsb_line(0, "A cat.", "The cat.", "3.800") + stsb_line(1, "A", "B", "x", "0")
-    write_tsv(tmp_path, "STS-B", "train", STSB_HEADER + "\tscore\n" + lines)
+    lines = stsb_line(0, "A cat.", "The cat.", "x", "3.800") + stsb_line(1, "A", "B", "x", "0")
+    write_tsv(tmp_path, "STS-B", "train", STSB_HEADER + "\tnote\tscore\n" + lines)
     assert as_tuples(make_task(tmp_path, "sts-b").examples("train")) == [
         ("train-0", "A cat.", "The cat.", "3.800"),
         ("train-1", "A", "B", "0"),
@@ -215,7 +225,7 @@ def test_byte_order_mark_line_ends_and_blank_lines_do_not_matter(tmp_path, conte
 
 def test_a_byte_order_mark_is_not_part_of_the_first_cell(tmp_path):
     path = write_tsv(tmp_path, "CoLA", "dev", "\ufeffgj04\t1\t\ttext\n")
-    assert list(read_tsv(str(path), has_header=False)) == [(1, ["gj04", "1", "", "text"])]
+    assert list(read_tsv(str(path))) == [["gj04", "1", "", "text"]]
 
 
 def test_quotes_are_text(tmp_path):
@@ -236,11 +246,31 @@ def test_task_names_ignore_case(tmp_path):
 
 
 def test_an_unknown_task_is_a_usage_error_that_lists_the_known_ones(tmp_path):
-    with pytest.raises(
-        UsageError,
-        match="task_name=colla .*ax, cola, mnli, mrpc, qnli, qqp, rte, sst-2, sts-b, wnli",
-    ):
-        make_task(tmp_path, "colla")
+    with pytest.raises(UsageError) as caught:
+        make_task(tmp_path, "race")
+    assert caught.value.text("--{}".format) == (
+        "--task_name=race is unknown; it must be one of "
+        "ax, cola, mnli, mrpc, qnli, qqp, rte, sst-2, sts-b, wnli."
+    )
+
+
+@pytest.mark.parametrize(
+    "name, meant",
+    [
+        ("SST2", "SST-2"),
+        ("STSB", "STS-B"),
+        ("sts_b", "STS-B"),
+        ("mnli-mm", "MNLI"),
+        ("CoLa2", "CoLA"),
+        ("diagnostic", "AX"),
+    ],
+)
+def test_a_misspelt_task_is_a_usage_error_that_proposes_the_right_one(tmp_path, name, meant):
+    with pytest.raises(UsageError) as caught:
+        make_task(tmp_path, name)
+    assert caught.value.text("--{}".format).startswith(
+        f"--task_name={name} is unknown: did you mean --task_name={meant}? It must be one of ax, "
+    )
 
 
 def mistake(tmp_path, name, folder, split, content):
@@ -255,12 +285,12 @@ def mistake(tmp_path, name, folder, split, content):
 def test_too_few_columns_are_reported_with_file_and_line(tmp_path):
     content = "gj04\t1\t\tThe cat sat.\n\ngj04\t1\n"
     path, message = mistake(tmp_path, "cola", "CoLA", "dev", content)
-    assert message == f"{path}:3: 2 columns found, at least 4 expected."
+    assert message == f"{path}:3: 2 columns found, 4 expected."
 
 
 def test_too_few_columns_of_a_test_file_are_reported_with_file_and_line(tmp_path):
     path, message = mistake(tmp_path, "sst-2", "SST-2", "test", "index\tsentence\n0\ta\n1\n")
-    assert message == f"{path}:3: 1 columns found, at least 2 expected."
+    assert message == f"{path}:3: 1 columns found, 2 expected."
 
 
 def test_a_pair_without_its_second_text_is_reported_with_file_and_line(tmp_path):
@@ -276,11 +306,51 @@ def test_an_unknown_label_is_reported_with_file_and_line_and_the_known_ones(tmp_
     assert message == f"{path}:3: label {label!r} is not one of 0, 1."
 
 
-@pytest.mark.parametrize("score", ["five", "", "nan", "inf"])
-def test_a_score_that_is_not_a_number_is_reported_with_file_and_line(tmp_path, score):
+@pytest.mark.parametrize("score", ["five", "", "nan", "inf", "-0.1", "5.01"])
+def test_a_score_that_is_not_a_number_from_0_to_5_is_reported_with_file_and_line(tmp_path, score):
     content = STSB_HEADER + "\tscore\n" + stsb_line(0, "A cat.", "The cat.", score)
     path, message = mistake(tmp_path, "sts-b", "STS-B", "dev", content)
-    assert message == f"{path}:2: label {score!r} is not a number."
+    assert message == f"{path}:2: label {score!r} is not a number from 0 to 5."
+
+
+MISSING_HEADERS = [
+    ("sst-2", "SST-2", "dev", "a cat\t1\nthe mat\t0\n"),
+    ("sst-2", "SST-2", "test", "0\ta cat\n1\tthe mat\n"),
+    ("sst-2", "SST-2", "train", "\ufeffa cat\t1\n"),
+    ("cola", "CoLA", "test", "0\tA cat.\n"),
+    ("sts-b", "STS-B", "dev", stsb_line(0, "A cat.", "The cat.", "3.800")),
+    ("sts-b", "STS-B", "test", stsb_line(0, "A cat.", "The cat.")),
+]
+
+
+@pytest.mark.parametrize("name, folder, split, content", MISSING_HEADERS)
+def test_a_missing_header_costs_no_example_but_is_reported(tmp_path, name, folder, split, content):
+    path, message = mistake(tmp_path, name, folder, split, content)
+    assert message == (
+        f"{path}:1: this line holds an example; the first line must name the columns."
+    )
+
+
+def test_a_header_with_too_few_columns_is_reported(tmp_path):
+    path, message = mistake(tmp_path, "sst-2", "SST-2", "dev", "sentence\na cat\t1\n")
+    assert message == f"{path}:1: 1 columns found, at least 2 expected."
+
+
+EXTRA_TABS = [
+    ("sst-2", "SST-2", "dev", "sentence\tlabel\na\tcat\t1\n", 3, 2),
+    ("sst-2", "SST-2", "test", "index\tsentence\n0\ta\tcat\n", 3, 2),
+    ("cola", "CoLA", "dev", "gj04\t1\t\tA cat.\ngj04\t1\t\tA\tcat.\n", 5, 4),
+    ("sts-b", "STS-B", "dev", f"{STSB_HEADER}\tscore\n{stsb_line(0, 'A', 'B', 'C', '1')}", 11, 10),
+    ("sts-b", "STS-B", "test", f"{STSB_HEADER}\n{stsb_line(0, 'A', 'B', 'C')}", 10, 9),
+]
+
+
+@pytest.mark.parametrize("name, folder, split, content, found, expected", EXTRA_TABS)
+def test_an_extra_tab_is_reported_with_file_and_line(
+    tmp_path, name, folder, split, content, found, expected
+):
+    path, message = mistake(tmp_path, name, folder, split, content)
+    assert message == f"{path}:2: {found} columns found, {expected} expected."
 
 
 @pytest.mark.parametrize("content", ["", "\n", "sentence\tlabel\n", "\ufeff"])
@@ -289,10 +359,18 @@ def test_a_file_without_examples_is_a_usage_error(tmp_path, content):
     assert message == f"{path} holds no examples."
 
 
-def test_a_file_that_is_not_utf_8_is_a_usage_error(tmp_path):
+def test_a_file_of_another_encoding_is_reported_with_file_line_and_byte(tmp_path):
     content = b"sentence\tlabel\ncaf\xe9 noir\t1\n"
     path, message = mistake(tmp_path, "sst-2", "SST-2", "dev", content)
-    assert message.startswith(f"{path} is not UTF-8")
+    assert message == (
+        f"{path}:2: byte 18 of the file (0xe9) is not UTF-8 text: it looks like Latin-1. "
+        "Save the file as UTF-8."
+    )
+
+
+def test_a_file_whose_lines_end_in_carriage_returns_is_reported(tmp_path):
+    path, message = mistake(tmp_path, "cola", "CoLA", "dev", b"gj04\t1\t\ta\rgj04\t0\t\tb\r")
+    assert message.startswith(f"{path}:1: the file has carriage returns, the first at byte 9,")
 
 
 @pytest.mark.parametrize("use", [GlueTask.examples, GlueTask.fingerprint])
@@ -305,18 +383,18 @@ def test_a_missing_file_is_a_usage_error_that_names_the_flag(tmp_path, use):
 
 
 def rows_or_usage_error(content):
-    """Returns what read_tsv returns for a file with these bytes, or None if it is refused."""
+    """Returns the rows that read_tsv finds in a file with these bytes; None if it refuses it."""
     with tempfile.NamedTemporaryFile(suffix=".tsv") as file:
         file.write(content)
         file.flush()
         try:
-            return list(read_tsv(file.name, has_header=False))
+            return list(read_tsv(file.name))
         except UsageError as error:
             assert "\n" not in str(error)
             return None
 
 
-@given(st.text(st.sampled_from("a\t\n\r\ufeff\u2028\x85\x0b\x00é ") | st.characters()))
+@given(st.text(st.sampled_from("a\t\n\r\ufeff\u2028\x85\x0bé ") | st.characters(min_codepoint=1)))
 @example("\ufeff\ufeff\n\t\n")
 @settings(max_examples=150, deadline=None)
 def test_any_text_is_read_and_its_cells_hold_neither_tab_nor_newline(text):
@@ -324,10 +402,14 @@ def test_any_text_is_read_and_its_cells_hold_neither_tab_nor_newline(text):
         content = text.encode("utf-8")
     except UnicodeEncodeError:  # a lone surrogate
         return
-    rows = rows_or_usage_error(content)
     lines = text.split("\n")
-    assert [number for number, _ in rows] == sorted({number for number, _ in rows})
-    for number, cells in rows:
+    rows = rows_or_usage_error(content)
+    if rows is None:  # carriage returns in place of line feeds
+        assert not any(lines[1:]) and "\r" in lines[0].rstrip("\r")
+        return
+    numbers = [int(row.where.rsplit(":", 1)[1]) for row in rows]
+    assert numbers == sorted(set(numbers))
+    for number, cells in zip(numbers, rows):
         assert not any("\t" in cell or "\n" in cell for cell in cells)
         found = "\t".join(cells)
         assert found and found in lines[number - 1]
@@ -336,6 +418,7 @@ def test_any_text_is_read_and_its_cells_hold_neither_tab_nor_newline(text):
 
 @given(st.binary())
 @example(b"\xff\xfea\x00")
+@example(b"a\x00b\x00\n\x00")
 @settings(max_examples=100, deadline=None)
 def test_any_bytes_are_read_or_refused_in_one_line(content):
     rows_or_usage_error(content)
@@ -574,6 +657,52 @@ def test_evaluation_of_a_regression_correlates_the_scores(tmp_path):
     values = make_task(tmp_path, "sts-b").evaluate({"dev": rows})
     expected = {"pearson": 7 / 70**0.5, "spearman": 0.8}
     assert values == pytest.approx(expected)
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize("bad", [NAN, float("inf"), -float("inf")])
+@pytest.mark.parametrize("name", ["cola", "sts-b"])
+def test_one_prediction_that_is_not_finite_makes_every_metric_nan(tmp_path, name, bad):
+    lines = "gj04\t1\t\ta\ngj04\t0\t\tb\n"
+    write_tsv(tmp_path, "CoLA", "dev", lines)
+    write_pair(tmp_path)
+    key, values, metrics = {
+        "cola": ("probabilities", [[0.25, 0.75], [bad, 0.5]], ["matthews_corr", "accuracy"]),
+        "sts-b": ("scores", [bad], ["pearson", "spearman"]),
+    }[name]
+    rows = [{key: np.float32(value)} for value in values]
+    found = make_task(tmp_path, name).evaluate({"dev": rows})
+    assert sorted(found) == sorted(metrics)
+    assert all(np.isnan(value) for value in found.values())
+
+
+def test_predictions_of_one_class_are_reported_in_one_line(tmp_path, caplog):
+    write_tsv(tmp_path, "CoLA", "dev", "gj04\t1\t\ta\ngj04\t0\t\tb\n")
+    own = make_task(tmp_path, "cola")
+    same, other = ({"probabilities": np.float32(pair)} for pair in ([0.4, 0.6], [0.6, 0.4]))
+    with shown_log(caplog):
+        own.evaluate({"dev": [same, other]})
+        assert caplog.messages == []
+        own.evaluate({"dev": [same, same]})
+    assert caplog.messages == ["Every prediction is '1': the model does not tell the labels apart."]
+
+
+@pytest.mark.filterwarnings("ignore:A single label was found")
+def test_predictions_of_the_only_class_that_there_is_are_not_reported(tmp_path, caplog):
+    write_tsv(tmp_path, "CoLA", "dev", "gj04\t1\t\ta\ngj04\t1\t\tb\n")
+    with shown_log(caplog):
+        make_task(tmp_path, "cola").evaluate({"dev": [{"probabilities": np.float32([0, 1])}] * 2})
+    assert caplog.messages == []
+
+
+def test_answers_from_predictions_that_are_not_finite_are_counted_in_one_line(tmp_path, caplog):
+    write_tsv(tmp_path, "CoLA", "test", "index\tsentence\n7\ta\n9\tb\n11\tc\n")
+    rows = [{"probabilities": np.float32(pair)} for pair in ([NAN, NAN], [0, 1], [NAN, 1])]
+    with shown_log(caplog):
+        write_predictions(tmp_path, "cola", rows)
+    assert caplog.messages == ["test: 2 of 3 predictions are not finite: the model has diverged."]
 
 
 @pytest.fixture

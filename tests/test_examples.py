@@ -12,7 +12,7 @@ import sys
 
 import pytest
 
-from albert import tokenization
+from albert import classifier_utils, tokenization
 from albert.glue import table
 from albert.squad import files as squad_files
 
@@ -135,6 +135,29 @@ def test_answers_depend_on_what_the_context_says(data_dir):
             )
     assert answers == {"gave": NAMES, "got": NAMES}
     assert is_first == {"gave": {True, False}, "got": {True, False}}
+
+
+# --- The task of docs/own_tasks.md
+
+
+def test_the_task_of_the_documents_reads_a_test_file_without_labels(tmp_path, monkeypatch):
+    monkeypatch.setattr(classifier_utils, "_PROCESSORS", {})
+    page = (REPOSITORY / "docs" / "own_tasks.md").read_text(encoding="utf-8")
+    (script,) = re.findall(r"```python\n(# my_task.py\n.*?)```", page, re.DOTALL)
+    exec(script, {"__name__": "my_task"})
+    contents = {"train": "a\tnegative\nb\tpositive\n", "dev": "c\tpositive\n", "test": "d\ne\n"}
+    for split, content in contents.items():
+        (tmp_path / f"{split}.tsv").write_text(content, encoding="utf-8")
+    task = classifier_utils.make_task("polarity", str(tmp_path), None, 16)
+    found = {
+        split: [(each.guid, each.text_a, each.label) for each in task.examples(split)]
+        for split in contents
+    }
+    assert found == {
+        "train": [("0", "a", "negative"), ("1", "b", "positive")],
+        "dev": [("0", "c", "positive")],
+        "test": [("0", "d", None), ("1", "e", None)],
+    }
 
 
 # --- The table of results

@@ -418,7 +418,7 @@ MISTAKES = {
     "short row": (
         {"data_dir": "{root}/bad/short"},
         ["do_train"],
-        "{root}/bad/short/SST-2/train.tsv:3: 1 columns found, at least 2 expected.",
+        "{root}/bad/short/SST-2/train.tsv:3: 1 columns found, 2 expected.",
     ),
     "unknown label": (
         {"data_dir": "{root}/bad/label"},
@@ -433,7 +433,7 @@ MISTAKES = {
     "not UTF-8": (
         {"data_dir": "{root}/bad/latin"},
         ["do_train"],
-        "{root}/bad/latin/SST-2/train.tsv is not UTF-8 text",
+        "{root}/bad/latin/SST-2/train.tsv:2: byte 18 of the file (0xe9) is not UTF-8 text",
     ),
     "cached_dir is a file": (
         {"cached_dir": "{root}/vocab.txt"},

@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import traceback
 from typing import Any, Callable, List, Optional
 
 import tensorflow.compat.v1 as tf
@@ -65,7 +66,12 @@ def _log_and_run(main: Callable[[], None]) -> None:
     tensorflow = logging.getLogger("tensorflow")
     if tensorflow.handlers:  # the root logger has absl's, which would show each line again
         tensorflow.propagate = False
-    main()
+    try:
+        main()
+    except UsageError:
+        if FLAGS.verbosity > 0:  # the cause may lie in code of the user's own
+            traceback.print_exc()
+        raise
 
 
 def _explain_full_disk(error: Exception) -> Optional[str]:

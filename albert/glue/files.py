@@ -1,35 +1,52 @@
 """Reads the tab-separated files of the GLUE tasks."""
 
 import logging
-from typing import Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, ClassVar, Iterable, Iterator, List, NamedTuple, Optional
 
+from albert.common import files
 from albert.common.errors import UsageError
 from albert.glue.table import GlueSplit
 
 _log = logging.getLogger(__name__)
 
 
-def read_tsv(path: str, has_header: bool) -> Iterator[Tuple[int, List[str]]]:
-    """Yields (line number from 1, cells) for each row of a file.
+class TsvRow(List[str]):
+    """The cells of a row.
 
-    Quotation marks are ordinary characters. A byte order mark and empty lines are skipped.
+    Attributes:
+        where: its file and line, for errors.
+        last_read: `where` of the row whose cells were read last, of all rows. It tells where code
+            of the user's own has failed, which may have unpacked the row into other names.
+    """
 
-    Args:
-        has_header: whether to skip the first line, which names the columns.
+    last_read: ClassVar[str] = ""
+
+    def __init__(self, cells: Iterable[str], where: str) -> None:
+        super().__init__(cells)
+        self.where = where
+
+    def __getitem__(self, index: Any) -> Any:
+        TsvRow.last_read = self.where
+        return super().__getitem__(index)
+
+    def __iter__(self) -> Iterator[str]:
+        TsvRow.last_read = self.where
+        return super().__iter__()
+
+
+def read_tsv(path: str) -> Iterator[TsvRow]:
+    """Yields the rows of a file, with quotation marks as ordinary characters.
+
+    A byte order mark and empty lines are skipped.
 
     Raises:
         UsageError: the file cannot be read or is not UTF-8.
     """
     try:
-        with open(path, encoding="utf-8-sig", newline="\n") as reader:
-            for number, line in enumerate(reader, 1):
-                line = line.rstrip("\r\n")
-                if line and not (has_header and number == 1):
-                    yield number, line.split("\t")
+        for number, line in files.read_lines(path):
+            yield TsvRow(line.split("\t"), f"{path}:{number}")
     except OSError as error:
         raise cannot_read(path, error) from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not UTF-8 text: {error.reason}.") from error
 
 
 class TextRow(NamedTuple):
@@ -46,33 +63,62 @@ class TextRow(NamedTuple):
     guid: Optional[str]
 
 
-def read_rows(path: str, split: GlueSplit) -> Iterator[TextRow]:
-    """Yields the rows of a split's file; short rows that the split skips are counted and logged.
+def read_rows(path: str, split: GlueSplit, is_label: Callable[[str], bool]) -> Iterator[TextRow]:
+    """Yields the rows of a split's file; uneven rows that the split skips are counted and logged.
+
+    Args:
+        is_label: whether a text can be a label of the task.
 
     Raises:
-        UsageError: a row has too few columns, or there are no rows.
+        UsageError: the header is missing, a row has another number of columns, or there are no
+            rows.
     """
     columns = [split.text_b, split.label, split.guid]
     num_needed = 1 + max([split.text_a, *(column for column in columns if column is not None)])
     if split.label == -1:  # the last column, which must not be one of the texts
         num_needed += 1
-    num_rows, num_short = 0, 0
-    for number, cells in read_tsv(path, split.has_header):
-        where = f"{path}:{number}"
-        if len(cells) >= num_needed:
+    rows = read_tsv(path)
+    num_columns = num_needed
+    if split.has_header:
+        num_columns = _num_columns(next(rows, None), num_needed, split, is_label)
+    num_rows, num_skipped = 0, 0
+    for cells in rows:
+        if len(cells) == num_columns:
             num_rows += 1
             text_b, label, guid = (None if c is None else cells[c] for c in columns)
-            yield TextRow(where, cells[split.text_a], text_b, label, guid)
-        elif split.skips_short_rows:
-            num_short += 1
+            yield TextRow(cells.where, cells[split.text_a], text_b, label, guid)
+        elif split.skips_uneven_rows:
+            num_skipped += 1
         else:
-            raise UsageError(
-                f"{where}: {len(cells)} columns found, at least {num_needed} expected."
-            )
-    if num_short:
-        _log.warning("%s: %d rows with too few columns are left out.", path, num_short)
+            raise UsageError(f"{cells.where}: {len(cells)} columns found, {num_columns} expected.")
+    if num_skipped:
+        _log.warning(
+            "%s: %d rows without exactly %d columns are left out.", path, num_skipped, num_columns
+        )
     if not num_rows:
         raise UsageError(f"{path} holds no examples.")
+
+
+def _num_columns(header, num_needed, split, is_label):
+    """Returns how many columns a header names; None, as of an empty file, names those needed.
+
+    Whoever writes a header words it as they like, so that it is told from an example by what it
+    cannot hold: a label in the column of the labels, or a number in that of the ids.
+    """
+    if header is None:
+        return num_needed
+    if len(header) < num_needed:
+        raise UsageError(
+            f"{header.where}: {len(header)} columns found, at least {num_needed} expected."
+        )
+    is_example = (
+        header[split.guid].isdigit() if split.label is None else is_label(header[split.label])
+    )
+    if is_example:
+        raise UsageError(
+            f"{header.where}: this line holds an example; the first line must name the columns."
+        )
+    return len(header)
 
 
 def cannot_read(path: str, error: OSError) -> UsageError:

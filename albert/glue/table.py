@@ -1,8 +1,11 @@
 """The GLUE tasks as rows of a table (arXiv 1804.07461)."""
 
 import dataclasses
-from typing import Any, Dict, Optional, Tuple
+import difflib
+import re
+from typing import Any, Dict, Iterable, Optional, Tuple
 
+from albert.common.errors import UsageError
 from albert.glue import metrics
 
 
@@ -16,8 +19,8 @@ class GlueSplit:
         label: column of the label, -1 for the last one; None in test data.
         guid: column of the example's id; None in train and dev data.
         has_header: whether the first line names the columns.
-        skips_short_rows: whether rows with too few columns are skipped and counted; elsewhere they
-            are errors.
+        skips_uneven_rows: whether rows with another number of columns than the header are skipped
+            and counted; elsewhere they are errors.
         submission: file of a submission to the benchmark that a test split's predictions go into.
         suffix: added to the names of the metrics on a second dev split.
         is_optional: whether the task works without the file.
@@ -29,7 +32,7 @@ class GlueSplit:
     label: Optional[int] = None
     guid: Optional[int] = None
     has_header: bool = True
-    skips_short_rows: bool = False
+    skips_uneven_rows: bool = False
     submission: Optional[str] = None
     suffix: str = ""
     is_optional: bool = False
@@ -111,7 +114,7 @@ GLUE_ROWS = {
     ),
     "qqp": GlueRow(
         labels=_BINARY,
-        splits=_three_splits("QQP", (3, 4, 5), (0, 1, 2), skips_short_rows=True),
+        splits=_three_splits("QQP", (3, 4, 5), (0, 1, 2), skips_uneven_rows=True),
         metric_function=metrics.accuracy_and_f1,
     ),
     "mnli": GlueRow(
@@ -160,6 +163,34 @@ SUBMISSION_SIZES = {
 }
 
 
+# {name: DataProcessor} of tasks that classifier_utils.register has added; here, because names are
+# checked before classifier_utils, which needs TensorFlow, is imported.
+OWN_TASKS: Dict[str, Any] = {}
+
+
 def folder_of(task: str) -> str:
     """Returns a task's folder in the data directory, which is also how people write its name."""
     return next(iter(GLUE_ROWS[task].splits.values())).path.split("/")[0]
+
+
+def check_task_name(name: str, own_tasks: Iterable[str] = OWN_TASKS) -> None:
+    """Raises UsageError unless there is a task of that name, in any case.
+
+    The error proposes the task that a misspelt name is most like.
+    """
+    if name.lower() in (*GLUE_ROWS, *own_tasks):
+        return
+    shown = {_letters(task): task for task in own_tasks}
+    shown.update({_letters(folder_of(task)): folder_of(task) for task in GLUE_ROWS})
+    shown.update(dict.fromkeys(("ax", "diagnostic"), "AX"))
+    nearest = difflib.get_close_matches(_letters(name), shown, n=1, cutoff=0.8)
+    guess = f": did you mean <task_name>={shown[nearest[0]]}? It" if nearest else "; it"
+    known = ", ".join(sorted((*GLUE_ROWS, *own_tasks)))
+    raise UsageError(
+        f"<task_name>={name} is unknown{guess} must be one of {known}.", task_name=None
+    )
+
+
+def _letters(name: str) -> str:
+    """Returns a name without case and punctuation."""
+    return re.sub(r"[\W_]", "", name.lower())

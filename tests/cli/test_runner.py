@@ -12,6 +12,7 @@ import tensorflow.compat.v1 as tf
 from absl import flags
 
 from albert.cli import flag_groups, flag_reference, runner
+from albert.common.errors import UsageError
 
 FLAGS = (runs.REPOSITORY / "docs" / "flags.md").read_text(encoding="utf-8")
 OWN_TASK = """
@@ -103,3 +104,24 @@ def test_full_disk_is_one_line_that_says_how_to_go_on(output_dir, error):
 @pytest.mark.parametrize("error", [OSError(errno.EIO, "I/O error"), ValueError("No space left")])
 def test_other_errors_are_not_taken_for_a_full_disk(output_dir, error):
     assert runner._explain_full_disk(error) is None
+
+
+@pytest.mark.parametrize("verbosity", [0, 1])
+def test_the_traceback_of_a_mistake_is_shown_only_to_who_asks_for_it(
+    monkeypatch, capsys, verbosity
+):
+    values = flags.FlagValues()
+    flags.DEFINE_integer("verbosity", 0, "", flag_values=values)
+    values(["prog.py", f"--verbosity={verbosity}"])
+    monkeypatch.setattr(runner, "FLAGS", values)
+    monkeypatch.setattr(runner.console, "show_log", lambda level: None)
+
+    def main():
+        try:
+            raise KeyError("the cause")
+        except KeyError as error:
+            raise UsageError("one line") from error
+
+    with pytest.raises(UsageError):
+        runner._log_and_run(main)
+    assert ("KeyError: 'the cause'" in capsys.readouterr().err) == bool(verbosity)

@@ -2,12 +2,14 @@
 
 import errno
 import hashlib
+import json
 import os
 import pathlib
 
 import pytest
 
 from albert.common import files
+from albert.common.errors import UsageError
 
 
 class Crash(Exception):
@@ -18,6 +20,17 @@ def test_a_table_is_written_with_tabs_and_nothing_else_between_its_cells(tmp_pat
     path = tmp_path / "a.tsv"
     files.write_tsv(str(path), [("index", "é"), (1, 0.1), ("", "two words")])
     assert path.read_bytes() == "index\té\n1\t0.1\n\ttwo words\n".encode()
+
+
+@pytest.mark.parametrize("value", ["é 'q\"", "", "中", 7, 0.5])
+def test_a_plain_value_is_its_own_cell(value):
+    assert files.as_cell(value) == str(value)
+
+
+@pytest.mark.parametrize("text", ["a\tb", "a\n", "\r", '"a"', "\ud800", "\u2028"])
+def test_a_text_that_could_break_a_table_is_a_cell_in_json(text):
+    cell = files.as_cell(text)
+    assert cell.isprintable() and json.loads(cell) == text
 
 
 def test_write_text_writes_utf8_with_line_feeds(tmp_path):
@@ -83,6 +96,49 @@ def test_full_disk_at_the_rename_leaves_the_old_file(tmp_path, monkeypatch):
         files.write_text(str(tmp_path / "a.txt"), "new")
     assert (tmp_path / "a.txt").read_text() == "old"
     assert os.listdir(str(tmp_path)) == ["a.txt"]
+
+
+def read(tmp_path, content):
+    path = tmp_path / "a.tsv"
+    path.write_bytes(content)
+    return list(files.read_lines(str(path)))
+
+
+def test_lines_come_with_their_numbers_and_without_their_ends(tmp_path):
+    content = "\ufeffé\r\n\n \tb\rc\u2028\n\r\nd\x00ef".encode()
+    assert read(tmp_path, content) == [(1, "é"), (3, " \tb\rc\u2028"), (5, "d\x00ef")]
+
+
+# {what: (content, line, byte, its value, likely encoding)}, by hand.
+OTHER_ENCODINGS = {
+    "UTF-16 with a mark": ("é\na\n".encode("utf-16"), 1, 0, "ff", "UTF-16"),
+    "UTF-16 without a mark": ("ab\ncd\n".encode("utf-16-le"), 1, 1, "00", "UTF-16"),
+    "UTF-16, high byte first": ("ab\ncd\n".encode("utf-16-be"), 1, 0, "00", "UTF-16"),
+    "Latin-1": ("ab\nd\xe9j\xe0 vu\n".encode("latin-1"), 2, 4, "e9", "Latin-1"),
+    "Latin-1 after a UTF-8 mark": (b"\xef\xbb\xbfab\nd\xe9\n", 2, 7, "e9", "Latin-1"),
+    "GB18030": ("ab\n中文文本\n".encode("gb18030"), 2, 3, "d6", "GB18030 or the like"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(OTHER_ENCODINGS))
+def test_another_encoding_is_reported_with_line_byte_and_likely_name(tmp_path, name):
+    content, line, byte, value, likely = OTHER_ENCODINGS[name]
+    with pytest.raises(UsageError) as caught:
+        read(tmp_path, content)
+    assert str(caught.value) == (
+        f"{tmp_path / 'a.tsv'}:{line}: byte {byte} of the file (0x{value}) is not UTF-8 text: "
+        f"it looks like {likely}. Save the file as UTF-8."
+    )
+
+
+@pytest.mark.parametrize("content, byte", [(b"ab\rcd\r", 2), (b"\xef\xbb\xbfab\rcd", 5)])
+def test_carriage_returns_in_place_of_line_feeds_are_reported(tmp_path, content, byte):
+    with pytest.raises(UsageError) as caught:
+        read(tmp_path, content)
+    assert str(caught.value) == (
+        f"{tmp_path / 'a.tsv'}:1: the file has carriage returns, the first at byte {byte}, in "
+        "place of line feeds. Save it with line feeds."
+    )
 
 
 def test_sha256_is_that_of_the_bytes_across_blocks(tmp_path):

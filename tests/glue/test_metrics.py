@@ -108,6 +108,24 @@ def test_a_single_example_has_no_correlation():
     assert metrics.correlations([1.0], [2.0]) == {"pearson": 0.0, "spearman": 0.0}
 
 
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize(
+    "function, names",
+    [
+        (metrics.accuracy, ["accuracy"]),
+        (metrics.accuracy_and_f1, ["accuracy", "f1"]),
+        (metrics.matthews, ["accuracy", "matthews_corr"]),
+        (metrics.correlations, ["pearson", "spearman"]),
+    ],
+)
+def test_every_metric_of_a_prediction_or_label_that_is_not_finite_is_nan(function, names, bad):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for values in (function([0, 1, 1], [0, bad, 1]), function([0, bad, 1], [0, 1, 1])):
+            assert sorted(values) == names
+            assert all(math.isnan(value) for value in values.values())
+
+
 @pytest.mark.parametrize("function", [metrics.accuracy, metrics.matthews, metrics.correlations])
 def test_values_are_python_floats_even_for_numpy_input(function):
     values = function(np.array([0, 1, 1, 0]), np.array([0, 1, 0, 0]))

@@ -18,6 +18,7 @@ from sample_glue import (
 
 from albert import classifier_utils, tokenization
 from albert.common.errors import UsageError
+from albert.engine.task import LOSSES, mean_loss
 from albert.glue import metrics
 from albert.glue.table import GLUE_ROWS
 
@@ -63,25 +64,84 @@ def test_mnli_predicts_the_diagnostic_set_only_if_it_exists(make_task, data_dir,
     assert make_task("mnli", tmp_path).test_splits == ("test_matched", "test_mismatched")
 
 
+HEADERS = [(name, split) for name in [*LAYOUTS, "mnli", "ax"] for split in GLUE_ROWS[name].splits]
+
+
+@pytest.mark.parametrize("name, split", HEADERS)
+def test_a_file_without_its_header_is_refused(make_task, data_dir, tmp_path, name, split):
+    path = GLUE_ROWS[name].splits[split].path
+    header, rest = (data_dir / path).read_text(encoding="utf-8").split("\n", 1)
+    (tmp_path / path).parent.mkdir()
+    (tmp_path / path).write_text(rest, encoding="utf-8")
+    with pytest.raises(UsageError, match=rf"{split}\.tsv:1: this line holds an example"):
+        make_task(name, tmp_path).examples(split)
+    (tmp_path / path).write_text(header.upper() + "\n\n" + rest, encoding="utf-8")
+    read, expected = (make_task(name, folder).examples(split) for folder in (tmp_path, data_dir))
+    assert read == expected
+
+
+def write_split(folder, name, text):
+    """Writes a training file of a task, without folders above it."""
+    folder.joinpath(name).mkdir()
+    (folder / name / "train.tsv").write_text(text, encoding="utf-8")
+
+
 def test_qqp_rows_without_six_columns_are_counted_and_skipped(
     make_task, data_dir, tmp_path, caplog
 ):
-    folder = tmp_path / "QQP"
-    folder.mkdir()
-    whole = (data_dir / "QQP" / "train.tsv").read_text()
-    (folder / "train.tsv").write_text(whole + "133\t21\t22\ta\n" + "134\t21\t22\ta\tb\n")
+    whole = (data_dir / "QQP" / "train.tsv").read_text(encoding="utf-8")
+    uneven = "133\t21\t22\ta\n134\t21\t22\ta\tb\n135\t21\t22\ta\ta\tb\t1\n"
+    write_split(tmp_path, "QQP", whole + uneven)
     with caplog.at_level(logging.WARNING, logger="albert"):
         logging.getLogger("albert").propagate = True
         assert len(make_task("qqp", tmp_path).examples("train")) == 12
-    assert "2 rows with too few columns" in caplog.text
+    assert "3 rows without exactly 6 columns are left out" in caplog.text
 
 
-def test_short_rows_of_other_tasks_are_an_error_with_file_and_line(make_task, data_dir, tmp_path):
-    folder = tmp_path / "RTE"
-    folder.mkdir()
-    (folder / "train.tsv").write_text("index\ta\tb\tlabel\n0\ta\tb\tentailment\n1\ta\tb\n")
-    with pytest.raises(UsageError, match=r"train\.tsv:3: 3 columns found, at least 4 expected"):
+def test_uneven_rows_of_other_tasks_are_an_error_with_file_and_line(make_task, tmp_path):
+    header = "index\ta\tb\tlabel\n0\ta\tb\tentailment\n"
+    write_split(tmp_path, "RTE", header + "1\ta\tb\n")
+    write_split(tmp_path, "QNLI", header + "1\ta\ta\tb\tentailment\n")
+    with pytest.raises(UsageError, match=r"train\.tsv:3: 3 columns found, 4 expected"):
         make_task("rte", tmp_path).examples("train")
+    with pytest.raises(UsageError, match=r"train\.tsv:3: 5 columns found, 4 expected"):
+        make_task("qnli", tmp_path).examples("train")
+
+
+# Labels in the order of their ids, as in the published checkpoints' heads.
+ORDER_OF_LABELS = {
+    "mrpc": ["0", "1"],
+    "qqp": ["0", "1"],
+    "wnli": ["0", "1"],
+    "qnli": ["entailment", "not_entailment"],
+    "rte": ["entailment", "not_entailment"],
+    "mnli": ["contradiction", "entailment", "neutral"],
+    "ax": ["contradiction", "entailment", "neutral"],
+}
+
+
+@pytest.mark.parametrize("name", sorted(ORDER_OF_LABELS))
+def test_the_ids_of_labels_are_the_published_ones(make_task, name, tmp_path):
+    order = ORDER_OF_LABELS[name]
+    task = make_task(name)
+    if name != "ax":
+        split = "dev_matched" if name == "mnli" else "dev"
+        for example, feature in zip(task.examples(split), task.features(split)):
+            assert order[feature["label_ids"]] == example.label
+    test_split = task.test_splits[0]
+    rows = [{"probabilities": np.eye(len(order))[n % len(order)]} for n in range(4)]
+    rows = (rows + rows)[: len(task.examples(test_split))]
+    task.write_predictions({test_split: rows}, str(tmp_path))
+    lines = (tmp_path / "submit_results.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    expected = [order[n % 4 % len(order)] for n in range(len(lines))]
+    assert [line.split("\t")[1] for line in lines] == expected
+
+
+def test_the_loss_of_mnli_is_the_mean_over_both_dev_sets():
+    matched = [{LOSSES: np.float32(loss)} for loss in (1.0, 2.0, 3.0)]
+    mismatched = [{LOSSES: np.float32(10.0)}]
+    predictions = {"dev_matched": matched, "dev_mismatched": mismatched}
+    assert mean_loss(predictions) == {"loss": 4.0}  # 16 / 4
 
 
 def test_mnli_has_separate_metrics_for_matched_and_mismatched(make_task):
@@ -188,6 +248,23 @@ def test_a_registered_processor_becomes_a_task_under_its_name(parity, make_task,
     assert (tmp_path / "submit_results.tsv").read_text().splitlines() == expected
 
 
+def test_ids_and_labels_of_a_processor_cannot_break_its_files(
+    parity, make_task, monkeypatch, tmp_path
+):
+    found = [classifier_utils.InputExample(guid, "a") for guid in ("a\tb", "\ud800", 3)]
+    monkeypatch.setattr(Parity, "get_test_examples", lambda self, data_dir: found)
+    monkeypatch.setattr(Parity, "get_labels", lambda self: ["even", "o\ndd"])
+    rows = [{"probabilities": np.array(pair)} for pair in ([0.2, 0.8], [0.7, 0.3], [0.6, 0.4])]
+    make_task("parity").write_predictions({"test": rows}, str(tmp_path))
+    assert (tmp_path / "submit_results.tsv").read_text(encoding="utf-8").split("\n") == [
+        "index\tprediction",
+        '"a\\tb"\t"o\\ndd"',
+        '"\\ud800"\teven',
+        "3\teven",
+        "",
+    ]
+
+
 def test_a_processor_whose_example_has_an_unknown_label_is_refused(parity, make_task, monkeypatch):
     monkeypatch.setattr(Parity, "get_labels", lambda self: ["even"])
     with pytest.raises(UsageError, match="Parity.get_train_examples: example id0: label 'odd'"):
@@ -200,13 +277,191 @@ def test_a_processor_without_examples_is_refused(parity, make_task, monkeypatch)
         make_task("parity").examples("dev")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda self, split: self._examples(9),
+        lambda self, split: relabelled(self._examples(8)),
+    ],
+    ids=["examples", "a label"],
+)
 def test_a_processors_features_are_made_again_when_its_examples_change(
-    parity, make_task, monkeypatch
+    parity, make_task, monkeypatch, change
 ):
     before = make_task("parity").fingerprint("train")
     assert make_task("parity").fingerprint("train") == before
-    monkeypatch.setattr(Parity, "get_train_examples", lambda self, data_dir: self._examples(9))
+    monkeypatch.setattr(Parity, "get_train_examples", change)
     assert make_task("parity").fingerprint("train") != before
+
+
+def relabelled(examples):
+    examples[3].label = "odd" if examples[3].label == "even" else "even"
+    return examples
+
+
+def test_a_processors_features_are_made_again_when_its_labels_change(
+    parity, make_task, monkeypatch
+):
+    before = make_task("parity").fingerprint("train")
+    monkeypatch.setattr(Parity, "get_labels", lambda self: ["odd", "even"])
+    assert make_task("parity").fingerprint("train") != before
+
+
+def test_labels_of_a_processor_may_be_numbers(parity, make_task, monkeypatch):
+    example = classifier_utils.InputExample
+    monkeypatch.setattr(Parity, "get_labels", lambda self: [1, 0])
+    found = [example("a", "a", label=0), example("b", "a", label=np.int64(1))]
+    found += [example("c", "a", label="0")]
+    monkeypatch.setattr(Parity, "get_train_examples", lambda self, data_dir: found)
+    monkeypatch.setattr(Parity, "get_test_examples", lambda self, data_dir: found)
+    task = make_task("parity")
+    assert task.labels == ("1", "0")
+    assert [feature["label_ids"] for feature in task.features("train")] == [1, 0, 1]
+    task.fingerprint("train")
+    # Labels of test examples are not read, whatever they are.
+    assert [feature["label_ids"] for feature in task.features("test")] == [0, 0, 0]
+
+
+def test_labels_of_a_processors_regression_may_be_numbers(parity, make_task, monkeypatch):
+    found = [classifier_utils.InputExample("a", "a", label=label) for label in (np.float32(0.5), 2)]
+    monkeypatch.setattr(Parity, "get_labels", lambda self: None)
+    monkeypatch.setattr(Parity, "get_train_examples", lambda self, data_dir: found)
+    task = make_task("parity")
+    assert [feature["label_ids"] for feature in task.features("train")] == [0.5, 2.0]
+    task.fingerprint("train")
+
+
+def test_the_best_metric_of_a_processor_is_known_before_anything_is_trained(
+    parity, make_task, monkeypatch
+):
+    monkeypatch.setattr(Parity, "best_metric", "F1")
+    task = make_task("parity")
+    with pytest.raises(UsageError) as caught:
+        task.fingerprint("dev")  # the first that the engine asks for
+    assert str(caught.value) == (
+        "Parity.best_metric is 'F1', but the metrics are accuracy, f1, loss."
+    )
+
+
+def test_a_processor_says_which_way_its_best_metric_is_better(parity, make_task, monkeypatch):
+    assert make_task("parity").greater_is_better
+    monkeypatch.setattr(Parity, "best_metric", "loss")
+    with pytest.raises(UsageError, match="set greater_is_better = False in the class"):
+        make_task("parity").examples("dev")
+    monkeypatch.setattr(Parity, "greater_is_better", False)
+    task = make_task("parity")
+    assert len(task.examples("dev")) == 5
+    assert (task.best_metric, task.greater_is_better) == ("loss", False)
+
+
+def test_a_processors_metrics_are_nan_if_a_prediction_is_not_finite(parity, make_task, monkeypatch):
+    def get_metrics(self, labels, predictions):
+        return {"accuracy": np.float32(0.5), "f1": sum(predictions) // 1}
+
+    monkeypatch.setattr(Parity, "get_metrics", get_metrics)
+    row = {"probabilities": np.array([0.2, 0.8])}
+    task = make_task("parity")
+    values = task.evaluate({"dev": [row] * 5})
+    assert values == {"accuracy": 0.5, "f1": 5.0}
+    assert all(type(value) is float for value in values.values())
+    values = task.evaluate({"dev": [row] * 4 + [{"probabilities": np.array([0.2, np.nan])}]})
+    assert sorted(values) == ["accuracy", "f1"] and np.isnan(list(values.values())).all()
+
+
+# What a user's class may do, and the line that it ends in; {file} is a TSV file of two rows, of
+# which the second has no tab.
+FAILURES = {
+    "column": (
+        {"get_dev_examples": lambda self, data_dir: self._of(cells[1] for cells in self._rows())},
+        "Parity.get_dev_examples failed (last row read: {file}:2): IndexError: list index",
+    ),
+    "unpacking": (
+        {"get_dev_examples": lambda self, data_dir: self._of(b for _, b in self._rows())},
+        "Parity.get_dev_examples failed (last row read: {file}:2): ValueError: not enough values",
+    ),
+    "number": (
+        {"get_dev_examples": lambda self, data_dir: [float(row[0]) for row in self._rows()[1:]]},
+        "Parity.get_dev_examples failed (last row read: {file}:2): ValueError: could not",
+    ),
+    "other reader": (
+        {"get_dev_examples": lambda self, data_dir: open("nowhere")},
+        "Parity.get_dev_examples failed: FileNotFoundError: [Errno 2] No such file or directory",
+    ),
+    "no examples": (
+        {"get_dev_examples": lambda self, data_dir: [{"text_a": "a"}]},
+        "Parity.get_dev_examples failed: AttributeError: 'dict' object has no attribute",
+    ),
+    "no text": (
+        {"get_dev_examples": lambda self, data_dir: self._of([0.5])},
+        "Parity.get_dev_examples: example 0: 0.5 is not text, but float.",
+    ),
+    "bytes": (
+        {"get_dev_examples": lambda self, data_dir: self._of([b"a\n" * 50])},
+        "Parity.get_dev_examples: example 0: b'a\\na\\na",
+    ),
+    "unknown label": (
+        {
+            "get_labels": lambda self: ["a\nb", "c"],
+            "get_dev_examples": lambda self, data_dir: self._of(["a"], "d\n"),
+        },
+        "Parity.get_dev_examples: example 0: label 'd\\n' is not one of \"a\\nb\", c.",
+    ),
+    "no label": (
+        {"get_dev_examples": lambda self, data_dir: self._of(["a"], None)},
+        "Parity.get_dev_examples: example 0: label None is not one of even, odd.",
+    ),
+    "labels": (
+        {"get_labels": lambda self: 1 / 0},
+        "Parity.get_labels failed: ZeroDivisionError: division by zero",
+    ),
+    "empty labels": (
+        {"get_labels": lambda self: []},
+        "Parity.get_labels returned no labels; a regression returns None.",
+    ),
+    "a label twice": (
+        {"get_labels": lambda self: ["1", 1]},
+        "Parity.get_labels returned a label twice: '1', '1'.",
+    ),
+    "metrics": (
+        {"get_metrics": lambda self, labels, predictions: 0.5},
+        "Parity.get_metrics failed: AttributeError: 'float' object has no attribute",
+    ),
+    "constructor": (
+        {"__init__": lambda self: {}["key"]},
+        "Parity failed: KeyError: 'key'",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", sorted(FAILURES))
+def test_what_a_processor_does_wrong_ends_in_one_line(
+    parity, make_task, monkeypatch, tmp_path, name
+):
+    file = tmp_path / "dev.tsv"
+    file.write_text("a\teven\nb\n", encoding="utf-8")
+    changes, line = FAILURES[name]
+    helpers = {
+        "_rows": lambda self: self._read_tsv(str(file)),
+        "_of": lambda self, texts, label="even": [
+            classifier_utils.InputExample(str(n), text, label=label) for n, text in enumerate(texts)
+        ],
+    }
+    for method, function in {**helpers, **changes}.items():
+        monkeypatch.setattr(Parity, method, function, raising=False)
+    with pytest.raises(UsageError) as caught:
+        make_task("parity").examples("dev")
+    message = caught.value.text("--{}".format)
+    assert message.startswith(line.format(file=file)) and "\n" not in message
+    if "failed" in line:
+        assert message.endswith("(--verbosity=1 shows the traceback)")
+        assert isinstance(caught.value.__cause__, Exception)
+
+
+def test_a_file_that_a_processor_reads_in_another_encoding_is_reported(tmp_path):
+    file = tmp_path / "dev.tsv"
+    file.write_bytes("a\teven\nb\todd\n".encode("utf-16"))
+    with pytest.raises(UsageError, match=r"dev\.tsv:1: byte 0 .*\(0xff\).* looks like UTF-16"):
+        Parity._read_tsv(str(file))
 
 
 def test_a_processor_cannot_take_the_name_of_a_glue_task():
