@@ -5,7 +5,7 @@ import logging
 import os
 import re
 import shutil
-from typing import Dict, Mapping, Optional, Tuple
+from typing import Dict, List, Mapping, Optional, Tuple
 
 import tensorflow.compat.v1 as tf
 
@@ -132,14 +132,19 @@ def _make(
     folder: str, work: str, name: str, archive: Optional[str], config: transfer.DownloadConfig
 ) -> None:
     """Makes a model's folder under another name, checks it, and then renames it."""
-    source = archive or transfer.fetch(f"{_MODELS}/albert_{name}.tar.gz", work, config)
     new = os.path.join(work, "new")
     vocabulary = _vocabulary_of(name)
-    with transfer.removed_after_use(new, *([] if archive else [source])):
-        archives.unpack(source, new)
-        made = archives.folder_with([_CONFIG, f"{_CHECKPOINT}.index", *vocabulary], new, source)
-        check_model(made, vocabulary)
-        os.rename(made, folder)
+
+    def make(fetched: List[str]) -> None:
+        source = archive or fetched[0]
+        with transfer.removed_after_use(new):
+            archives.unpack(source, new)
+            made = archives.folder_with([_CONFIG, f"{_CHECKPOINT}.index", *vocabulary], new, source)
+            check_model(made, vocabulary)
+            os.rename(made, folder)
+
+    urls = [] if archive else [f"{_MODELS}/albert_{name}.tar.gz"]
+    transfer.fetch_and_use(urls, work, config, make)
     _log.info("%s is ready.", folder)
 
 
