@@ -139,11 +139,11 @@ def zip_with(path, number, *values, mark=b"PK\1\2"):
 
 
 def zip_of_noise(path, method):
-    """Writes a compressed .zip whose data, but for their beginning, are noise."""
+    """Writes a compressed .zip whose data are noise."""
     with zipfile.ZipFile(str(path), "w", method) as zipped:
         zipped.writestr("a.txt", bytes(random.Random(0).getrandbits(5) for _ in range(5000)))
     content = bytearray(content_of(path))
-    content[100:2000] = bytes(random.Random(1).getrandbits(8) for _ in range(1900))
+    content[39:] = bytes(255 - byte for byte in content[39:2000]) + content[2000:]
     path.write_bytes(content)
     return str(path)
 
