@@ -4,7 +4,6 @@ import errno
 import io
 import os
 import pathlib
-import random
 import shutil
 import stat
 import struct
@@ -138,12 +137,12 @@ def zip_with(path, number, *values, mark=b"PK\1\2"):
     return str(path)
 
 
-def zip_of_noise(path, method):
-    """Writes a compressed .zip whose data are noise."""
+def damaged_zip(path, method):
+    """Writes a compressed .zip whose data are damaged."""
     with zipfile.ZipFile(str(path), "w", method) as zipped:
-        zipped.writestr("a.txt", bytes(random.Random(0).getrandbits(5) for _ in range(5000)))
+        zipped.writestr("a.txt", b"text" * 99)
     content = bytearray(content_of(path))
-    content[39:] = bytes(255 - byte for byte in content[39:2000]) + content[2000:]
+    content[39:49] = bytes(255 - byte for byte in content[39:49])  # those of the file begin at 35
     path.write_bytes(content)
     return str(path)
 
@@ -151,9 +150,9 @@ def zip_of_noise(path, method):
 IMPOSSIBLE_ARCHIVES = {
     "a file after its end": lambda path: zip_with(path, 21, 0xFFFF, 0x7FFF),
     "a hole": lambda path: zip_with(path, 8, 0xFFFF, 0x7FFF, mark=b"PK\5\6"),
-    "LZMA": lambda path: zip_of_noise(path, zipfile.ZIP_LZMA),
-    "bzip2": lambda path: zip_of_noise(path, zipfile.ZIP_BZIP2),
-    "deflate": lambda path: zip_of_noise(path, zipfile.ZIP_DEFLATED),
+    "LZMA": lambda path: damaged_zip(path, zipfile.ZIP_LZMA),
+    "bzip2": lambda path: damaged_zip(path, zipfile.ZIP_BZIP2),
+    "deflate": lambda path: damaged_zip(path, zipfile.ZIP_DEFLATED),
     "unknown method": lambda path: zip_with(path, 5, 77),
     "encrypted": lambda path: zip_with(path, 4, 1),
     "no name": lambda path: zip_of(path, ("", b"text", 0)),
