@@ -12,6 +12,7 @@ import tensorflow.compat.v1 as tf
 from absl import flags
 
 from albert.cli import flag_groups, flag_reference, runner
+from albert.common.errors import UsageError
 
 FLAGS = (runs.REPOSITORY / "docs" / "flags.md").read_text(encoding="utf-8")
 OWN_TASK = """
@@ -103,3 +104,12 @@ def test_full_disk_is_one_line_that_says_how_to_go_on(output_dir, error):
 @pytest.mark.parametrize("error", [OSError(errno.EIO, "I/O error"), ValueError("No space left")])
 def test_other_errors_are_not_taken_for_a_full_disk(output_dir, error):
     assert runner._explain_full_disk(error) is None
+
+
+@pytest.mark.parametrize("content", ["--caf\xe9=1", "--" + "a" * 9999, "--a\n" * 999])
+def test_flagfile_that_holds_something_else_is_one_line(tmp_path, content):
+    path = tmp_path / "flags.txt"
+    path.write_bytes(content.encode("latin-1"))
+    with pytest.raises(UsageError) as raised:
+        runner._parse(["program", f"--flagfile={path}"])
+    assert "\n" not in str(raised.value) and len(str(raised.value)) < 1100
