@@ -38,10 +38,12 @@ import packed  # noqa: E402
 import sample_glue  # noqa: E402
 import sample_race  # noqa: E402
 import sample_squad  # noqa: E402
+import sentencepiece  # noqa: F401, E402 - after TensorFlow 1.15, its training crashes the process
 import tensorflow.compat.v1 as tf  # noqa: E402
 import tiny  # noqa: E402
 from absl import flags  # noqa: E402
 from absl.testing import flagsaver  # noqa: E402
+from sentencepiece import sentencepiece_model_pb2  # noqa: F401, E402 - or each child imports it
 
 from albert import (  # noqa: E402
     classifier_utils,
@@ -96,7 +98,7 @@ def wordpiece(folder):
     return tokenizer.encode_batch(["a b", "A c, 1."]), tokenizer.fingerprint()
 
 
-def sentencepiece(folder):
+def sentencepiece_model(folder):
     model, vocab_file = str(folder / "30k-clean.model"), str(folder / "30k-clean.vocab")
     tokenizer = tokenization.FullTokenizer(vocab_file, spm_model_file=model)
     return tokenizer.encode_batch(["hello world, 2015,", "", "中 ½"]), tokenizer.tokenize("hello")
@@ -350,7 +352,7 @@ def _model_readers(folder):
     return {
         "albert_config.json": Reader(config, albert_config),
         "WordPiece": Reader({"vocab.txt": vocab}, wordpiece),
-        "SentencePiece": Reader(vocabulary, in_child(sentencepiece)),
+        "SentencePiece": Reader(vocabulary, in_child(sentencepiece_model)),
         "checkpoint": Reader(steps, checkpoint),
     }
 
