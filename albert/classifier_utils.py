@@ -199,6 +199,12 @@ class ClassifierTask(Task):
             self._examples[split] = self._read_examples(split)
         return self._examples[split]
 
+    @property
+    def num_segments(self) -> int:
+        """2 if an example read so far is a pair, else 1."""
+        examples = (example for split in self._examples.values() for example in split)
+        return 2 if any(example.text_b for example in examples) else 1
+
     def fingerprint(self, split: str) -> Dict[str, Any]:
         """Returns everything that the features of a split depend on, as JSON values."""
         return {
@@ -402,6 +408,11 @@ class GlueTask(ClassifierTask):
     def model_name(self) -> str:
         """Name of the task whose models predict this one."""
         return self._row.model_of or self.name
+
+    @property
+    def num_segments(self) -> int:
+        """2 for a task of pairs, else 1."""
+        return 2 if any(split.text_b for split in self._row.splits.values()) else 1
 
     def _path(self, split):
         if split not in self._row.splits:

@@ -10,6 +10,7 @@ import dataclasses
 import json
 import math
 import re
+import reprlib
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import tensorflow.compat.v1 as tf
@@ -31,6 +32,7 @@ from albert.nn.layers import (  # noqa: F401
 from albert.nn.token_layout import TokenLayout, token_layout
 
 MASKED_SCORE = -10000.0
+_LARGEST_SIZE = 1 << 24  # that a configuration may name; larger ones are mistakes
 
 
 @dataclasses.dataclass
@@ -61,11 +63,14 @@ class AlbertConfig:
         """Returns a config with the values of a dict in place of the defaults.
 
         Raises:
-            UsageError: `vocab_size` is missing, a size is not a positive integer, or the hidden
-                size is not a multiple of the number of heads.
+            UsageError: `vocab_size` is missing, a value is of the wrong type or out of range, sizes
+                contradict each other, or a key would replace a method.
         """
         config = cls(vocab_size=json_object.get("vocab_size"))  # type: ignore[arg-type]
+        fields = {field.name for field in dataclasses.fields(cls)}
         for key, value in json_object.items():
+            if key not in fields and (hasattr(cls, key) or key.startswith("__")):
+                raise UsageError(f"{reprlib.repr(key)} is not allowed as a key: remove it.")
             setattr(config, key, value)
         config._check()
         return config
@@ -100,18 +105,30 @@ class AlbertConfig:
 
     def _check(self) -> None:
         for key, value in self.sizes().items():
-            if not isinstance(value, int) or value < 1:
-                raise UsageError(f"{key} must be a positive integer, not {value!r}.")
-        for key in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
+            if not _is_number(value, int) or not 1 <= value <= _LARGEST_SIZE:
+                allowed = f"an integer from 1 to {_LARGEST_SIZE}"
+                raise UsageError(f"{key} must be {allowed}, not {reprlib.repr(value)}.")
+        for key in ("hidden_dropout_prob", "attention_probs_dropout_prob", "initializer_range"):
             value = getattr(self, key)
-            if not isinstance(value, (int, float)) or not 0 <= value < 1:
-                raise UsageError(f"{key} must be from 0 to below 1, not {value!r}.")
+            if not _is_number(value, (int, float)) or not 0 <= value < 1:
+                raise UsageError(
+                    f"{key} must be a number from 0 to below 1, not {reprlib.repr(value)}."
+                )
         if self.hidden_size % self.num_attention_heads:
             raise UsageError(
                 f"hidden_size {self.hidden_size} is not a multiple of "
                 f"num_attention_heads {self.num_attention_heads}."
             )
+        if self.num_hidden_groups > self.num_hidden_layers:
+            raise UsageError(
+                f"num_hidden_groups {self.num_hidden_groups} is more than "
+                f"num_hidden_layers {self.num_hidden_layers}."
+            )
         get_activation(self.hidden_act)
+
+
+def _is_number(value: Any, kind: Union[type, Tuple[type, ...]]) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)  # True is an int to Python
 
 
 class AlbertModel:

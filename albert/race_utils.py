@@ -56,6 +56,7 @@ class RaceTask(Task):
 
     name = "race"
     best_metric = "accuracy"
+    num_segments = 2
 
     def __init__(
         self, data_dir: str, tokenizer: tokenization.FullTokenizer, settings: RaceSettings

@@ -5,18 +5,29 @@ English checkpoints use SentencePiece models, the Chinese ones WordPiece.
 """
 
 import collections
+import hashlib
+import io
+import logging
+import reprlib
 import unicodedata
+import warnings
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
-from albert.common import files
+from albert.common import files, json_files
 from albert.common.errors import UsageError
 from albert.text import characters
+
+_log = logging.getLogger(__name__)
 
 SPIECE_UNDERLINE = "\u2581"  # with which SentencePiece marks the start of a word
 
 # `sample=True` draws from the 64 best segmentations, with probabilities to the power of 0.1.
 _SAMPLE_NBEST = 64
 _SAMPLE_ALPHA = 0.1
+
+# The SentencePiece model of the English checkpoints: its size in bytes, and its SHA-256.
+OFFICIAL_SIZE = 760289
+OFFICIAL_SHA256 = "fefb02b667a6c5c2fe27602d28e5fb3428f66ab89c7d6f388e7c8d44a02d0336"
 
 
 class SpecialTokens(NamedTuple):
@@ -43,7 +54,8 @@ class PackedSequence(NamedTuple):
 class FullTokenizer:
     """Converts text to tokens and ids: SentencePiece if `spm_model_file` is given, else WordPiece.
 
-    With a SentencePiece model `vocab_file` is not read, because the model holds its vocabulary.
+    A SentencePiece model holds its vocabulary. A `vocab_file` beside it is not used; one that lists
+    other tokens is warned of.
 
     Attributes:
         vocab: OrderedDict, token -> id.
@@ -69,6 +81,8 @@ class FullTokenizer:
             self.sp_model = _load_sp_model(spm_model_file)
             self.vocab = _sp_vocab(self.sp_model)
             specials, source = SENTENCEPIECE_SPECIALS, {"spm_model_file": spm_model_file}
+            if vocab_file:
+                _compare(vocab_file, self.vocab, spm_model_file)
         elif vocab_file:
             self.vocab = load_vocab(vocab_file)
             specials, source = WORDPIECE_SPECIALS, {"vocab_file": vocab_file}
@@ -310,20 +324,38 @@ def load_vocab(vocab_file: str) -> Dict[str, int]:
     Raises:
         UsageError: the file cannot be read or is not UTF-8.
     """
-    vocab = collections.OrderedDict()
     try:
-        # Ids are line numbers, so only "\n" may end a line: U+2028 and U+0085 can be tokens.
-        with open(vocab_file, encoding="utf-8-sig", newline="\n") as reader:
-            for index, line in enumerate(reader):
-                vocab[line.rstrip("\n").split("\t")[0].strip(" \r")] = index
+        with open(vocab_file, "rb") as reader:
+            content = reader.read()
     except OSError as error:
         raise UsageError(f"<vocab_file>: {error.strerror}.", vocab_file=vocab_file) from error
-    except UnicodeDecodeError as error:
-        raise UsageError(
-            f"<vocab_file> is not UTF-8 text: {error.reason}; it must hold one token a line.",
-            vocab_file=vocab_file,
-        ) from error
+    text = json_files.utf8_text(content, "<vocab_file>", vocab_file=vocab_file)
+    vocab = collections.OrderedDict()
+    # Ids are line numbers, so only "\n" may end a line: U+2028 and U+0085 can be tokens.
+    for index, line in enumerate(io.StringIO(text, newline="\n")):
+        vocab[line.rstrip("\n").split("\t")[0].strip(" \r")] = index
     return vocab
+
+
+def _compare(vocab_file, vocab, spm_model_file):
+    """Warns in one line if a vocabulary file does not list the tokens of a SentencePiece model."""
+    unused = f"The vocabulary in {spm_model_file} is used instead"
+    try:
+        listed = load_vocab(vocab_file)
+    except UsageError as error:
+        _log.warning("%s: %s", unused, error.text(lambda _: ""))
+        return
+    others = [token for token, index in listed.items() if vocab.get(token) != index]
+    if others or len(listed) != len(vocab):
+        _log.warning(
+            "%s of that in %s, which is another one: it has %d tokens, not %d, and %d differ%s.",
+            unused,
+            vocab_file,
+            len(listed),
+            len(vocab),
+            len(others),
+            f", such as {reprlib.repr(others[0])}" if others else "",
+        )
 
 
 def _load_sp_model(spm_model_file):
@@ -339,15 +371,48 @@ def _load_sp_model(spm_model_file):
         raise UsageError(
             f"<spm_model_file>: {error.strerror}.", spm_model_file=spm_model_file
         ) from error
+    _check_sp_model(serialized, spm_model_file)
     sp_model = sentencepiece.SentencePieceProcessor()
     try:
         sp_model.LoadFromSerializedProto(serialized)
     except RuntimeError as error:
-        raise UsageError(
-            f"<spm_model_file> is not a SentencePiece model ({len(serialized)} bytes read).",
-            spm_model_file=spm_model_file,
-        ) from error
+        raise _no_sp_model(serialized, spm_model_file) from error
     return sp_model
+
+
+def _check_sp_model(serialized, spm_model_file):
+    """Raises UsageError for damage that SentencePiece does not notice or that crashes it."""
+    from google.protobuf import message
+    from sentencepiece import sentencepiece_model_pb2
+
+    digest = hashlib.sha256(serialized).hexdigest()
+    if len(serialized) == OFFICIAL_SIZE and digest != OFFICIAL_SHA256:
+        raise UsageError(
+            "<spm_model_file> is damaged: it is as large as ALBERT's, but its SHA-256 is not "
+            f"{OFFICIAL_SHA256}.",
+            spm_model_file=spm_model_file,
+        )
+    model = sentencepiece_model_pb2.ModelProto()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of damage that is refused below
+            model.ParseFromString(serialized)
+        # Depending on the version of protobuf, what is not UTF-8 is an error or remains bytes.
+        are_texts = [isinstance(row.piece, str) and "\0" not in row.piece for row in model.pieces]
+    except (message.DecodeError, UnicodeDecodeError) as error:
+        raise _no_sp_model(serialized, spm_model_file) from error
+    if not all(are_texts):
+        raise UsageError(
+            f"<spm_model_file> is damaged: its piece {are_texts.index(False)} is not UTF-8 text.",
+            spm_model_file=spm_model_file,
+        )
+
+
+def _no_sp_model(serialized, spm_model_file):
+    return UsageError(
+        f"<spm_model_file> is not a SentencePiece model ({len(serialized)} bytes read).",
+        spm_model_file=spm_model_file,
+    )
 
 
 def _sp_vocab(sp_model):

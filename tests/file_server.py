@@ -17,6 +17,7 @@ class FileServer:
             - an HTTP status,
             - ("cut", bytes to send before the connection breaks),
             - ("late", seconds to wait before the answer),
+            - ("short", bytes after which the answer ends, in good order),
             - ("elsewhere", first byte of a range other than the requested one).
         knows_ranges: whether a Range header is answered with that range.
         requests: [(name, Range or None), ...].
@@ -29,8 +30,9 @@ class FileServer:
         self.requests = []
         self.url = None
 
-    def etag(self, name):
-        return f'"{hash(self.files[name])}"'
+    def version(self, name):
+        """Returns the header that identifies the current version of a file, and its value."""
+        return "ETag", f'"{hash(self.files[name])}"'
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -51,11 +53,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             body, first = served.files[name], self._first_byte(served, name)
             first = value if kind == "elsewhere" else first
             self.send_response(200 if first is None else 206)
-            self.send_header("ETag", served.etag(name))
+            self.send_header(*served.version(name))
             if first is not None:
                 self.send_header("Content-Range", f"bytes {first}-{len(body) - 1}/{len(body)}")
                 body = body[first:]
             self.send_header("Content-Length", str(len(body)))
+            if kind == "short":
+                self.send_header("Transfer-Encoding", "chunked")
+                body = b"%x\r\n%s\r\n0\r\n\r\n" % (value, body[:value])
             self.end_headers()
             with contextlib.suppress(OSError):  # the client may have given up
                 self.wfile.write(body[:value] if kind == "cut" else body)
@@ -63,7 +68,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _first_byte(self, served, name):
         """Returns the first byte of the range to send, None for the whole file."""
         asked = re.match(r"bytes=(\d+)-$", self.headers.get("Range", ""))
-        if asked and served.knows_ranges and self.headers.get("If-Range") == served.etag(name):
+        if (
+            asked
+            and served.knows_ranges
+            and self.headers.get("If-Range") == served.version(name)[1]
+        ):
             return int(asked.group(1))
         return None
 

@@ -1,6 +1,7 @@
 """Tests of modeling.AlbertConfig, the file that describes a model."""
 
 import json
+import math
 
 import pytest
 import tiny
@@ -85,7 +86,7 @@ def test_truncated_config_is_refused(tmp_path, text):
 
 def test_config_that_is_not_text_is_refused(tmp_path):
     (tmp_path / "config.json").write_bytes(b"\xff\xfe\x00{")
-    assert "is not JSON" in usage_error_of_config(tmp_path / "config.json")
+    assert "is not UTF-8 text: byte 0 " in usage_error_of_config(tmp_path / "config.json")
 
 
 @pytest.mark.parametrize("text", ["[]", "3", "null", '"vocab_size"'])
@@ -97,17 +98,27 @@ def test_config_that_is_not_an_object_is_refused(tmp_path, text):
 def test_config_without_vocab_size_is_refused(tmp_path):
     given = {key: value for key, value in tiny.SIZES.items() if key != "vocab_size"}
     path = write_json(tmp_path / "config.json", json.dumps(given))
-    assert "vocab_size must be a positive integer, not None." in usage_error_of_config(path)
+    assert "vocab_size must be an integer from 1 to 16777216, not None." in (
+        usage_error_of_config(path)
+    )
 
 
 @pytest.mark.parametrize(
     "key, value",
-    [("hidden_size", 0), ("num_hidden_layers", -1), ("vocab_size", "50"), ("inner_group_num", 1.5)],
+    [
+        ("hidden_size", 0),
+        ("num_hidden_layers", -1),
+        ("vocab_size", "50"),
+        ("inner_group_num", 1.5),
+        ("num_hidden_layers", True),
+        ("vocab_size", 2**33),
+        ("intermediate_size", [32]),
+    ],
 )
-def test_size_that_is_not_a_positive_integer_is_refused(tmp_path, key, value):
+def test_size_that_is_not_a_sensible_integer_is_refused(tmp_path, key, value):
     path = write_json(tmp_path / "config.json", json.dumps(dict(tiny.SIZES, **{key: value})))
     message = usage_error_of_config(path)
-    assert f"{key} must be a positive integer, not {value!r}." in message
+    assert f": {key} must be an integer from 1 to 16777216, not {value!r}." in message
 
 
 def test_heads_that_do_not_divide_the_hidden_size_are_refused(tmp_path):
@@ -116,10 +127,32 @@ def test_heads_that_do_not_divide_the_hidden_size_are_refused(tmp_path):
     assert "hidden_size 16 is not a multiple of num_attention_heads 3." in message
 
 
-@pytest.mark.parametrize("value", [1.0, -0.1, "0.1"])
-@pytest.mark.parametrize("key", ["hidden_dropout_prob", "attention_probs_dropout_prob"])
-def test_dropout_rate_that_is_not_from_0_to_below_1_is_refused(key, value):
-    with pytest.raises(UsageError, match=f"{key} must be from 0 to below 1, not {value!r}"):
+def test_more_groups_than_layers_are_refused(tmp_path):
+    path = write_json(tmp_path / "config.json", json.dumps(dict(tiny.SIZES, num_hidden_groups=3)))
+    message = usage_error_of_config(path)
+    assert "num_hidden_groups 3 is more than num_hidden_layers 2." in message
+
+
+@pytest.mark.parametrize("key", ["__class__", "__setstate__", "to_dict", "_check"])
+def test_key_that_would_replace_a_method_is_refused(tmp_path, key):
+    path = write_json(tmp_path / "config.json", json.dumps(dict(tiny.SIZES, **{key: 5})))
+    assert f"'{key}' is not allowed as a key" in usage_error_of_config(path)
+
+
+def test_long_value_is_shortened_in_the_error(tmp_path):
+    given = dict(tiny.SIZES, hidden_size="16" * 9999)
+    path = write_json(tmp_path / "config.json", json.dumps(given))
+    assert len(usage_error_of_config(path)) < 200 + len(path)
+
+
+@pytest.mark.parametrize("value", [1.0, -0.1, "0.1", True, math.nan])
+@pytest.mark.parametrize(
+    "key", ["hidden_dropout_prob", "attention_probs_dropout_prob", "initializer_range"]
+)
+def test_rate_that_is_not_a_number_from_0_to_below_1_is_refused(key, value):
+    with pytest.raises(
+        UsageError, match=f"{key} must be a number from 0 to below 1, not {value!r}"
+    ):
         modeling.AlbertConfig.from_dict({"vocab_size": 5, key: value})
 
 

@@ -23,7 +23,7 @@ ALLOWED = {
     "contract": "common nn modeling",
     "engine": "common nn modeling custom_optimization contract",
     "tasks": "common nn modeling text contract",
-    "downloads": "common nn modeling engine tasks",
+    "downloads": "common nn modeling text engine tasks",
     "cli": "common nn modeling text custom_optimization contract engine tasks downloads",
     "commands": "common nn modeling text custom_optimization contract engine tasks downloads cli",
 }

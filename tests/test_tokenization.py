@@ -1,8 +1,10 @@
 """Tests of albert.tokenization."""
 
 import functools
+import hashlib
 import io
 import json
+import pathlib
 import subprocess
 import sys
 
@@ -245,12 +247,45 @@ def test_special_tokens_in_cased_text_are_text(english_cased):
     assert ids == [636, 1, 500, 10975, 636, 1, 500]
 
 
-def test_vocab_file_is_not_read_beside_a_sentencepiece_model(shared_data, tmp_path):
-    spm_model_file = str(shared_data / "spm" / "30k-clean.model")
-    tokenizer = tokenization.FullTokenizer(
-        str(tmp_path / "absent.txt"), spm_model_file=spm_model_file
-    )
-    assert tokenizer.vocab["▁the"] == 14
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Returns the paths of a SentencePiece model of words and of its vocabulary file."""
+    folder = tmp_path_factory.mktemp("trained")
+    tiny.write_vocabulary(folder, ["hello", "world"])
+    return str(folder / "30k-clean.model"), str(folder / "30k-clean.vocab")
+
+
+def test_vocab_file_of_the_sentencepiece_model_is_not_remarked_on(trained, caplog):
+    model, vocab_file = trained
+    assert tokenization.FullTokenizer(vocab_file, spm_model_file=model).vocab["[CLS]"] == 2
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    "changes, remark",
+    [
+        ({"[SEP]": "[sep]"}, "13 tokens, not 13, and 1 differ, such as '[sep]'."),
+        ({"[CLS]\t0\n": ""}, "12 tokens, not 13, and 10 differ, such as '[SEP]'."),
+        ({"<pad>": "\udce9"}, "vocab.txt is not UTF-8 text: byte 0 (line 1) is 0xe9."),
+        (None, "vocab.txt: No such file or directory."),
+    ],
+)
+def test_vocab_file_of_another_sentencepiece_model_is_warned_of_and_not_used(
+    trained, tmp_path, caplog, changes, remark
+):
+    model, vocab_file = trained
+    path = tmp_path / "vocab.txt"
+    if changes is not None:
+        text = pathlib.Path(vocab_file).read_text(encoding="utf-8")
+        assert len(text.splitlines()) == 13
+        ((old, new),) = changes.items()
+        path.write_bytes(text.replace(old, new).encode("utf-8", "surrogateescape"))
+    tokenizer = tokenization.FullTokenizer(str(path), spm_model_file=model)
+    assert tokenizer.vocab_size == 13
+    (record,) = caplog.records
+    message = record.getMessage()
+    assert message.startswith(f"The vocabulary in {model} is used instead")
+    assert remark in message and str(path) in message and "\n" not in message
 
 
 def test_special_token_that_the_model_finds_in_text_becomes_unknown(user_symbols_tokenizer):
@@ -465,6 +500,33 @@ def test_truncated_sentencepiece_model_is_refused(shared_data, tmp_path):
     assert "is not a SentencePiece model" in usage_error_of(None, spm_model_file=str(path))
 
 
+@pytest.mark.parametrize("piece", [b"\x00]", b"\xff]"])
+def test_sentencepiece_model_with_a_piece_that_is_not_text_is_refused(tmp_path, piece):
+    path = tmp_path / "bad.model"
+    train_spm(path, user_defined_symbols=["[CLS]", "[SEP]", "[MASK]", "[]"])
+    damaged = path.read_bytes().replace(b"[]", piece)
+    assert len(damaged) == path.stat().st_size
+    path.write_bytes(damaged)
+    # SentencePiece 0.2.0 aborts the process at the first, and gives a UnicodeDecodeError later for
+    # the second.
+    message = usage_error_of(None, spm_model_file=str(path))
+    assert f"spm_model_file={path} is damaged: its piece 5 is not UTF-8 text." in message
+
+
+def test_official_sentencepiece_model_with_any_flipped_byte_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "official.model"
+    train_spm(path, control_symbols=["[CLS]", "[SEP]", "[MASK]"])
+    official = path.read_bytes()
+    digest = hashlib.sha256(official).hexdigest()
+    monkeypatch.setattr(tokenization, "OFFICIAL_SIZE", len(official))
+    monkeypatch.setattr(tokenization, "OFFICIAL_SHA256", digest)
+    tokenization.FullTokenizer(None, spm_model_file=str(path))
+    place = official.index(b"[CLS]") + 5 + 4  # in the score of [CLS]
+    path.write_bytes(official[:place] + bytes([official[place] ^ 1]) + official[place + 1 :])
+    message = usage_error_of(None, spm_model_file=str(path))
+    assert f"{path} is damaged: it is as large as ALBERT's, but its SHA-256 is not" in message
+
+
 def test_sentencepiece_model_without_the_special_tokens_is_refused(tmp_path):
     path = train_spm(tmp_path / "plain.model")
     message = usage_error_of(None, spm_model_file=path)
@@ -480,7 +542,11 @@ def test_wordpiece_vocabulary_without_a_special_token_is_refused(tmp_path, token
 def test_vocabulary_that_is_not_utf8_is_refused(tmp_path):
     path = tmp_path / "vocab.txt"
     path.write_bytes("[PAD]\ncafé\n".encode("latin-1"))
-    assert f"vocab_file={path} is not UTF-8" in usage_error_of(str(path))
+    message = usage_error_of(str(path))
+    assert f"vocab_file={path} is not UTF-8 text: byte 9 (line 2) is 0xe9." in message
+    assert "It looks like Latin-1" in message
+    path.write_bytes("[PAD]\ncafé\n".encode("utf-16"))
+    assert "It looks like UTF-16" in usage_error_of(str(path))
 
 
 def test_max_seq_length_that_is_too_small_is_refused():

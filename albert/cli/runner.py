@@ -53,6 +53,8 @@ def _parse(arguments: List[str]) -> List[str]:
         rest = FLAGS(arguments)
     except flags.Error as error:
         raise UsageError(" ".join(str(error).split())) from error
+    except (UnicodeDecodeError, RecursionError) as error:  # a flagfile that is not one
+        raise UsageError(f"The flags cannot be read: {error}.") from error
     if len(rest) > 1:
         raise UsageError(f"Unexpected argument {rest[1]!r}; flags are written --name=value.")
     return rest

@@ -3,6 +3,9 @@
 import re
 from typing import Any, Callable, Match
 
+_LONGEST = 1000  # characters of a message, which may quote what was received
+_NOT_ON_A_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
 
 class UsageError(Exception):
     """A mistake that the user can correct.
@@ -33,7 +36,8 @@ class UsageError(Exception):
     def text(self, shown_name: Callable[[str], str]) -> str:
         """Returns the message with each setting as `shown_name(name)=value`.
 
-        Where the shown name is empty, the value stands alone.
+        Where the shown name is empty, the value stands alone. Line ends and other control
+        characters, which quoted data may have, are escaped; a long text is cut in its middle.
         """
 
         def shown(match: Match[str]) -> str:
@@ -45,4 +49,7 @@ class UsageError(Exception):
                 return shown_as or name
             return f"{shown_as}={value}" if shown_as else str(value)
 
-        return re.sub(r"<(\w+)>", shown, self._message)
+        text = re.sub(r"<(\w+)>", shown, self._message)
+        text = _NOT_ON_A_LINE.sub(lambda match: repr(match.group())[1:-1], text)
+        half = _LONGEST // 2
+        return text if len(text) <= _LONGEST else f"{text[:half]} ... {text[-half:]}"

@@ -3,33 +3,103 @@
 import json
 import math
 import re
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional
 
 from albert.common import files
 from albert.common.errors import UsageError
 
+# Far above any file of ours, and far below what recursive functions such as copy.deepcopy bear.
+_MAX_DEPTH = 100
+_MAX_DIGITS = 18  # of an integer, so that it has at most 64 bits
+_CONTROL_BYTES = bytes({*range(32)} - {*b"\t\n\f\r"})
+
 
 def load_json(path: str, setting: Optional[str] = None) -> Dict[str, Any]:
-    """Returns the JSON object that a file holds.
+    """Returns the JSON object that a UTF-8 file holds.
 
     Args:
         setting: the setting that chose the file, for errors to name it together with the path.
 
     Raises:
-        UsageError: the file cannot be read, is not JSON, or holds something other than an object.
+        UsageError: the file cannot be read, is not JSON, holds something other than an object, is
+            nested too deeply, or has a number that is not finite or has too many digits.
     """
     name = path if setting is None else f"<{setting}>"
     settings = {} if setting is None else {setting: path}
     try:
-        with open(path, encoding="utf-8") as reader:
-            value = json.load(reader)
+        with open(path, "rb") as reader:
+            content = reader.read()
     except OSError as error:
         raise UsageError(f"{name}: {error.strerror}.", **settings) from error
-    except ValueError as error:  # not JSON, or not UTF-8
+    text = utf8_text(content, name, **settings)
+    try:
+        value = json.loads(text, parse_int=_integer, parse_float=_finite, parse_constant=_finite)
+        if isinstance(value, dict):
+            _check_depth(value)
+    except RecursionError as error:
+        reason = f"it is nested more than {_MAX_DEPTH} levels deep"
+        raise UsageError(f"{name} cannot be read: {reason}.", **settings) from error
+    except ValueError as error:
         raise UsageError(f"{name} is not JSON: {error}.", **settings) from error
     if not isinstance(value, dict):
         raise UsageError(f"{name} does not hold a JSON object.", **settings)
     return value
+
+
+def utf8_text(content: bytes, name: str, **settings: Any) -> str:
+    """Returns the text of a file's content, without a byte order mark.
+
+    Args:
+        name: of the file, for errors; `settings` are those it refers to, as in UsageError.
+
+    Raises:
+        UsageError: the content is not UTF-8 text. The message says where, and what it looks like.
+    """
+    try:
+        text = content.decode("utf-8-sig")
+        start = content.find(b"\0")  # valid in UTF-8, but a sign of UTF-16 or of a binary file
+        if start < 0:
+            return text
+    except UnicodeDecodeError as error:
+        start = error.start + len(content) - len(error.object)  # the mark is not counted
+    line = content.count(b"\n", 0, start) + 1
+    raise UsageError(
+        f"{name} is not UTF-8 text: byte {start} (line {line}) is 0x{content[start]:02x}. "
+        f"It looks like {_likely_encoding(content)}; save it as UTF-8.",
+        **settings,
+    )
+
+
+def _likely_encoding(content: bytes) -> str:
+    """Returns what text that is not UTF-8 probably is."""
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff") or content.count(b"\0") > len(content) / 4:
+        return "UTF-16"
+    if len(content.translate(None, _CONTROL_BYTES)) < len(content):
+        return "a binary file"
+    return "Latin-1 or a similar encoding"
+
+
+def _integer(text: str) -> int:
+    if len(text.lstrip("-")) > _MAX_DIGITS:
+        raise ValueError(f"{text[:_MAX_DIGITS]}... has more than {_MAX_DIGITS} digits")
+    return int(text)
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:_MAX_DIGITS]} is not a finite number")
+    return value
+
+
+def _check_depth(value: Dict[str, Any]) -> None:
+    """Raises RecursionError if a JSON object is nested too deeply."""
+    level: List[Any] = [value]
+    for _ in range(_MAX_DEPTH):
+        rows = [item.values() if isinstance(item, dict) else item for item in level]
+        level = [item for row in rows for item in row if isinstance(item, (dict, list))]
+    if level:
+        raise RecursionError
 
 
 def write_json(path: str, value: Any, indent: int = 2) -> None:

@@ -1,10 +1,13 @@
 """Unpacks zip and tar archives that may be damaged or malicious."""
 
 import contextlib
+import errno
 import gzip
+import lzma
 import os
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -12,7 +15,30 @@ from typing import IO, Iterable, Iterator, Tuple
 
 from albert.common.errors import UsageError
 
-_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, RuntimeError)
+# What a damaged archive makes zipfile, tarfile and the decompressors raise.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    lzma.LZMAError,
+    zlib.error,
+    struct.error,
+    ArithmeticError,
+    EOFError,
+    LookupError,
+    RuntimeError,
+    ValueError,
+)
+# Numbers of the OSErrors that are due to the archive: a place before its beginning, or a name that
+# is too long or the same as another one's. Without a number: gzip and bz2 report damage.
+_DAMAGE_NUMBERS = (
+    None,
+    errno.EEXIST,
+    errno.EILSEQ,
+    errno.EINVAL,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+)
 
 
 def unpack(archive: str, folder: str) -> None:
@@ -31,9 +57,9 @@ def unpack(archive: str, folder: str) -> None:
                 shutil.copyfileobj(reader, writer, 1 << 20)
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
-        # gzip reports damage as an OSError without a number.
-        if isinstance(error, _DAMAGE) or (isinstance(error, OSError) and error.errno is None):
-            reason = " ".join(str(error).split())
+        is_damage = isinstance(error, _DAMAGE)
+        if is_damage or (isinstance(error, OSError) and error.errno in _DAMAGE_NUMBERS):
+            reason = " ".join(str(error).split()) or type(error).__name__
             raise UsageError(f"{archive} is damaged or not an archive: {reason}.") from error
         raise
 
@@ -68,7 +94,9 @@ def _files_in(archive: str) -> Iterator[Tuple[str, IO[bytes]]]:
             unzipped = stack.enter_context(gzip.open(archive))
             tar = stack.enter_context(tarfile.open(fileobj=unzipped, mode="r:"))
             for member in tar:
-                _check(archive, member.name, member.isfile() or member.isdir())
+                # The holes of a sparse file may be larger than any disk.
+                is_file = member.isfile() and not member.issparse()
+                _check(archive, member.name, is_file or member.isdir())
                 reader = tar.extractfile(member)
                 if reader is not None:  # not a folder
                     yield member.name, reader

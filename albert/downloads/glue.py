@@ -111,14 +111,18 @@ def _make(
 ) -> None:
     """Makes a task's folder under another name, checks it, and then renames it."""
     local = _local_mrpc(path_to_mrpc) if task == "mrpc" and path_to_mrpc else {}
-    fetched = {url: transfer.fetch(url, work, config) for url in URLS[task] if url not in local}
-    sources = [local.get(url) or fetched[url] for url in URLS[task]]
+    urls = [url for url in URLS[task] if url not in local]
     new, folder = os.path.join(work, "new"), os.path.join(data_dir, folder_of(task))
-    with transfer.removed_after_use(new, *fetched.values()):
-        made = _build(task, sources, new)
-        for name in _file_names(task):
-            _check_table(os.path.join(made, name), config.source_of(URLS[task][0]))
-        os.rename(made, folder)
+
+    def make(fetched: List[str]) -> None:
+        sources = {**local, **dict(zip(urls, fetched))}
+        with transfer.removed_after_use(new):
+            made = _build(task, [sources[url] for url in URLS[task]], new)
+            for name in _file_names(task):
+                _check_table(os.path.join(made, name), config.source_of(URLS[task][0]))
+            os.rename(made, folder)
+
+    transfer.fetch_and_use(urls, work, config, make)
     _log.info("%s is ready.", folder)
 
 

@@ -5,11 +5,11 @@ import logging
 import os
 import re
 import shutil
-from typing import Dict, Mapping, Optional, Tuple
+from typing import Dict, List, Mapping, Optional, Tuple
 
 import tensorflow.compat.v1 as tf
 
-from albert import modeling
+from albert import modeling, tokenization
 from albert.common import files
 from albert.common.errors import UsageError
 from albert.downloads import archives, transfer
@@ -22,7 +22,7 @@ _NAME = re.compile(r"(?:albert_)?((?:base|large|xlarge|xxlarge)_(?:v1|v2|zh))")
 _CONFIG = "albert_config.json"
 _CHECKPOINT = "model.ckpt-best"
 _VOCABULARY: Dict[str, Optional[str]] = {
-    "30k-clean.model": "fefb02b667a6c5c2fe27602d28e5fb3428f66ab89c7d6f388e7c8d44a02d0336",
+    "30k-clean.model": tokenization.OFFICIAL_SHA256,
     "30k-clean.vocab": "1de4ad94a1b98f5f5f2c75af0f52bc85714d67b8578aa8f7650521bb123335c0",
 }
 _CHINESE_VOCABULARY: Dict[str, Optional[str]] = {"vocab_chinese.txt": None}
@@ -132,14 +132,19 @@ def _make(
     folder: str, work: str, name: str, archive: Optional[str], config: transfer.DownloadConfig
 ) -> None:
     """Makes a model's folder under another name, checks it, and then renames it."""
-    source = archive or transfer.fetch(f"{_MODELS}/albert_{name}.tar.gz", work, config)
     new = os.path.join(work, "new")
     vocabulary = _vocabulary_of(name)
-    with transfer.removed_after_use(new, *([] if archive else [source])):
-        archives.unpack(source, new)
-        made = archives.folder_with([_CONFIG, f"{_CHECKPOINT}.index", *vocabulary], new, source)
-        check_model(made, vocabulary)
-        os.rename(made, folder)
+
+    def make(fetched: List[str]) -> None:
+        source = archive or fetched[0]
+        with transfer.removed_after_use(new):
+            archives.unpack(source, new)
+            made = archives.folder_with([_CONFIG, f"{_CHECKPOINT}.index", *vocabulary], new, source)
+            check_model(made, vocabulary)
+            os.rename(made, folder)
+
+    urls = [] if archive else [f"{_MODELS}/albert_{name}.tar.gz"]
+    transfer.fetch_and_use(urls, work, config, make)
     _log.info("%s is ready.", folder)
 
 

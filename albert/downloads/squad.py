@@ -2,8 +2,10 @@
 
 import logging
 import os
-from typing import Iterable
+from typing import Iterable, List
 
+from albert.common import files
+from albert.common.errors import UsageError
 from albert.downloads import transfer
 from albert.squad import files as squad_files
 
@@ -35,7 +37,15 @@ def download(versions: Iterable[str], data_dir: str, config: transfer.DownloadCo
 
 
 def _fetch_checked(name: str, work: str, path: str, config: transfer.DownloadConfig) -> None:
-    fetched = transfer.fetch(f"{_SQUAD}/{name}", work, config, _SHA256.get(name))
-    with transfer.removed_after_use(fetched):
-        squad_files.read_squad(fetched)
-        os.replace(fetched, path)
+    url = f"{_SQUAD}/{name}"
+
+    def check_and_move(fetched: List[str]) -> None:
+        (source,) = fetched
+        if name in _SHA256 and files.sha256(source) != _SHA256[name]:
+            raise UsageError(
+                f"{config.source_of(url)} is another file: its SHA-256 is not {_SHA256[name]}."
+            )
+        squad_files.read_squad(source)
+        os.replace(source, path)
+
+    transfer.fetch_and_use([url], work, config, check_and_move)

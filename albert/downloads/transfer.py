@@ -10,7 +10,7 @@ import posixpath
 import re
 import shutil
 import time
-from typing import IO, Any, Iterable, Iterator, Mapping, Optional
+from typing import IO, Any, Callable, Iterable, Iterator, List, Mapping, Optional, Sequence
 
 import pooch
 import requests
@@ -76,38 +76,56 @@ def locked_work_folder(folder: str) -> Iterator[str]:
         yield path
 
 
-def fetch(url: str, folder: str, config: DownloadConfig, sha256: Optional[str] = None) -> str:
+def fetch(url: str, folder: str, config: DownloadConfig) -> str:
     """Fetches the file of an official URL into a folder and returns its path.
 
     If the transfer breaks off, what has arrived is kept under another name, and the next call
-    resumes it, provided that the server still has the same version of the file.
+    resumes it, provided that the server still has the same version of the file. A file that is
+    there already is not fetched again.
 
     Raises:
-        UsageError: the transfer fails, or the file's SHA-256 is not `sha256`.
+        UsageError: the transfer fails.
     """
     url = config.source_of(url)
     path = os.path.join(folder, posixpath.basename(url))
     pooch.get_logger().setLevel(logging.WARNING)
     _log.info("Fetching %s", url)
-    try:
-        return pooch.retrieve(
-            url,
-            sha256,
-            fname=os.path.basename(path),
-            path=folder,
-            downloader=_ResumingDownloader(path + ".part", config),
-        )
-    except ValueError as error:  # pooch found another hash, and has removed the file
-        raise UsageError(f"{url} is another file: its SHA-256 is not {sha256}.") from error
+    return pooch.retrieve(
+        url,
+        None,
+        fname=os.path.basename(path),
+        path=folder,
+        downloader=_ResumingDownloader(path + ".part", config),
+    )
+
+
+def fetch_and_use(
+    urls: Sequence[str], folder: str, config: DownloadConfig, use: Callable[[List[str]], None]
+) -> None:
+    """Fetches the files of official URLs, calls `use(paths)`, and removes them.
+
+    They are also removed if `use` raises UsageError, since a download that was refused must not be
+    used again: it may be damaged. They are then fetched again, once. If anything else ends `use`,
+    such as Ctrl-C, the next call can use them.
+
+    Raises:
+        UsageError: a transfer fails, or the files are refused twice.
+    """
+    for is_last in (not urls, True):
+        paths = [fetch(url, folder, config) for url in urls]
+        try:
+            with removed_after_use(*paths):
+                use(paths)
+            return
+        except UsageError as error:
+            if is_last:
+                raise
+            _log.warning("%s Trying again.", error)
 
 
 @contextlib.contextmanager
 def removed_after_use(*paths: str) -> Iterator[None]:
-    """Removes files and folders at the end of the block, which uses them.
-
-    They are also removed if the block raises UsageError, since a download that was refused must
-    not be used again. If anything else ends the block, such as Ctrl-C, the next call can use them.
-    """
+    """Removes files and folders at the end of a block, also if it raises UsageError."""
     try:
         yield
     except UsageError:

@@ -153,6 +153,11 @@ class Task(abc.ABC):
         """Name of the task whose models this one uses; by default its own."""
         return self.name
 
+    @property
+    def num_segments(self) -> int:
+        """How many segments the model must tell apart: 2 for pairs, by default 1."""
+        return 1
+
     @abc.abstractmethod
     def fingerprint(self, split: str) -> Dict[str, Any]:
         """Returns everything that the features of a split depend on, as JSON values."""

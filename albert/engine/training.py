@@ -43,7 +43,18 @@ class Interrupted(Exception):
 
 
 def feature_file(task: Task, config: FinetuneConfig, split: str) -> FeatureFile:
-    """Returns the features of a split, made now unless they are cached."""
+    """Returns the features of a split, made now unless they are cached.
+
+    Raises:
+        UsageError: the model cannot tell the segments of a pair apart, or the data are wrong.
+    """
+    fingerprint = task.fingerprint(split)  # reads the examples of a task that must look at them
+    if task.num_segments > config.albert_config.type_vocab_size:
+        raise UsageError(
+            f"<albert_config_file>: type_vocab_size {config.albert_config.type_vocab_size} is for "
+            f"single texts, but {task.name} has pairs: it must be {task.num_segments} or more.",
+            albert_config_file=None,
+        )
     required_names = [
         name
         for name, feature in task.feature_spec().items()
@@ -52,7 +63,7 @@ def feature_file(task: Task, config: FinetuneConfig, split: str) -> FeatureFile:
     return cached_features(
         config.feature_dir,
         f"{task.name}_{split}",
-        task.fingerprint(split),
+        fingerprint,
         lambda: task.features(split),
         required_names,
     )

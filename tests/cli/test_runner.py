@@ -125,3 +125,12 @@ def test_the_traceback_of_a_mistake_is_shown_only_to_who_asks_for_it(
     with pytest.raises(UsageError):
         runner._log_and_run(main)
     assert ("KeyError: 'the cause'" in capsys.readouterr().err) == bool(verbosity)
+
+
+@pytest.mark.parametrize("content", ["--caf\xe9=1", "--" + "a" * 9999, "--a\n" * 999])
+def test_flagfile_that_holds_something_else_is_one_line(tmp_path, content):
+    path = tmp_path / "flags.txt"
+    path.write_bytes(content.encode("latin-1"))
+    with pytest.raises(UsageError) as raised:
+        runner._parse(["program", f"--flagfile={path}"])
+    assert "\n" not in str(raised.value) and len(str(raised.value)) < 1100

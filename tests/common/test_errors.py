@@ -33,3 +33,14 @@ def test_angle_brackets_that_name_no_setting_stay():
 
 def test_a_value_with_angle_brackets_is_shown_as_it_is():
     assert str(UsageError("<a> and <b>", a="<b>", b=1)) == "a=<b> and b=1"
+
+
+def test_quoted_data_cannot_break_the_line():
+    error = UsageError("question a\nb\r\x1b[31m of <path> has\u2028no\ttext é.", path="c\nd")
+    assert str(error) == ("question a\\nb\\r\\x1b[31m of path=c\\nd has\\u2028no\\ttext é.")
+
+
+def test_long_data_is_cut_but_for_what_comes_before_and_after_it():
+    message = str(UsageError(f"a.tsv:3: label {'x' * 99999} is not one of 0, 1."))
+    assert message.startswith("a.tsv:3: label xxx") and message.endswith("xxx is not one of 0, 1.")
+    assert len(message) == 1005

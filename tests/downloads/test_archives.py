@@ -1,9 +1,12 @@
 """Tests of albert.downloads.archives."""
 
+import errno
 import io
 import os
 import pathlib
+import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 
@@ -77,6 +80,7 @@ MALICIOUS_TARS = {
     "hard link": ("evil", tarfile.LNKTYPE, "../../outside"),
     "device": ("evil", tarfile.CHRTYPE, ""),
     "pipe": ("evil", tarfile.FIFOTYPE, ""),
+    "sparse file": ("evil", tarfile.GNUTYPE_SPARSE, ""),
 }
 MALICIOUS_ZIPS = {
     "absolute path": ("/tmp/albert-evil", b"evil", 0),
@@ -116,5 +120,64 @@ def test_a_damaged_archive_is_refused_and_leaves_nothing(good_archive, tmp_path,
     }[damage]
     pathlib.Path(good_archive).write_bytes(damaged)
     with pytest.raises(UsageError, match=r"good\.\S+ is damaged or not an archive"):
+        archives.unpack(good_archive, str(tmp_path / "new"))
+    assert not (tmp_path / "new").exists()
+
+
+def zip_with(path, number, *values, mark=b"PK\1\2"):
+    """Writes a .zip with other values from one of the 16-bit numbers of its directory on.
+
+    Args:
+        mark: begins the record with the numbers: of a file, or PK 5 6 at the end of the archive.
+    """
+    zip_of(path, ("a.txt", b"text" * 99, 0))
+    content = bytearray(content_of(path))
+    struct.pack_into(f"<{len(values)}H", content, content.index(mark) + 2 * number, *values)
+    path.write_bytes(content)
+    return str(path)
+
+
+def damaged_zip(path, method):
+    """Writes a compressed .zip whose data are damaged."""
+    with zipfile.ZipFile(str(path), "w", method) as zipped:
+        zipped.writestr("a.txt", b"text" * 99)
+    content = bytearray(content_of(path))
+    content[39:49] = bytes(255 - byte for byte in content[39:49])  # those of the file begin at 35
+    path.write_bytes(content)
+    return str(path)
+
+
+IMPOSSIBLE_ARCHIVES = {
+    "a file after its end": lambda path: zip_with(path, 21, 0xFFFF, 0x7FFF),
+    "a hole": lambda path: zip_with(path, 8, 0xFFFF, 0x7FFF, mark=b"PK\5\6"),
+    "LZMA": lambda path: damaged_zip(path, zipfile.ZIP_LZMA),
+    "bzip2": lambda path: damaged_zip(path, zipfile.ZIP_BZIP2),
+    "deflate": lambda path: damaged_zip(path, zipfile.ZIP_DEFLATED),
+    "unknown method": lambda path: zip_with(path, 5, 77),
+    "encrypted": lambda path: zip_with(path, 4, 1),
+    "no name": lambda path: zip_of(path, ("", b"text", 0)),
+    "long name": lambda path: zip_of(path, ("a" * 300, b"text", 0)),
+    "folder and file": lambda path: zip_of(path, ("a/b", b"text", 0), ("a", b"text", 0)),
+    "file and folder": lambda path: zip_of(path, ("a", b"text", 0), ("a/b", b"text", 0)),
+}
+
+
+@pytest.mark.parametrize("what", IMPOSSIBLE_ARCHIVES)
+def test_an_archive_with_impossible_contents_is_damaged(tmp_path, what):
+    archive = IMPOSSIBLE_ARCHIVES[what](tmp_path / "bad.zip")
+    with pytest.raises(UsageError) as raised:
+        archives.unpack(archive, str(tmp_path / "new"))
+    message = str(raised.value)
+    assert message.startswith(f"{archive} is damaged or not an archive: ")
+    assert len(message) > len(archive) + 35 and "\n" not in message
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_full_disk_is_not_taken_for_a_damaged_archive(good_archive, tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfileobj", fail)
+    with pytest.raises(OSError, match="No space left"):
         archives.unpack(good_archive, str(tmp_path / "new"))
     assert not (tmp_path / "new").exists()

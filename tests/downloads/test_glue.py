@@ -131,3 +131,14 @@ def test_an_incomplete_folder_is_reported_and_left_as_it_is(server, download_con
     with pytest.raises(UsageError, match="RTE is there but lacks test.tsv, train.tsv: remove the"):
         download_tasks("WNLI,RTE", tmp_path, download_config)
     assert (os.listdir(str(folder)), server.requests) == (["dev.tsv"], [])
+
+
+def test_a_damaged_download_is_fetched_again_once(server, download_config, tmp_path):
+    good = packed.task_zip("RTE")
+    server.files["RTE.zip"] = good
+    work = tmp_path / "glue_data" / ".downloads"
+    work.mkdir(parents=True)
+    (work / "RTE.zip").write_bytes(good[: len(good) // 2])  # left by a call that was interrupted
+    download_tasks("RTE", tmp_path, download_config)
+    assert len(packed.contents_of(tmp_path / "glue_data")) == 3
+    assert server.requests == [("RTE.zip", None)]
