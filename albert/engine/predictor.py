@@ -12,6 +12,7 @@ from typing import Any, Dict, List, Sequence
 
 import tensorflow.compat.v1 as tf
 
+from albert.engine import checkpoints
 from albert.engine import devices as devices_lib
 from albert.engine.input_pipeline import FeatureFile, read_batches
 from albert.engine.model_fn import build
@@ -49,6 +50,9 @@ class Predictor:
         Args:
             checkpoint: prefix of the checkpoint to restore.
             batch_size: examples per device.
+
+        Raises:
+            UsageError: the checkpoint is damaged, or the feature file has changed.
         """
         if not self._workers:
             self._workers = self._make_workers()
@@ -62,16 +66,14 @@ class Predictor:
                 done, _ = concurrent.futures.wait(futures, return_when="FIRST_EXCEPTION")
                 for future in done:
                     future.result()
+            except tf.errors.OpError:
+                batches.stop()
+                checkpoints.check(checkpoint)
+                raise
             except BaseException:  # including Ctrl-C: the other devices stop after their batch
                 batches.stop()
                 raise
-        rows = [row for number in sorted(results) for row in _split_batch(results[number])]
-        if len(rows) != feature_file.num_features:
-            raise RuntimeError(
-                f"{len(rows)} predictions for {feature_file.num_features} features in "
-                f"{feature_file.path}."
-            )
-        return rows
+        return [row for number in sorted(results) for row in _split_batch(results[number])]
 
     def _make_workers(self):
         """Builds the graph once and copies it to the other devices, which is faster."""

@@ -3,6 +3,7 @@
 Only this module and model_fn know Estimator.
 """
 
+import contextlib
 import logging
 import os
 from typing import Any, Dict, Optional
@@ -11,13 +12,14 @@ import tensorflow.compat.v1 as tf
 
 from albert.common.console import format_metrics
 from albert.common.errors import UsageError
-from albert.engine import checkpoints, curve, devices, pretrained, run_identity
+from albert.engine import checkpoints, curve, devices, output_lock, pretrained, run_identity
 from albert.engine.config import FinetuneConfig
 from albert.engine.evaluation import Evaluator, shown_metrics
 from albert.engine.hooks import ProgressHook, StopOnSignal
 from albert.engine.input_pipeline import (
     FeatureFile,
     cached_features,
+    explaining_loss_of,
     next_batch_of,
     train_dataset,
 )
@@ -98,16 +100,24 @@ class Engine:
 
         Raises:
             Interrupted: Ctrl-C or SIGTERM stopped training; a checkpoint has been saved.
+            UsageError: another process trains or evaluates in output_dir, no checkpoint in it is
+                whole, or the best one is damaged and evaluations would need it.
         """
         config = self._config
         identity = dict(self._identity(), seed=config.seed, optimizer=config.optimizer)
         sizes = config.albert_config.sizes()
         run_identity.check(config.output_dir, identity, sizes)  # before features are made
+        with output_lock.held(config.output_dir):
+            self._train(evaluate, identity, sizes)
+
+    def _train(self, evaluate, identity, sizes):
+        config = self._config
+        start, damages = checkpoints.newest_whole(config.output_dir)
+        step, batches_consumed = self._read_counters(start)
+        checkpoints.prepare_training(config.output_dir, start, damages)
         evaluator = self._make_evaluator() if evaluate else None
         examples = feature_file(self._task, config, self._task.train_split)
         run_identity.claim(config.output_dir, identity, sizes)
-        start = checkpoints.latest(config.output_dir)
-        step, batches_consumed = self._read_counters(start)
         if step >= config.train_steps:
             _log.info("%s has all %d steps: nothing to train.", start, config.train_steps)
             return
@@ -139,19 +149,20 @@ class Engine:
         train = tf.autograph.experimental.do_not_convert(estimator.train)
         self._progress = progress_hook.progress
         try:
-            train(
-                lambda: next_batch_of(
-                    train_dataset(
-                        examples,
-                        self._task.feature_spec(),
-                        config.train_batch_size,
-                        config.seed,
-                        num_consumed=batches_consumed * config.global_batch_size,
-                    )
-                ),
-                hooks=[progress_hook, saver, stop],
-                max_steps=config.train_steps,
-            )
+            with explaining_loss_of(examples):
+                train(
+                    lambda: next_batch_of(
+                        train_dataset(
+                            examples,
+                            self._task.feature_spec(),
+                            config.train_batch_size,
+                            config.seed,
+                            num_consumed=batches_consumed * config.global_batch_size,
+                        )
+                    ),
+                    hooks=[progress_hook, saver, stop],
+                    max_steps=config.train_steps,
+                )
         finally:
             progress_hook.close()
         if evaluator:
@@ -177,11 +188,13 @@ class Engine:
         """Evaluates every checkpoint in output_dir that has not been evaluated.
 
         Raises:
-            UsageError: there is no checkpoint, and none has ever been evaluated.
+            UsageError: there is no checkpoint, and none has ever been evaluated; one is damaged; or
+                another process trains or evaluates in output_dir.
         """
-        evaluator = self._make_evaluator()
-        evaluator.evaluate_all()
         output_dir = self._config.output_dir
+        with output_lock.held(output_dir):
+            evaluator = self._make_evaluator()
+            evaluator.evaluate_all()
         if not (evaluator.record.best() or checkpoints.saved_steps(output_dir)):
             raise UsageError(
                 "<output_dir> holds no checkpoint to evaluate: train with <do_train> first.",
@@ -193,11 +206,14 @@ class Engine:
         """Writes the task's prediction files, using the best checkpoint or else the latest.
 
         Raises:
-            UsageError: output_dir holds no checkpoint.
+            UsageError: output_dir holds no checkpoint, or a damaged one.
         """
         config = self._config
         self._check_identity()
-        checkpoints.finish_keeping(config.output_dir)
+        if checkpoints.is_keeping(config.output_dir):
+            with contextlib.suppress(UsageError):  # a process that trains there finishes it itself
+                with output_lock.held(config.output_dir):
+                    checkpoints.finish_keeping(config.output_dir)
         checkpoint = checkpoints.best(config.output_dir) or checkpoints.latest(config.output_dir)
         if not checkpoint:
             raise UsageError(
@@ -205,6 +221,7 @@ class Engine:
                 output_dir=config.output_dir,
                 do_train=None,
             )
+        checkpoints.check(checkpoint)
         _log.info("Predicting with %s.", checkpoint)
         predictions = {
             split: self._predictor.predict(
@@ -247,6 +264,10 @@ class Engine:
             return self._evaluator
         config = self._config
         self._check_identity()
+        checkpoints.finish_keeping(config.output_dir)
+        best = checkpoints.best(config.output_dir)
+        if best:
+            checkpoints.check(best)
         feature_files = {
             split: feature_file(self._task, config, split) for split in self._task.dev_splits
         }
