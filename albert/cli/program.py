@@ -3,8 +3,9 @@
 import argparse
 import contextlib
 import os
+import signal
 import sys
-from typing import Callable, NoReturn, Optional
+from typing import Any, Callable, NoReturn, Optional
 
 from albert.cli import quiet
 from albert.common.errors import UsageError
@@ -15,6 +16,16 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         fail(self.prog, message)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: what is being written is removed, and the program ends, as after Ctrl-C."""
+
+
+def _terminate(number: int, frame: Any) -> None:
+    del frame
+    signal.signal(number, signal.SIG_IGN)  # `timeout` and schedulers send it to the group, too
+    raise Terminated
 
 
 def explain_os_error(error: Exception) -> Optional[str]:
@@ -37,7 +48,7 @@ def run(
     |------------------------------------|--------------------|--------------------|
     | UsageError                         | its message        | 1                  |
     | what `explain` returns a line for  | that line          | 1                  |
-    | KeyboardInterrupt                  | `interrupted`      | 130                |
+    | KeyboardInterrupt                  | `interrupted`      | 130; SIGTERM: 143  |
     | SystemExit                         | none               | as it says         |
     | anything else, which is a bug      | its traceback      | 1                  |
 
@@ -49,12 +60,15 @@ def run(
         sys.stderr = open(os.devnull, "w")
     try:
         quiet.has_started()
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, _terminate)
         main()
     except UsageError as error:
         fail(prog, error.text(flag_of))
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         _print_line(prog, interrupted)
-        os._exit(130)  # threads of TensorFlow may still be at work
+        # Not sys.exit: threads of TensorFlow may still be at work.
+        os._exit(128 + (signal.SIGTERM if isinstance(interrupt, Terminated) else signal.SIGINT))
     except Exception as error:
         line = explain(error)
         if line is None:

@@ -6,11 +6,14 @@ import itertools
 import multiprocessing
 import os
 import signal
+import threading
+import time
 from typing import Any, Callable, Iterator, List, Sequence
 
 _CHUNK_SIZE = 16
 # With fewer items, this process is done before the others would have started.
 _MIN_ITEMS = 8 * _CHUNK_SIZE
+_SECONDS_BETWEEN_LOOKS = 1.0
 
 
 # What a worker process computes, and of what; set when it starts.
@@ -23,8 +26,8 @@ def ordered_map(function: Callable[[Any], Any], items: Sequence[Any]) -> Iterato
 
     The processes are forked, so only results are copied between them. They run a bounded number
     of chunks ahead of the caller, so few results are in memory at any time. An exception in the
-    function is raised here. With one core, few items or on a platform that does not fork, this
-    process does everything itself.
+    function is raised here. However this process ends, they end within seconds. With one core, few
+    items or on a platform that does not fork, this process does everything itself.
 
     Args:
         function: must not use TensorFlow, whose threads do not survive a fork.
@@ -36,7 +39,7 @@ def ordered_map(function: Callable[[Any], Any], items: Sequence[Any]) -> Iterato
         return
     starts = iter(range(0, len(items), _CHUNK_SIZE))
     with concurrent.futures.ProcessPoolExecutor(
-        num_processes, initializer=_start_worker, initargs=(function, items)
+        num_processes, initializer=_start_worker, initargs=(function, items, os.getpid())
     ) as executor:
         pending = collections.deque(
             executor.submit(_chunk_results, start)
@@ -56,11 +59,29 @@ def _num_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _start_worker(function: Callable[[Any], Any], items: Sequence[Any]) -> None:
-    """Sets what a worker process works on, and leaves Ctrl-C to the process that started it."""
+def _start_worker(function: Callable[[Any], Any], items: Sequence[Any], parent: int) -> None:
+    """Sets what a worker process works on, and when it ends.
+
+    Ctrl-C is left to the process that started it; SIGTERM ends it without a handler of that one.
+
+    Args:
+        parent: id of the process that started it.
+    """
     global _function, _items
     _function, _items = function, items
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
+
+
+def _end_after(parent: int) -> None:
+    """Ends this process once its parent is gone.
+
+    It would wait for work for ever: the workers hold both ends of the pipe that it comes from.
+    """
+    while os.getppid() == parent:
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+    os._exit(1)
 
 
 def _chunk_results(start: int) -> List[Any]:

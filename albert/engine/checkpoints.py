@@ -1,17 +1,35 @@
-"""Finds checkpoints, reads values from them, and keeps an always complete copy of the best one."""
+"""Finds checkpoints, tells whether they are whole, and keeps an always complete copy of the best.
 
+What is in a folder decides, not TensorFlow's own file `checkpoint`: that may be missing or cut
+short, and it holds the paths of a folder that has been moved or copied since.
+"""
+
+import contextlib
+import logging
 import os
 import re
 import shutil
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 import tensorflow.compat.v1 as tf
 
 from albert.common import files
+from albert.common.errors import UsageError
 
 BEST = "model.ckpt-best"
+STATE = "checkpoint"  # TensorFlow's own file, by which Estimator finds what to resume from
+_DAMAGED = "damaged-"  # begins the names of checkpoints that were set aside
 _INCOMING = ".incoming-best"
 _OUTGOING = ".outgoing-best.index"
+# What TensorFlow writes before it renames it to a checkpoint's file, to `checkpoint` and so on.
+_UNFINISHED = re.compile(
+    r"model\.ckpt-\d+_temp(_[0-9a-f]+)?$"
+    r"|model\.ckpt-\d+\..*\.tempstate\d+$"
+    r"|(checkpoint|graph\.pbtxt|model\.ckpt-\d+\.meta)\.tmp[0-9a-f]{32}$"
+)
+_UNREADABLE = (tf.errors.OpError, ValueError, IndexError)  # IndexError: cut short, on 2.15
+
+_log = logging.getLogger(__name__)
 
 
 def prefix(path: str) -> str:
@@ -26,13 +44,34 @@ def exists(path: str) -> bool:
 
 def saved_steps(output_dir: str) -> Dict[int, str]:
     """Returns {step: prefix} of the numbered checkpoints in a folder, in order of step."""
+    return _steps(output_dir, r"\.index")
+
+
+def _steps(output_dir, ending):
+    """Returns {step: prefix} of the numbered checkpoints that have a file with that ending."""
     if not os.path.isdir(output_dir):
         return {}
-    matches = (re.match(r"(model\.ckpt-(\d+))\.index$", name) for name in os.listdir(output_dir))
+    pattern = re.compile(rf"(model\.ckpt-(\d+)){ending}$")
+    matches = (pattern.match(name) for name in os.listdir(output_dir))
     found = {
         int(match.group(2)): os.path.join(output_dir, match.group(1)) for match in matches if match
     }
     return dict(sorted(found.items()))
+
+
+def _newest_first(output_dir):
+    """Returns the prefixes of the numbered checkpoints, those without an index included.
+
+    Where there are none, as in the folder of another program, the one that `checkpoint` names.
+    """
+    numbered = _steps(output_dir, r"\.(?:index|data-.*)")
+    if numbered:
+        return list(numbered.values())[::-1]
+    named = None
+    with contextlib.suppress(ValueError):  # the file is cut short
+        named = tf.train.latest_checkpoint(output_dir)
+    path = os.path.join(output_dir, os.path.basename(named or ""))
+    return [path] if exists(path) else []
 
 
 def files_of(path: str) -> List[str]:
@@ -43,8 +82,8 @@ def files_of(path: str) -> List[str]:
 
 
 def latest(output_dir: str) -> Optional[str]:
-    """Returns the prefix of the checkpoint that training resumes from, or None."""
-    return tf.train.latest_checkpoint(output_dir)
+    """Returns the prefix of the checkpoint of the highest step, damaged or not, or None."""
+    return next(iter(_newest_first(output_dir)), None)
 
 
 def best(output_dir: str) -> Optional[str]:
@@ -54,8 +93,135 @@ def best(output_dir: str) -> Optional[str]:
 
 
 def read_scalar(path: str, name: str) -> Any:
-    """Returns the value of a scalar variable in a checkpoint, as a Python number."""
-    return tf.train.load_variable(path, name).item()
+    """Returns the value of a scalar variable in a checkpoint, as a Python number.
+
+    Raises:
+        UsageError: the checkpoint is damaged.
+        NotFoundError: it has no such variable.
+    """
+    try:
+        return tf.train.load_variable(path, name).item()
+    except _UNREADABLE:
+        check(path)
+        raise
+
+
+# Damaged checkpoints
+
+
+def find_damage(path: str) -> Optional[str]:
+    """Returns what is wrong with a checkpoint, in one line, or None if it is whole.
+
+    Every value is read, because TensorFlow compares checksums only then. The checkpoint of a base
+    model, 0.14 GB, takes 0.04 s on TensorFlow 2.15 and 0.2 s on 1.15.
+    """
+    name = os.path.basename(path)
+    if not exists(path):
+        return f"{name}.index is missing"
+    file = f"{name}.index"
+    try:
+        reader = tf.train.load_checkpoint(path)
+        names = list(reader.get_variable_to_shape_map())
+        file = f"{name}.data-*"
+        for variable in names:
+            reader.get_tensor(variable)
+    except _UNREADABLE as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        return f"{file}: {reason}"
+    return None
+
+
+def check(path: str) -> None:
+    """Raises UsageError, which names the newest whole checkpoint, if a checkpoint is damaged."""
+    damage = find_damage(path)
+    if not damage:
+        return
+    others = [other for other in _newest_first(os.path.dirname(path)) if other != path]
+    whole = next((other for other in others if not find_damage(other)), None)
+    if not whole:
+        raise UsageError(f"{path} is damaged ({damage}), and no other checkpoint there is whole.")
+    raise UsageError(
+        f"{path} is damaged ({damage}). The newest whole checkpoint there is "
+        f"{os.path.basename(whole)}: move {os.path.basename(path)}.* away to go on with that."
+    )
+
+
+def newest_whole(output_dir: str) -> Tuple[Optional[str], Dict[str, str]]:
+    """Returns the newest whole checkpoint, or None, and {prefix: damage} of the newer ones.
+
+    Raises:
+        UsageError: something has been trained, but no checkpoint is whole.
+    """
+    damages: Dict[str, str] = {}
+    for path in _newest_first(output_dir):
+        damage = find_damage(path)
+        if not damage:
+            return path, damages
+        damages[path] = damage
+    for path, damage in damages.items():
+        if not path.endswith("-0"):  # a checkpoint of step 0 is no loss
+            raise UsageError(
+                f"<output_dir> holds no checkpoint that is whole, so training cannot resume: "
+                f"{damage}. Use another folder to start over.",
+                output_dir=output_dir,
+            )
+    return None, damages
+
+
+def prepare_training(output_dir: str, start: Optional[str], damages: Dict[str, str]) -> None:
+    """Makes Estimator resume from a checkpoint, or start anew for None.
+
+    - Damaged checkpoints are set aside as damaged-model.ckpt-*; a warning names each.
+    - What a killed process or a full disk has left behind of unfinished files is removed.
+    - TensorFlow's file `checkpoint` is written anew. It also makes Estimator remove old checkpoints
+      in their turn.
+
+    To be called while no other process writes checkpoints there.
+
+    Args:
+        damages: {prefix: damage} of the checkpoints newer than `start`.
+    """
+    for path, damage in damages.items():
+        for file in files_of(path):
+            os.replace(file, os.path.join(output_dir, _DAMAGED + os.path.basename(file)))
+        _log.warning(
+            "%s is damaged (%s): set aside as %s%s; training goes on from %s.",
+            path,
+            damage,
+            _DAMAGED,
+            os.path.basename(path),
+            os.path.basename(start) if start else "the beginning",
+        )
+    _remove_unfinished(output_dir)
+    _write_state(output_dir, start)
+
+
+def _remove_unfinished(output_dir):
+    for name in filter(_UNFINISHED.match, os.listdir(output_dir)):
+        path = os.path.join(output_dir, name)
+        if os.path.isdir(path):
+            shutil.rmtree(path)
+        else:
+            os.remove(path)
+
+
+def _write_state(output_dir, start):
+    """Writes TensorFlow's file `checkpoint`, which names the newest checkpoint, then all of them.
+
+    The names are without folder, so the file stays true if the folder is moved.
+    """
+    path = os.path.join(output_dir, STATE)
+    if start:
+        names = [os.path.basename(prefix) for prefix in saved_steps(output_dir).values()]
+        lines = [f'model_checkpoint_path: "{os.path.basename(start)}"']
+        lines += [f'all_model_checkpoint_paths: "{name}"' for name in names]
+        files.write_text(path, "\n".join(lines) + "\n")
+    else:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(path)
+
+
+# The best checkpoint
 
 
 def read_step(path: str) -> int:
@@ -92,6 +258,11 @@ def keep_as_best(path: str) -> str:
             shutil.copyfile(file, copy)
     finish_keeping(output_dir)
     return os.path.join(output_dir, BEST)
+
+
+def is_keeping(output_dir: str) -> bool:
+    """Returns whether a `keep_as_best` is at work, or was interrupted."""
+    return any(name.startswith((_INCOMING, _OUTGOING)) for name in os.listdir(output_dir))
 
 
 def finish_keeping(output_dir: str) -> None:

@@ -45,7 +45,6 @@ class Evaluator:
         self._dataset = " ".join(
             feature_file.fingerprint for feature_file in feature_files.values()
         )
-        checkpoints.finish_keeping(output_dir)
         self.record = EvaluationRecord(
             output_dir, task.best_metric, self._dataset, task.greater_is_better
         )
@@ -56,6 +55,7 @@ class Evaluator:
         The one kept as best comes before all others: its numbered files may have been deleted, and
         a numbered checkpoint could overwrite the copy before the two have been compared.
         """
+        checkpoints.finish_keeping(self._output_dir)
         kept = checkpoints.best(self._output_dir)
         if kept:
             self.evaluate(checkpoints.read_scalar(kept, "global_step"), kept)

@@ -1,9 +1,10 @@
 """Cached feature files and the batches read from them.
 
 A feature file is a TFRecord file of unpadded features. A JSON sidecar next to it records what it
-was made from, and a checksum.
+was made from, and checksums of the file and of itself.
 """
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -61,11 +62,11 @@ def cached_features(
     origin = {"format_version": FORMAT_VERSION, "origin": origin}
     fingerprint = hashlib.sha256(json.dumps(origin, sort_keys=True).encode()).hexdigest()
     path = os.path.join(directory, f"{name}_{fingerprint[:16]}.tf_record")
-    cached = _open_cached(path, fingerprint, required_names)
-    if cached:
-        _log.info("Using %d features in %s.", cached.num_features, path)
-        return cached
     try:
+        cached = _open_cached(path, fingerprint, required_names)
+        if cached:
+            _log.info("Using %d features in %s.", cached.num_features, path)
+            return cached
         os.makedirs(directory, exist_ok=True)
         return _make_cached(path, fingerprint, make_features())
     except (OSError, tf.errors.OpError) as error:
@@ -80,19 +81,17 @@ def _open_cached(path, fingerprint, required_names):
         return None
     try:
         sidecar = json_files.load_json(path + ".json")
-        expected = [sidecar[key] for key in ("fingerprint", "num_bytes", "crc32")]
-        num_features = sidecar["num_features"]
-    except (UsageError, KeyError, TypeError) as error:
+    except UsageError as error:
         _log.warning("Rebuilding %s: its sidecar cannot be read (%s).", path, error)
         return None
-    if expected != [fingerprint, os.path.getsize(path), _crc32(path)]:
+    if not _describes(sidecar, path, fingerprint):
         _log.warning("Rebuilding %s: it is not the file its sidecar describes.", path)
         return None
     missing_names = set(required_names) - _feature_names(path)
     if missing_names:
         _log.warning("Rebuilding %s: it lacks %s.", path, ", ".join(sorted(missing_names)))
         return None
-    return FeatureFile(path, num_features, fingerprint)
+    return FeatureFile(path, sidecar["num_features"], fingerprint)
 
 
 def _make_cached(path, fingerprint, features):
@@ -105,15 +104,36 @@ def _make_cached(path, fingerprint, features):
                 num_features += 1
         if not num_features:
             raise UsageError(f"There are no examples to make {os.path.basename(path)} from.")
-        sidecar = {
-            "fingerprint": fingerprint,
-            "num_features": num_features,
-            "num_bytes": os.path.getsize(temporary),
-            "crc32": _crc32(temporary),
-        }
+        sidecar = _sidecar(temporary, fingerprint, num_features)
     json_files.write_json(path + ".json", sidecar)
     _log.info("Wrote %d features.", num_features)
     return FeatureFile(path, num_features, fingerprint)
+
+
+def _sidecar(path, fingerprint, num_features):
+    """Returns the sidecar of a file; its own checksum covers what cannot be told from the file."""
+    sidecar = {
+        "fingerprint": fingerprint,
+        "num_features": num_features,
+        "num_bytes": os.path.getsize(path),
+        "crc32": _crc32(path),
+    }
+    content = json.dumps(sidecar, sort_keys=True)
+    return dict(sidecar, checksum=zlib.crc32(content.encode()))
+
+
+def _describes(sidecar, path, fingerprint):
+    """Returns whether a sidecar is that of the file at a path."""
+    num_features = sidecar.get("num_features")
+    expected = _sidecar(path, fingerprint, num_features)
+    if "checksum" in sidecar:
+        return sidecar == expected
+    del expected["checksum"]  # an earlier release wrote none, so the features are counted
+    return sidecar == expected and num_features == _count_records(path)
+
+
+def _count_records(path):
+    return sum(1 for _ in tf.io.tf_record_iterator(path))
 
 
 def _feature_names(path):
@@ -150,6 +170,34 @@ def _store(example, name, values):
         stored.int64_list.value.extend(values)
 
 
+@contextlib.contextmanager
+def explaining_loss_of(feature_file: FeatureFile) -> Iterator[None]:
+    """Turns the error of a block that reads a feature file into one line if the file has changed.
+
+    Raises:
+        UsageError: the file was removed, cut or overwritten while it was in use.
+    """
+    try:
+        yield
+    except tf.errors.OpError as error:
+        path = feature_file.path
+        with contextlib.suppress(OSError, UsageError):
+            if _describes(json_files.load_json(path + ".json"), path, feature_file.fingerprint):
+                raise
+        raise UsageError(
+            f"{path} was removed or changed while it was in use. The same command makes it again, "
+            "and goes on from the last checkpoint."
+        ) from error
+
+
+def _records(feature_file):
+    """Returns the dataset of a file's serialized features; fails if the file has fewer by now."""
+    records = tf.data.TFRecordDataset(feature_file.path)
+    # Reading comes to this file, which does not exist, only where features are missing before it.
+    missing = tf.data.TFRecordDataset(feature_file.path + ": features are missing")
+    return records.concatenate(missing).take(feature_file.num_features)
+
+
 def train_dataset(
     feature_file: FeatureFile,
     spec: Dict[str, Feature],
@@ -170,8 +218,7 @@ def train_dataset(
     first_epoch, num_skipped = divmod(num_consumed, feature_file.num_features)
 
     def shuffled(epoch):
-        records = tf.data.TFRecordDataset(feature_file.path)
-        return records.shuffle(
+        return _records(feature_file).shuffle(
             feature_file.num_features, seed=seed * 1000003 + epoch, reshuffle_each_iteration=False
         )
 
@@ -211,19 +258,18 @@ def read_batches(
 ) -> Iterator[Dict[str, Any]]:
     """Yields the features of a file in order, in batches {name: NumPy array}; the last is short."""
     with tf.Graph().as_default() as graph:
-        records = tf.data.TFRecordDataset(feature_file.path).batch(batch_size)
-        batches = _parsed(records, spec)
+        batches = _parsed(_records(feature_file).batch(batch_size), spec)
         next_batch = tf.data.make_one_shot_iterator(batches).get_next()
     # Reading needs only the CPU: this session must not claim GPU memory. It is not made the default
     # session, because another thread may resume the generator.
     session = tf.Session(graph=graph, config=tf.ConfigProto(device_count={"GPU": 0}))
-    try:
+    with contextlib.closing(session), explaining_loss_of(feature_file):
         while True:
-            yield session.run(next_batch)
-    except tf.errors.OutOfRangeError:
-        return
-    finally:
-        session.close()
+            try:
+                batch = session.run(next_batch)
+            except tf.errors.OutOfRangeError:
+                return
+            yield batch
 
 
 def _parse(records, spec):

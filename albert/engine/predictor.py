@@ -13,8 +13,8 @@ from typing import Any, Dict, List, Sequence
 import tensorflow.compat.v1 as tf
 
 from albert import modeling
+from albert.engine import checkpoints, pretrained
 from albert.engine import devices as devices_lib
-from albert.engine import pretrained
 from albert.engine.input_pipeline import FeatureFile, read_batches
 from albert.engine.model_fn import build
 from albert.engine.task import INPUT_IDS, INPUT_MASK, LOSSES, Task
@@ -52,6 +52,9 @@ class Predictor:
         Args:
             checkpoint: prefix of the checkpoint to restore.
             batch_size: examples per device.
+
+        Raises:
+            UsageError: the checkpoint is damaged, or the feature file has changed.
         """
         if not self._workers:
             self._workers = self._make_workers()
@@ -65,16 +68,14 @@ class Predictor:
                 done, _ = concurrent.futures.wait(futures, return_when="FIRST_EXCEPTION")
                 for future in done:
                     future.result()
+            except tf.errors.OpError:
+                batches.stop()
+                checkpoints.check(checkpoint)
+                raise
             except BaseException:  # including Ctrl-C: the other devices stop after their batch
                 batches.stop()
                 raise
-        rows = [row for number in sorted(results) for row in _split_batch(results[number])]
-        if len(rows) != feature_file.num_features:
-            raise RuntimeError(
-                f"{len(rows)} predictions for {feature_file.num_features} features in "
-                f"{feature_file.path}."
-            )
-        return rows
+        return [row for number in sorted(results) for row in _split_batch(results[number])]
 
     def check(self, init_checkpoint: str) -> None:
         """Raises UsageError unless a checkpoint holds every variable of the task's model."""

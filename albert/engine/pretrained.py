@@ -6,6 +6,7 @@ import tensorflow.compat.v1 as tf
 
 from albert import modeling
 from albert.common.errors import UsageError
+from albert.engine import checkpoints
 
 _ENCODER = "bert/"
 
@@ -53,19 +54,11 @@ def load(init_checkpoint: str, discard_classifier_weights: bool = False) -> List
 
 
 def check(init_checkpoint: str) -> None:
-    """Reads a whole checkpoint; raises UsageError if it is damaged or from another program.
-
-    Reading names and shapes is not enough: the values are in other files, which may be missing or
-    truncated.
-    """
-    names = _stored_shapes(init_checkpoint)
-    try:
-        reader = tf.train.load_checkpoint(init_checkpoint)
-        for name in names:
-            reader.get_tensor(name)
-    except (tf.errors.OpError, ValueError, IndexError) as error:  # IndexError: truncated, in 2.15
-        reason = str(error).splitlines()[0]
-        raise UsageError(f"The checkpoint {init_checkpoint} is damaged: {reason}") from error
+    """Reads a whole checkpoint; raises UsageError if it is damaged or from another program."""
+    damage = checkpoints.find_damage(init_checkpoint)
+    if damage:
+        raise UsageError(f"The checkpoint {init_checkpoint} is damaged: {damage}.")
+    _stored_shapes(init_checkpoint)
 
 
 def check_complete(init_checkpoint: str, shapes: Dict[str, List[int]]) -> None:
@@ -85,7 +78,7 @@ def check_complete(init_checkpoint: str, shapes: Dict[str, List[int]]) -> None:
 def _stored_shapes(init_checkpoint):
     try:
         stored = dict(tf.train.list_variables(init_checkpoint))
-    except (tf.errors.OpError, ValueError) as error:
+    except (tf.errors.OpError, ValueError, IndexError) as error:  # IndexError: cut short, on 2.15
         reason = str(error).splitlines()[0]
         raise UsageError(
             f"<init_checkpoint> cannot be read: {reason}", init_checkpoint=init_checkpoint

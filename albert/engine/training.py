@@ -3,6 +3,7 @@
 Only this module and model_fn know Estimator.
 """
 
+import contextlib
 import logging
 import os
 from typing import Any, Dict, Optional
@@ -11,13 +12,14 @@ import tensorflow.compat.v1 as tf
 
 from albert.common.console import format_metrics
 from albert.common.errors import UsageError
-from albert.engine import checkpoints, curve, devices, pretrained, run_identity
+from albert.engine import checkpoints, curve, devices, output_lock, pretrained, run_identity
 from albert.engine.config import FinetuneConfig
 from albert.engine.evaluation import Evaluator, shown_metrics
 from albert.engine.hooks import ProgressHook, StopOnSignal
 from albert.engine.input_pipeline import (
     FeatureFile,
     cached_features,
+    explaining_loss_of,
     next_batch_of,
     train_dataset,
 )
@@ -119,11 +121,23 @@ class Engine:
 
         Raises:
             Interrupted: Ctrl-C or SIGTERM stopped training; a checkpoint has been saved.
+            UsageError: another process trains or evaluates in output_dir, no checkpoint in it is
+                whole, or the best one is damaged and evaluations would need it.
         """
         config = self._config
         settings = self._run_settings()
         run_identity.check(config.output_dir, settings, is_training=True)  # before features
+        with output_lock.held(config.output_dir):
+            self._train(settings, evaluate, predict)
+
+    def _train(self, settings, evaluate, predict):
+        config = self._config
         self._has_trained = True
+        start, damages = checkpoints.newest_whole(config.output_dir)
+        step, batches_consumed = self._read_counters(start)
+        checkpoints.prepare_training(config.output_dir, start, damages)
+        if evaluate:
+            self._check_best()
         splits = {
             "dev": self._task.dev_splits if evaluate else (),
             "test": self._task.test_splits if predict else (),
@@ -136,8 +150,6 @@ class Engine:
             evaluator.record.add_settings(_settings(self._task, config))
         examples = feature_file(self._task, config, self._task.train_split)
         run_identity.claim(config.output_dir, settings, self._options, data)
-        start = checkpoints.latest(config.output_dir)
-        step, batches_consumed = self._read_counters(start)
         if step >= config.train_steps:
             _log.info("%s has all %d steps: nothing to train.", start, config.train_steps)
             return
@@ -169,19 +181,20 @@ class Engine:
         train = tf.autograph.experimental.do_not_convert(estimator.train)
         self._progress = progress_hook.progress
         try:
-            train(
-                lambda: next_batch_of(
-                    train_dataset(
-                        examples,
-                        self._task.feature_spec(),
-                        config.train_batch_size,
-                        config.seed,
-                        num_consumed=batches_consumed * config.global_batch_size,
-                    )
-                ),
-                hooks=[progress_hook, saver, stop],
-                max_steps=config.train_steps,
-            )
+            with explaining_loss_of(examples):
+                train(
+                    lambda: next_batch_of(
+                        train_dataset(
+                            examples,
+                            self._task.feature_spec(),
+                            config.train_batch_size,
+                            config.seed,
+                            num_consumed=batches_consumed * config.global_batch_size,
+                        )
+                    ),
+                    hooks=[progress_hook, saver, stop],
+                    max_steps=config.train_steps,
+                )
         finally:
             progress_hook.close()
         if evaluator:
@@ -211,15 +224,20 @@ class Engine:
         predictions. The same holds for an initial checkpoint, where output_dir has none.
 
         Raises:
-            UsageError: there is no checkpoint, and none has ever been evaluated.
+            UsageError: there is no checkpoint, and none has ever been evaluated; one is damaged; or
+                another process trains or evaluates in output_dir.
         """
         output_dir = self._config.output_dir
-        evaluator = self._make_evaluator()
         is_trained = bool(checkpoints.best(output_dir) or checkpoints.saved_steps(output_dir))
         if is_trained and (self._has_trained or self._owns("dev", self._task.dev_splits)):
-            evaluator.record.add_settings(_settings(self._task, self._config))
-            evaluator.evaluate_all()
-        elif is_trained or not evaluator.record.best():
+            with output_lock.held(output_dir):
+                self._check_best()
+                evaluator = self._make_evaluator()
+                evaluator.record.add_settings(_settings(self._task, self._config))
+                evaluator.evaluate_all()
+            return
+        evaluator = self._make_evaluator()
+        if is_trained or not evaluator.record.best():
             checkpoint = self._checkpoint_to_use("evaluate")
             folder = self._folder_of_results("dev", self._task.dev_splits)
             record = evaluator.score_elsewhere(checkpoint, folder, self._metrics_of(checkpoint))
@@ -232,7 +250,7 @@ class Engine:
         If output_dir holds none, the initial checkpoint predicts.
 
         Raises:
-            UsageError: there is no checkpoint.
+            UsageError: there is no checkpoint, or a damaged one.
         """
         config = self._config
         self._check_identity()
@@ -252,9 +270,13 @@ class Engine:
     def _checkpoint_to_use(self, purpose):
         """Returns the prefix of the checkpoint to evaluate or to predict with."""
         config = self._config
-        checkpoints.finish_keeping(config.output_dir)
+        if checkpoints.is_keeping(config.output_dir):
+            with contextlib.suppress(UsageError):  # a process that trains there finishes it itself
+                with output_lock.held(config.output_dir):
+                    checkpoints.finish_keeping(config.output_dir)
         trained = checkpoints.best(config.output_dir) or checkpoints.latest(config.output_dir)
         if trained:
+            checkpoints.check(trained)
             return trained
         if not config.init_checkpoint:
             raise UsageError(
@@ -344,6 +366,16 @@ class Engine:
             self._task, self._predictor, config.output_dir, feature_files, config.eval_batch_size
         )
         return self._evaluator
+
+    def _check_best(self):
+        """Raises UsageError if the best checkpoint, which others must be compared with, is damaged.
+
+        Only the holder of the lock may call it, since it completes an interrupted copy.
+        """
+        checkpoints.finish_keeping(self._config.output_dir)
+        best = checkpoints.best(self._config.output_dir)
+        if best:
+            checkpoints.check(best)
 
     def _run_settings(self):
         """Returns {name: Setting} of all that the run depends on."""

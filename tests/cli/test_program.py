@@ -77,15 +77,15 @@ from albert.cli import program, quiet
 {before}
 def main():
     threading.Thread(target=time.sleep, args=(30,)).start()
-    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), signal.{name})
     time.sleep(30)
 program.run("prog.py", main, interrupted="Interrupted: repeat it.")
 """
 
 
-def interrupted(before="", **more):
+def interrupted(before="", name="SIGINT", **more):
     return subprocess.run(
-        [sys.executable, "-c", INTERRUPTED.format(before=before)],
+        [sys.executable, "-c", INTERRUPTED.format(before=before, name=name)],
         cwd=str(REPOSITORY),
         timeout=20,
         **more,
@@ -96,6 +96,11 @@ def interrupted(before="", **more):
 def test_ctrl_c_is_one_line_and_status_130_whatever_threads_are_doing(before):
     end = interrupted(before, stderr=subprocess.PIPE)
     assert (end.returncode, end.stderr) == (130, b"prog.py: Interrupted: repeat it.\n")
+
+
+def test_sigterm_is_one_line_and_status_143_whatever_threads_are_doing():
+    end = interrupted(name="SIGTERM", stderr=subprocess.PIPE)
+    assert (end.returncode, end.stderr) == (143, b"prog.py: Interrupted: repeat it.\n")
 
 
 def test_ctrl_c_is_status_130_where_nobody_reads_stderr():

@@ -1,10 +1,15 @@
 """Tests of albert.common.parallel."""
 
+import contextlib
 import multiprocessing
 import os
+import signal
+import subprocess
+import sys
 import time
 
 import pytest
+import runs
 
 from albert.common import parallel
 from albert.common.errors import UsageError
@@ -71,3 +76,63 @@ def test_the_caller_may_stop_reading_early():
     assert next(results) == 0
     results.close()
     assert multiprocessing.active_children() == []
+
+
+# A program that writes what two workers compute, for a minute or so, as features are written.
+PROGRAM = """
+import os, time
+from albert.cli import program
+from albert.common import files, parallel
+
+parallel._num_cores = lambda: 2
+
+def compute(item):
+    time.sleep(0.01)
+    return os.getpid()
+
+def main():
+    with files.replacing("features") as temporary:
+        with open(temporary, "w") as writer:
+            for process in parallel.ordered_map(compute, range(10000)):
+                print(process, file=writer)
+                print(process, flush=True)
+
+program.run("prog.py", main, interrupted="interrupted: repeat it.")
+"""
+
+
+def end_at_work(folder, number, to_group=False):
+    """Sends a signal to the program while its workers are at work; returns (status, stderr).
+
+    Returns once the workers have ended, too: until then they keep stdout open.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM],
+        cwd=str(folder),
+        env=dict(os.environ, PYTHONPATH=str(runs.REPOSITORY)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    workers = {int(process.stdout.readline()) for _ in range(40)}  # of more than one chunk
+    try:
+        (os.killpg if to_group else os.kill)(process.pid, number)
+        _, stderr = process.communicate(timeout=30)
+    finally:
+        for worker in workers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGKILL)
+    return process.returncode, stderr.decode()
+
+
+def test_workers_end_after_the_sigkill_of_their_parent(tmp_path):
+    assert end_at_work(tmp_path, signal.SIGKILL) == (-signal.SIGKILL, "")
+
+
+@pytest.mark.parametrize("to_group", [False, True])
+def test_sigterm_ends_program_and_workers_in_one_line_and_leaves_no_file(tmp_path, to_group):
+    assert end_at_work(tmp_path, signal.SIGTERM, to_group) == (
+        143,
+        "prog.py: interrupted: repeat it.\n",
+    )
+    assert list(tmp_path.iterdir()) == []

@@ -7,6 +7,7 @@ import shutil
 import pytest
 import tensorflow.compat.v1 as tf
 
+from albert.common.errors import UsageError
 from albert.engine import checkpoints
 
 BEST = "model.ckpt-best"
@@ -137,14 +138,42 @@ def test_files_of_a_sharded_checkpoint_end_with_the_index(tmp_path):
     assert checkpoints.files_of(str(path)) == [str(path) + ending for ending in endings]
 
 
-def test_latest_is_the_last_one_saved(tmp_path):
+@pytest.mark.parametrize(
+    "state",
+    [
+        None,
+        "",
+        'model_checkpoint_path: "/tmp/mod',
+        'model_checkpoint_path: "model.ckpt-9"\n',
+        'model_checkpoint_path: "{elsewhere}/model.ckpt-7"\n',
+    ],
+    ids=["missing", "empty", "cut short", "an earlier one", "of another folder"],
+)
+def test_latest_has_the_highest_step_whatever_the_file_of_tensorflow_says(tmp_path, sharded, state):
+    folder = tmp_path / "moved"
+    folder.mkdir()
+    for step in (9, 10):
+        write_checkpoint(folder / f"model.ckpt-{step}", 1, "x")
+    if state is not None:
+        (folder / "checkpoint").write_text(state.format(elsewhere=tmp_path))
+    assert checkpoints.latest(str(folder)) == str(folder / "model.ckpt-10")
+
+
+def test_latest_in_the_folder_of_another_program_is_the_one_that_tensorflow_names(tmp_path):
     with tf.Graph().as_default(), tf.Session() as session:
         tf.get_variable("v", initializer=1.0)
         session.run(tf.global_variables_initializer())
-        saver = tf.train.Saver()
-        for step in (9, 10):
-            saver.save(session, str(tmp_path / "model.ckpt"), global_step=step)
-    assert checkpoints.latest(str(tmp_path)) == str(tmp_path / "model.ckpt-10")
+        for name in ("first", "second"):
+            tf.train.Saver().save(session, str(tmp_path / name))
+    assert checkpoints.latest(str(tmp_path)) == str(tmp_path / "second")
+
+
+def test_latest_is_not_looked_for_in_another_folder(tmp_path, sharded):
+    folder = tmp_path / "copy"
+    folder.mkdir()
+    shutil.copy(str(tmp_path / "checkpoint"), str(folder))
+    assert tf.train.latest_checkpoint(str(folder)) == sharded
+    assert checkpoints.latest(str(folder)) is None
 
 
 def test_latest_of_an_empty_folder_is_none(tmp_path):
@@ -176,6 +205,165 @@ def test_the_checkpoint_of_these_tests_is_sharded(sharded):
         "model.ckpt-7.meta",
         "model.ckpt-7.index",
     ]
+
+
+# Damaged checkpoints
+
+INDEX, DATA = ".index", ".data-00001-of-00002"
+
+
+def cut(path):
+    os.truncate(path, os.path.getsize(path) - 1)
+
+
+def flip(path):
+    """Flips a bit of the first byte, which is a value in a data file, a name in an index."""
+    with open(path, "r+b") as file:
+        first = file.read(1)
+        file.seek(0)
+        file.write(bytes([first[0] ^ 1]))
+
+
+def replace_by_folder(path):
+    os.remove(path)
+    os.mkdir(path)
+
+
+every_damage = pytest.mark.parametrize("damage", [os.remove, cut, flip, replace_by_folder])
+every_file = pytest.mark.parametrize("ending", [INDEX, DATA])
+
+
+def damaged(path, damage=cut, ending=DATA):
+    """Returns the prefix of a checkpoint, one of whose files was damaged."""
+    damage(path + ending)
+    return path
+
+
+def test_a_whole_checkpoint_has_no_damage(sharded):
+    assert checkpoints.find_damage(sharded) is None
+    checkpoints.check(sharded)
+
+
+@every_damage
+@every_file
+def test_damage_is_one_line_that_names_the_file(sharded, damage, ending):
+    found = checkpoints.find_damage(damaged(sharded, damage, ending))
+    assert found.startswith({INDEX: "model.ckpt-7.index", DATA: "model.ckpt-7.data-*: "}[ending])
+    assert "\n" not in found
+
+
+@every_damage
+@every_file
+def test_the_newest_whole_checkpoint_is_found_below_a_damaged_one(
+    tmp_path, sharded, damage, ending
+):
+    newer = damaged(save_sharded(tmp_path / "model.ckpt-10", 2.0), damage, ending)
+    start, damages = checkpoints.newest_whole(str(tmp_path))
+    assert start == sharded
+    assert list(damages) == [newer]
+
+
+@every_damage
+@every_file
+def test_a_scalar_of_a_damaged_checkpoint_is_an_error_that_names_it(
+    tmp_path, sharded, damage, ending
+):
+    best = damaged(checkpoints.keep_as_best(sharded), damage, ending)
+    expected = "model.ckpt-best is damaged .* The newest whole checkpoint there is model.ckpt-7: "
+    with pytest.raises(UsageError, match=expected + "move model.ckpt-best.[*] away") as error:
+        checkpoints.read_scalar(best, "second")
+    assert "\n" not in str(error.value)
+
+
+def test_a_scalar_that_a_whole_checkpoint_lacks_is_not_called_damage(sharded):
+    with pytest.raises(tf.errors.NotFoundError):
+        checkpoints.read_scalar(sharded, "batches_consumed")
+
+
+def test_an_error_says_so_where_no_other_checkpoint_is_whole(tmp_path, sharded):
+    damaged(sharded)
+    best = damaged(save_sharded(tmp_path / "model.ckpt-best", 1.0))
+    with pytest.raises(UsageError, match="and no other checkpoint there is whole"):
+        checkpoints.check(best)
+
+
+def test_training_is_refused_where_no_checkpoint_is_whole(tmp_path, sharded):
+    damaged(sharded)
+    damaged(save_sharded(tmp_path / "model.ckpt-10", 2.0))
+    before = sorted(os.listdir(str(tmp_path)))
+    with pytest.raises(UsageError, match="holds no checkpoint that is whole.*: model.ckpt-10.data"):
+        checkpoints.newest_whole(str(tmp_path))
+    assert sorted(os.listdir(str(tmp_path))) == before
+
+
+def test_a_damaged_checkpoint_of_step_0_is_no_loss(tmp_path):
+    path = damaged(save_sharded(tmp_path / "model.ckpt-0", 1.0), os.remove, INDEX)
+    start, damages = checkpoints.newest_whole(str(tmp_path))
+    assert (start, list(damages)) == (None, [path])
+
+
+def test_a_new_folder_has_no_whole_checkpoint(tmp_path):
+    assert checkpoints.newest_whole(str(tmp_path)) == (None, {})
+
+
+# Preparing a folder for training
+
+
+def prepare(folder):
+    checkpoints.prepare_training(str(folder), *checkpoints.newest_whole(str(folder)))
+
+
+def test_a_damaged_checkpoint_is_set_aside_whole_with_one_warning(tmp_path, sharded, caplog):
+    newer = damaged(save_sharded(tmp_path / "model.ckpt-10", 2.0), cut, INDEX)
+    files = [os.path.basename(path) for path in checkpoints.files_of(newer)]
+    prepare(tmp_path)
+    (record,) = caplog.records
+    message = record.getMessage()
+    assert message.startswith(f"{newer} is damaged (model.ckpt-10.index: ")
+    assert message.endswith(
+        "): set aside as damaged-model.ckpt-10; training goes on from model.ckpt-7."
+    )
+    assert checkpoints.latest(str(tmp_path)) == sharded
+    aside = {path.name for path in tmp_path.glob("damaged-*")}
+    assert aside == {f"damaged-{name}" for name in files}
+
+
+def test_tensorflow_resumes_from_the_start_and_knows_all_checkpoints(tmp_path, sharded):
+    save_sharded(tmp_path / "model.ckpt-9", 1.0)
+    damaged(save_sharded(tmp_path / "model.ckpt-10", 2.0))
+    moved = tmp_path.parent / (tmp_path.name + " moved")
+    tmp_path.rename(moved)
+    prepare(moved)
+    state = tf.train.get_checkpoint_state(str(moved))
+    assert state.model_checkpoint_path == str(moved / "model.ckpt-9")
+    assert list(state.all_model_checkpoint_paths) == [
+        str(moved / "model.ckpt-7"),
+        str(moved / "model.ckpt-9"),
+    ]
+
+
+def test_tensorflow_starts_anew_where_its_file_names_another_folder(tmp_path, sharded):
+    folder = tmp_path / "copy"
+    folder.mkdir()
+    shutil.copy(str(tmp_path / "checkpoint"), str(folder))
+    prepare(folder)
+    assert tf.train.latest_checkpoint(str(folder)) is None
+
+
+def test_what_a_full_disk_left_of_a_checkpoint_is_removed_and_nothing_else(tmp_path, sharded):
+    before = sorted(os.listdir(str(tmp_path)))
+    unfinished = "0123456789abcdef" * 2
+    for folder in (f"model.ckpt-3_temp_{unfinished}", "model.ckpt-3_temp"):  # of 1.15, and of 2.15
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "part-00000-of-00001.data-00000-of-00001").write_text("half")
+    for name in ("checkpoint", "graph.pbtxt", "model.ckpt-3.meta"):
+        (tmp_path / f"{name}.tmp{unfinished}").write_text("half")
+    (tmp_path / "model.ckpt-3.index.tempstate123456").write_text("half")
+    own = ["model.ckpt-3_temporary", "checkpoint.tmp", "notes.tmp" + unfinished]
+    for name in own:
+        (tmp_path / name).write_text("of the user")
+    prepare(tmp_path)
+    assert sorted(os.listdir(str(tmp_path))) == sorted(before + own)
 
 
 # Keeping the best
@@ -213,6 +401,17 @@ def test_a_new_best_removes_every_file_of_the_old_one(tmp_path, num_old, num_new
 def test_finish_keeping_of_a_missing_folder_does_nothing(tmp_path):
     checkpoints.finish_keeping(str(tmp_path / "absent"))
     assert os.listdir(str(tmp_path)) == []
+
+
+def test_finish_keeping_renames_no_half_copied_file(tmp_path):
+    write_checkpoint(tmp_path / BEST, 1, "old")
+    new = write_checkpoint(tmp_path / ".incoming-best", 1, "new")
+    (tmp_path / ".incoming-best.data-00000-of-00001.0123.part").write_text("half")
+    assert checkpoints.is_keeping(str(tmp_path))
+    checkpoints.finish_keeping(str(tmp_path))
+    assert not checkpoints.is_keeping(str(tmp_path))
+    assert best_files(tmp_path) == new
+    assert len(os.listdir(str(tmp_path))) == len(new)
 
 
 def test_finish_keeping_does_not_change_a_complete_best(tmp_path):

@@ -4,6 +4,7 @@ import json
 import logging
 import multiprocessing
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -11,7 +12,12 @@ import tensorflow.compat.v1 as tf
 
 from albert.common.errors import UsageError
 from albert.engine import input_pipeline
-from albert.engine.input_pipeline import cached_features, read_batches
+from albert.engine.input_pipeline import (
+    cached_features,
+    explaining_loss_of,
+    read_batches,
+    train_dataset,
+)
 from albert.engine.task import Feature
 
 ORIGIN = {"data": "abc", "max_seq_length": 8}
@@ -208,9 +214,13 @@ def test_the_order_of_the_keys_of_the_origin_does_not_matter(tmp_path, make_feat
     assert make_features.num_calls == 1
 
 
+def cut(path, num_bytes):
+    os.truncate(path, os.path.getsize(path) - num_bytes)
+
+
 def test_a_truncated_file_is_rebuilt_with_one_warning(tmp_path, caplog):
     path = make_file(tmp_path).path
-    os.truncate(path, os.path.getsize(path) - 1)
+    cut(path, 1)
     num_calls, warnings = open_again(tmp_path, caplog)
     assert num_calls == 1
     assert len(warnings) == 1 and path in warnings[0]
@@ -256,13 +266,57 @@ def test_a_file_with_a_garbage_sidecar_is_rebuilt(tmp_path, caplog, content):
     assert len(warnings) == 1 and path in warnings[0]
 
 
-def test_a_file_with_the_sidecar_of_another_origin_is_rebuilt(tmp_path, caplog):
-    path = make_file(tmp_path).path
+def change_sidecar(path, **changes):
+    """Changes values in the sidecar of a file; None removes one."""
     with open(path + ".json", encoding="utf-8") as reader:
-        sidecar = json.load(reader)
+        sidecar = dict(json.load(reader), **changes)
     with open(path + ".json", "w", encoding="utf-8") as writer:
-        json.dump(dict(sidecar, fingerprint="0" * 64), writer)
-    assert open_again(tmp_path, caplog)[0] == 1
+        json.dump({key: value for key, value in sidecar.items() if value is not None}, writer)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"num_features": number} for number in (2, 4, 10000000, 0, -3, 3.0, "3", True, [3])),
+        *({key: None} for key in ("num_features", "fingerprint", "num_bytes", "crc32")),
+        *({key: 7} for key in ("fingerprint", "num_bytes", "crc32", "checksum", "another")),
+        {"fingerprint": "0" * 64},  # of another origin
+        {"num_features": 4, "checksum": None},
+    ],
+    ids=str,
+)
+def test_a_file_with_any_change_in_its_sidecar_is_rebuilt_with_one_warning(
+    tmp_path, caplog, changes
+):
+    path = make_file(tmp_path).path
+    change_sidecar(path, **changes)
+    num_calls, warnings = open_again(tmp_path, caplog)
+    assert num_calls == 1
+    assert warnings == [f"Rebuilding {path}: it is not the file its sidecar describes."]
+
+
+def test_a_file_of_an_earlier_release_whose_sidecar_has_no_checksum_is_used(tmp_path, caplog):
+    change_sidecar(make_file(tmp_path).path, checksum=None)
+    assert open_again(tmp_path, caplog) == (0, [])
+
+
+def test_a_folder_in_place_of_the_file_is_a_usage_error_of_one_line(tmp_path):
+    path = make_file(tmp_path).path
+    os.remove(path)
+    os.mkdir(path)
+    with pytest.raises(UsageError, match="^cached_dir=.*Is a directory") as error:
+        make_file(tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_of_another_format_version_is_left_and_not_used(tmp_path, monkeypatch):
+    first = make_file(tmp_path)
+    monkeypatch.setattr(input_pipeline, "FORMAT_VERSION", input_pipeline.FORMAT_VERSION + 1)
+    second = make_file(tmp_path)
+    assert second.path != first.path
+    assert sorted(os.listdir(tmp_path)) == sorted(
+        os.path.basename(made.path) + ending for made in (first, second) for ending in ("", ".json")
+    )
 
 
 def test_a_rebuilt_file_is_reused_the_next_time(tmp_path, caplog):
@@ -366,6 +420,78 @@ def test_the_same_features_give_the_same_bytes(tmp_path):
         with open(path, "rb") as reader:
             contents.append(reader.read())
     assert contents[0] == contents[1]
+
+
+NUMBERS = {"input_ids": Feature(tf.int32)}
+
+
+def make_numbered(tmp_path, count):
+    """Returns the FeatureFile of features that are told apart by their only token, from 1 on."""
+    return make_file(tmp_path, [{"input_ids": [number + 1]} for number in range(count)])
+
+
+def training_batches(feature_file, batch_size, seed):
+    """Yields the numbers of the features in each training batch, for ever."""
+    with tf.Graph().as_default(), tf.Session() as session:
+        batches = train_dataset(feature_file, NUMBERS, batch_size, seed)
+        batch = tf.data.make_one_shot_iterator(batches).get_next()["input_ids"]
+        while True:
+            yield session.run(batch)[:, 0].tolist()
+
+
+def orders(feature_file, seed, count):
+    """Returns the first orders of a file's features in training, one for each epoch."""
+    batches = training_batches(feature_file, feature_file.num_features, seed)
+    return [next(batches) for _ in range(count)]
+
+
+def test_no_two_pairs_of_seed_and_epoch_have_the_same_order(tmp_path):
+    feature_file = make_numbered(tmp_path, 30)
+    found = [tuple(order) for seed in range(3) for order in orders(feature_file, seed, 3)]
+    assert len(set(found)) == 9
+
+
+def test_the_first_features_of_an_epoch_come_from_the_whole_file(tmp_path):
+    (order,) = orders(make_numbered(tmp_path, 3000), seed=0, count=1)
+    assert sorted(order) == list(range(1, 3001))
+    # Of 100 drawn from 3000, none would be in the last third with a probability of 2e-18.
+    assert max(order[:100]) > 2000
+
+
+def keep_half(path):
+    """Cuts a file between two records, all of which have the same size."""
+    os.truncate(path, os.path.getsize(path) // 2)
+
+
+@pytest.mark.parametrize(
+    "change", [os.remove, keep_half, lambda path: os.truncate(path, 0), lambda path: cut(path, 5)]
+)
+@pytest.mark.timeout(60)
+def test_a_file_that_loses_features_during_training_ends_it_in_one_line(tmp_path, change):
+    feature_file = make_numbered(tmp_path, 20)
+    with pytest.raises(UsageError) as error:
+        with explaining_loss_of(feature_file):
+            for number, _ in enumerate(training_batches(feature_file, 20, seed=0)):
+                if number == 0:
+                    change(feature_file.path)
+                assert number < 10  # those read ahead, at most
+    assert str(error.value) == (
+        f"{feature_file.path} was removed or changed while it was in use. The same command makes "
+        "it again, and goes on from the last checkpoint."
+    )
+
+
+def test_an_error_that_has_nothing_to_do_with_the_file_stays(tmp_path):
+    with pytest.raises(tf.errors.ResourceExhaustedError):
+        with explaining_loss_of(make_numbered(tmp_path, 3)):
+            raise tf.errors.ResourceExhaustedError(None, None, "out of memory")
+
+
+def test_a_file_that_was_removed_cannot_be_read(tmp_path):
+    feature_file = make_numbered(tmp_path, 3)
+    shutil.rmtree(str(tmp_path))
+    with pytest.raises(UsageError, match="was removed or changed"):
+        list(read_batches(feature_file, NUMBERS, 2))
 
 
 def test_a_folder_that_cannot_be_made_is_a_usage_error_of_one_line(tmp_path):

@@ -11,6 +11,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 import tiny
 
+from albert.common.errors import UsageError
 from albert.engine import devices, model_fn, predictor, task
 from albert.engine.input_pipeline import cached_features, read_batches
 from albert.engine.predictor import Predictor
@@ -216,9 +217,9 @@ def test_a_feature_that_is_not_an_input_is_returned_padded_with_its_predictions(
         assert not row["note"][number % 3 :].any()
 
 
-def test_a_wrong_number_of_predictions_is_an_error(predictors, checkpoint, dev_file):
+def test_fewer_features_than_the_file_should_have_are_an_error(predictors, checkpoint, dev_file):
     lying = dev_file._replace(num_features=dev_file.num_features + 1)
-    with pytest.raises(RuntimeError, match=f"{NUM_FEATURES} predictions for {NUM_FEATURES + 1}"):
+    with pytest.raises(tf.errors.NotFoundError, match="features are missing"):
         predictors[1].predict(checkpoint, lying, BATCH_SIZE)
 
 
@@ -273,12 +274,12 @@ def test_a_checkpoint_that_lacks_variables_is_an_error(predictors, dev_file, fol
 
 
 def test_a_missing_checkpoint_is_an_error(predictors, dev_file, folder):
-    with pytest.raises(tf.errors.OpError):
+    with pytest.raises(UsageError, match="nothing is damaged .nothing.index is missing"):
         predictors[1].predict(str(folder / "nothing"), dev_file, BATCH_SIZE)
 
 
 def test_the_predictor_still_works_after_an_error(predictors, checkpoint, dev_file, folder):
-    with pytest.raises(tf.errors.OpError):
+    with pytest.raises(UsageError):
         predictors[2].predict(str(folder / "nothing"), dev_file, BATCH_SIZE)
     rows = predictors[2].predict(checkpoint, dev_file, BATCH_SIZE)
     assert [row["number"] for row in rows] == list(range(NUM_FEATURES))
@@ -288,7 +289,7 @@ def test_the_predictor_still_works_after_an_error(predictors, checkpoint, dev_fi
 def test_an_error_while_reading_reaches_the_caller(predictors, checkpoint, folder):
     broken = make_file(folder / "broken", "dev")
     os.truncate(broken.path, os.path.getsize(broken.path) - 5)
-    with pytest.raises(tf.errors.DataLossError):
+    with pytest.raises(UsageError, match=f"^{broken.path} was removed or changed"):
         predictors[3].predict(checkpoint, broken, BATCH_SIZE)
 
 

@@ -90,18 +90,26 @@ def test_foreign_layout_is_recognised_and_explained(tiny_config, tmp_path, name,
         load(tiny_config, prefix)
 
 
-def test_damaged_checkpoint_is_refused(tiny_config, tmp_path):
+@pytest.mark.parametrize("check", [load, lambda config, prefix: pretrained.check(prefix)])
+def test_file_that_is_no_index_is_refused(tiny_config, tmp_path, check):
     (tmp_path / "broken.index").write_bytes(b"no checkpoint")
-    with pytest.raises(UsageError, match="cannot be read"):
-        load(tiny_config, str(tmp_path / "broken"))
+    with pytest.raises(UsageError, match="cannot be read: |broken is damaged: broken.index: "):
+        check(tiny_config, str(tmp_path / "broken"))
 
 
-@pytest.mark.parametrize("size", [None, 0, 1000])
-def test_checkpoint_whose_values_are_missing_or_truncated_is_refused(tiny_config, finetuned, size):
-    values = pathlib.Path(f"{finetuned}.data-00000-of-00001")
-    content = values.read_bytes()
-    values.unlink()
-    if size is not None:
-        values.write_bytes(content[:size])
-    with pytest.raises(UsageError, match="model.ckpt is damaged: "):
+@pytest.mark.parametrize(
+    "ending, sizes", [("index", (0, 30, 500)), ("data-00000-of-00001", (0, 1000))]
+)
+def test_checkpoint_of_which_a_file_is_missing_or_cut_short_is_refused(finetuned, ending, sizes):
+    file = pathlib.Path(f"{finetuned}.{ending}")
+    content = file.read_bytes()
+    for size in sizes:
+        file.write_bytes(content[:size])
+        with pytest.raises(UsageError, match=f"model.ckpt is damaged: model.ckpt.{ending[:4]}"):
+            pretrained.check(finetuned)
+    file.unlink()
+    with pytest.raises(
+        UsageError, match=f"model.ckpt is damaged: model.ckpt.{ending[:4]}"
+    ) as error:
         pretrained.check(finetuned)
+    assert "\n" not in str(error.value)
