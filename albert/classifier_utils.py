@@ -16,7 +16,7 @@ from albert.common.errors import UsageError
 from albert.engine.task import INPUT_IDS, Feature, ModelOutput, Predictions, Task
 from albert.glue import metrics
 from albert.glue.files import cannot_read, read_rows, read_tsv
-from albert.glue.table import GLUE_ROWS
+from albert.glue.table import GLUE_ROWS, OWN_TASKS, check_task_name
 from albert.nn.layers import ClassLogits
 
 # How many texts to tokenize at once: enough to be fast, few enough to need little memory.
@@ -85,7 +85,7 @@ class DataProcessor(abc.ABC):
         return [cells for _, cells in read_tsv(path, has_header=False)]
 
 
-_PROCESSORS: Dict[str, Type[DataProcessor]] = {}
+_PROCESSORS: Dict[str, Type[DataProcessor]] = OWN_TASKS
 
 
 def register(task_name: str) -> Callable[[Type[DataProcessor]], Type[DataProcessor]]:
@@ -112,12 +112,8 @@ def make_task(name: str, *args: Any, **kwargs: Any) -> "ClassifierTask":
         UsageError: there is no such task.
     """
     name = name.lower()
-    if name in _PROCESSORS:
-        return ProcessorTask(name, *args, **kwargs)
-    if name in GLUE_ROWS:
-        return GlueTask(name, *args, **kwargs)
-    known = ", ".join(sorted((*GLUE_ROWS, *_PROCESSORS)))
-    raise UsageError(f"<task_name> is unknown; it must be one of {known}.", task_name=name)
+    check_task_name(name, _PROCESSORS)
+    return (ProcessorTask if name in _PROCESSORS else GlueTask)(name, *args, **kwargs)
 
 
 class ClassifierTask(Task):

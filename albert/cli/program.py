@@ -6,7 +6,6 @@ import os
 import sys
 from typing import Callable, NoReturn, Optional
 
-from albert.cli import quiet
 from albert.common.errors import UsageError
 
 
@@ -48,7 +47,6 @@ def run(
     if sys.stderr is None:  # closed, as by 2>&-
         sys.stderr = open(os.devnull, "w")
     try:
-        quiet.has_started()
         main()
     except UsageError as error:
         fail(prog, error.text(flag_of))

@@ -8,15 +8,11 @@ from typing import Any, Dict, List, Optional
 import tensorflow.compat.v1 as tf
 
 from albert.common import files
+from albert.engine.config import checkpoint_prefix as prefix
 
 BEST = "model.ckpt-best"
 _INCOMING = ".incoming-best"
 _OUTGOING = ".outgoing-best.index"
-
-
-def prefix(path: str) -> str:
-    """Returns a checkpoint's path without the suffix of any of its files."""
-    return re.sub(r"\.(index|meta|data-\d{5}-of-\d{5})$", "", path)
 
 
 def exists(path: str) -> bool:

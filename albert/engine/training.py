@@ -11,7 +11,7 @@ import tensorflow.compat.v1 as tf
 
 from albert.common.console import format_metrics
 from albert.common.errors import UsageError
-from albert.engine import checkpoints, curve, devices, pretrained, run_identity
+from albert.engine import checkpoints, curve, devices, disk, pretrained, run_identity
 from albert.engine.config import FinetuneConfig
 from albert.engine.evaluation import Evaluator, shown_metrics
 from albert.engine.hooks import ProgressHook, StopOnSignal
@@ -90,6 +90,22 @@ class Engine:
                 f"<output_dir>: {error.strerror}.", output_dir=config.output_dir
             ) from error
 
+    def plan_epochs(self, epochs: float, warmup_proportion: float) -> None:
+        """Sets the number of updates to what the epochs take: see FinetuneConfig.with_epochs.
+
+        The training features are made now, unless they are cached, to be counted.
+        """
+        self._check_identity()
+        count = feature_file(self._task, self._config, self._task.train_split).num_features
+        self._config = self._config.with_epochs(count, epochs, warmup_proportion)
+        _log.info(
+            "%g epoch(s) of %d features are %d updates, %d of them warm-up.",
+            epochs,
+            count,
+            self._config.train_steps,
+            self._config.warmup_steps,
+        )
+
     def train(self, evaluate: bool = False) -> None:
         """Trains up to train_steps, resuming from the latest checkpoint in output_dir if any.
 
@@ -112,6 +128,7 @@ class Engine:
             _log.info("%s has all %d steps: nothing to train.", start, config.train_steps)
             return
         self._announce_training(examples, start)
+        disk.warn_if_short(config)
         with StopOnSignal() as stop:
             self._run_estimator(examples, start, batches_consumed, evaluator, stop)
         if stop.signal is not None:
@@ -292,6 +309,12 @@ class Engine:
             config.num_replicas,
             config.global_batch_size,
         )
+        if config.global_batch_size > examples.num_features:
+            _log.warning(
+                "A batch of %d is more than all %d examples: every update sees some of them twice.",
+                config.global_batch_size,
+                examples.num_features,
+            )
         if start:
             _log.info("Resuming from %s, up to step %d.", start, config.train_steps)
         elif not config.init_checkpoint:

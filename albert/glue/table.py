@@ -1,8 +1,9 @@
 """The GLUE tasks as rows of a table (arXiv 1804.07461)."""
 
 import dataclasses
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Iterable, Optional, Tuple
 
+from albert.common.errors import UsageError
 from albert.glue import metrics
 
 
@@ -158,6 +159,18 @@ SUBMISSION_SIZES = {
     "WNLI.tsv": 146,
     "AX.tsv": 1104,
 }
+
+
+# {name: DataProcessor} of tasks that classifier_utils.register has added; here, because names are
+# checked before classifier_utils, which needs TensorFlow, is imported.
+OWN_TASKS: Dict[str, Any] = {}
+
+
+def check_task_name(name: str, own_tasks: Iterable[str] = OWN_TASKS) -> None:
+    """Raises UsageError unless there is a task of that name, in lower case."""
+    if name not in GLUE_ROWS and name not in own_tasks:
+        known = ", ".join(sorted((*GLUE_ROWS, *own_tasks)))
+        raise UsageError(f"<task_name> is unknown; it must be one of {known}.", task_name=name)
 
 
 def folder_of(task: str) -> str:
