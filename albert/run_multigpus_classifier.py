@@ -15,6 +15,7 @@ from albert.cli import quiet
 if __name__ == "__main__":
     quiet.quiet_start()
 
+import os
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from absl import flags
 from albert.cli import runner, shared_flags
 from albert.cli.flag_groups import DATA
 from albert.cli.options import check_folder, read_options
+from albert.glue.files import cannot_read
 from albert.glue.table import GLUE_ROWS, check_task_name
 
 if TYPE_CHECKING:
@@ -61,13 +63,27 @@ def task_of(options: SimpleNamespace, albert_config: "AlbertConfig") -> "Task":
     )
 
 
+def check_data(task_name: str, options: SimpleNamespace) -> None:
+    """Raises UsageError unless the files of a GLUE task that the options need are there."""
+    check_folder("data_dir", options.data_dir)
+    for split, file in GLUE_ROWS[task_name].splits.items():
+        labelled = "do_eval" if split.startswith("dev") else "do_train"
+        switch = "do_predict" if file.submission else labelled
+        if getattr(options, switch) and not file.is_optional:
+            path = os.path.join(options.data_dir, *file.path.split("/"))
+            try:
+                os.stat(path)
+            except OSError as error:
+                raise cannot_read(path, error) from error
+
+
 def main() -> None:
     """Does what --do_train, --do_eval and --do_predict ask for."""
     task_name = (flags.FLAGS.task_name or "").lower()
     options = read_options(task_name, required=("data_dir", "task_name"))
     check_task_name(task_name)
     if task_name in GLUE_ROWS:  # a task of your own may do without the folder
-        check_folder("data_dir", options.data_dir)
+        check_data(task_name, options)
     # TensorFlow takes seconds to import: mistakes on the command line have been found by now.
     from albert.cli import finetune
 

@@ -21,7 +21,7 @@ MISTAKES = {  # flags, and what the message must say
     "missing": ({"predict_file": "none.json"}, "none.json: No such file or directory."),
     "of version 2.0": ({"predict_file": "dev-2.0.json"}, "--squad_version=2.0 is for such files"),
     "window too short": ({"max_seq_length": 8}, "--max_seq_length=8 leaves no room"),
-    "stride of 0": ({"doc_stride": 0}, "--doc_stride=0 must be 1 or more."),
+    "stride of 0": ({"doc_stride": 0}, "--doc_stride=0: 0 is not a positive integer"),
     "version unknown": ({"squad_version": "3.0"}, "--squad_version=3.0"),
 }
 
