@@ -122,3 +122,17 @@ def test_ignored_signal_stays_ignored_at_the_start(set_handler, number):
     set_handler(number, signal.SIG_IGN)
     quiet.quiet_start()
     assert signal.getsignal(number) is signal.SIG_IGN
+
+
+def test_tests_start_without_what_tensorflow_prints():
+    environment = dict(os.environ, PYTHONPATH=str(REPOSITORY))
+    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
+    loaded = subprocess.run(
+        [sys.executable, "-c", "import conftest"],
+        cwd=str(REPOSITORY / "tests"),
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert (loaded.returncode, loaded.stdout, loaded.stderr) == (0, "", "")
