@@ -119,6 +119,8 @@ def config_of(
 
 
 def _check_paths(options: SimpleNamespace) -> None:
+    if not options.vocab_file and not options.spm_model_file:
+        raise UsageError("--spm_model_file or --vocab_file is needed; neither was given.")
     for name in _FILES:
         check_file(name, getattr(options, name))
     checkpoint = options.init_checkpoint

@@ -25,6 +25,7 @@ NO_FILE, IS_FOLDER = "No such file or directory.", "Is a directory."
 MISTAKES = {
     "misspelt flag": ("race", {"colour": 1}, "Unknown command line flag 'colour'"),
     "required flag": ("race", {"data_dir": None}, "--data_dir is required."),
+    "no vocabulary": ("race", {"vocab_file": None}, "--spm_model_file or --vocab_file is needed"),
     "nothing to do": ("race", {"do_train": False}, "Give at least one of --do_train, --do_eval"),
     "TPU": ("race", {"use_tpu": True}, "--use_tpu=True is not supported"),
     "task": ("classifier", {"task_name": "snli"}, "--task_name=snli is unknown; it must be one of"),
