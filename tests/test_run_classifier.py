@@ -489,7 +489,7 @@ MISTAKES = {
     "output_dir is a file": (
         {"output_dir": "{root}/vocab.txt"},
         ["do_train"],
-        "--output_dir={root}/vocab.txt: ",
+        "--output_dir={root}/vocab.txt cannot be written to: Not a directory.",
     ),
 }
 
