@@ -15,15 +15,21 @@ from albert.cli import quiet
 if __name__ == "__main__":
     quiet.quiet_start()
 
+import os
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 from absl import flags
 
-from albert.classifier_utils import make_task
-from albert.cli import finetune, runner, shared_flags
+from albert.cli import runner, shared_flags
 from albert.cli.flag_groups import DATA
-from albert.engine.task import Task
-from albert.modeling import AlbertConfig
+from albert.cli.options import check_folder, read_options
+from albert.glue.files import cannot_read
+from albert.glue.table import GLUE_ROWS, check_task_name
+
+if TYPE_CHECKING:
+    from albert.engine.task import Task
+    from albert.modeling import AlbertConfig
 
 
 def define_flags() -> None:
@@ -35,6 +41,7 @@ def define_flags() -> None:
         "max_seq_length",
         512,
         "Longest sequence in tokens; longer ones are cut.",
+        lower_bound=1,
         module_name=DATA,
     )
     shared_flags.define(has_dev_set=True)
@@ -42,22 +49,45 @@ def define_flags() -> None:
     shared_flags.define_dropout("classifier_dropout_prob", 0.1, "Dropout before the classifier.")
 
 
-def task_of(options: SimpleNamespace, albert_config: AlbertConfig) -> Task:
+def task_of(options: SimpleNamespace, albert_config: "AlbertConfig") -> "Task":
     """Returns the ClassifierTask that the options describe."""
+    from albert.classifier_utils import make_task
+    from albert.cli.finetune import tokenizer_of
+
     return make_task(
         options.task_name,
         options.data_dir,
-        finetune.tokenizer_of(options, albert_config),
+        tokenizer_of(options, albert_config),
         options.max_seq_length,
         options.classifier_dropout_prob,
     )
 
 
+def check_data(task_name: str, options: SimpleNamespace) -> None:
+    """Raises UsageError unless the files of a GLUE task that the options need are there."""
+    check_folder("data_dir", options.data_dir)
+    for split, file in GLUE_ROWS[task_name].splits.items():
+        labelled = "do_eval" if split.startswith("dev") else "do_train"
+        switch = "do_predict" if file.submission else labelled
+        if getattr(options, switch) and not file.is_optional:
+            path = os.path.join(options.data_dir, *file.path.split("/"))
+            try:
+                os.stat(path)
+            except OSError as error:
+                raise cannot_read(path, error) from error
+
+
 def main() -> None:
     """Does what --do_train, --do_eval and --do_predict ask for."""
-    recipe = (flags.FLAGS.task_name or "").lower()
-    options = finetune.read_options(recipe, required=("data_dir", "task_name"))
-    finetune.run_dev_set_training(task_of, options)
+    task_name = (flags.FLAGS.task_name or "").lower()
+    options = read_options(task_name, required=("data_dir", "task_name"))
+    check_task_name(task_name)
+    if task_name in GLUE_ROWS:  # a task of your own may do without the folder
+        check_data(task_name, options)
+    # TensorFlow takes seconds to import: mistakes on the command line have been found by now.
+    from albert.cli import finetune
+
+    finetune.run(task_of, options)
 
 
 def run() -> None:

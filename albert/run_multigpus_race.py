@@ -16,14 +16,17 @@ if __name__ == "__main__":
     quiet.quiet_start()
 
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 from absl import flags
 
-from albert.cli import finetune, runner, shared_flags
+from albert.cli import runner, shared_flags
 from albert.cli.flag_groups import DATA, RESULTS
-from albert.engine.task import Task
-from albert.modeling import AlbertConfig
-from albert.race_utils import RaceSettings, RaceTask
+from albert.cli.options import check_folder, read_options, setting_values
+
+if TYPE_CHECKING:
+    from albert.engine.task import Task
+    from albert.modeling import AlbertConfig
 
 
 def define_flags() -> None:
@@ -34,12 +37,17 @@ def define_flags() -> None:
         "num_keep_checkpoint", "keep_checkpoint_max", module_name=RESULTS
     )
     flags.DEFINE_integer(
-        "max_seq_length", 512, "Longest sequence in tokens; the article is cut.", module_name=DATA
+        "max_seq_length",
+        512,
+        "Longest sequence in tokens; the article is cut.",
+        lower_bound=1,
+        module_name=DATA,
     )
     flags.DEFINE_integer(
         "max_qa_length",
         128,
         "Longest question with option in tokens; the last ones are kept.",
+        lower_bound=1,
         module_name=DATA,
     )
     flags.DEFINE_bool("high_only", False, "Use only the high school articles.", module_name=DATA)
@@ -55,16 +63,23 @@ def define_flags() -> None:
     shared_flags.define_without_effect("predict_file", "--cached_dir keeps the features.")
 
 
-def task_of(options: SimpleNamespace, albert_config: AlbertConfig) -> Task:
+def task_of(options: SimpleNamespace, albert_config: "AlbertConfig") -> "Task":
     """Returns the RaceTask that the options describe."""
-    settings = RaceSettings(**finetune.setting_values(RaceSettings._fields, options))
-    return RaceTask(options.data_dir, finetune.tokenizer_of(options, albert_config), settings)
+    from albert.cli.finetune import tokenizer_of
+    from albert.race_utils import RaceSettings, RaceTask
+
+    settings = RaceSettings(**setting_values(RaceSettings._fields, options))
+    return RaceTask(options.data_dir, tokenizer_of(options, albert_config), settings)
 
 
 def main() -> None:
     """Does what --do_train, --do_eval and --do_predict ask for."""
-    options = finetune.read_options("race", required=("data_dir",))
-    finetune.run_dev_set_training(task_of, options)
+    options = read_options("race", required=("data_dir",))
+    check_folder("data_dir", options.data_dir)
+    # TensorFlow takes seconds to import: mistakes on the command line have been found by now.
+    from albert.cli import finetune
+
+    finetune.run(task_of, options)
 
 
 def run() -> None:

@@ -19,14 +19,21 @@ if __name__ == "__main__":
 
 import logging
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 from absl import flags
 
-from albert import modeling
-from albert.cli import finetune, runner, shared_flags
+from albert.cli import runner, shared_flags
 from albert.cli.flag_groups import DATA, PREDICTION, TRAINING, WITHOUT_EFFECT
+from albert.cli.options import check_file, read_options, setting_values
 from albert.common.errors import UsageError
-from albert.squad_utils import VERSIONS, SquadSettings, SquadTask
+from albert.engine.config import check_epochs
+
+if TYPE_CHECKING:
+    from albert.engine.task import Task
+    from albert.modeling import AlbertConfig
+
+VERSIONS = ("1.1", "2.0")  # the keys of squad_utils.VERSIONS
 
 _log = logging.getLogger("albert.run_multigpus_squad")  # not __main__
 
@@ -58,10 +65,11 @@ def define_flags() -> None:
         ("start_n_top", 5, "Start positions tried in each window (2.0)."),
         ("end_n_top", 5, "End positions tried for each of them (2.0)."),
     ):
-        flags.DEFINE_integer(name, default, meaning, module_name=PREDICTION)
+        flags.DEFINE_integer(name, default, meaning, lower_bound=1, module_name=PREDICTION)
     # The original keeps features in these files; here their names depend on what they hold.
     for name in ("train_feature_file", "predict_feature_file", "predict_feature_left_file"):
         shared_flags.define_without_effect(name, "--cached_dir keeps the features.")
+    shared_flags.define_without_effect("data_dir", "--train_file and --predict_file are read.")
     flags.DEFINE_integer(
         "eval_batch_size", 8, "--predict_batch_size is used.", module_name=WITHOUT_EFFECT
     )
@@ -80,34 +88,40 @@ def _define_data() -> None:
         ("doc_stride", 128, "Tokens from the start of a window to the start of the next."),
         ("max_query_length", 64, "Longest question in tokens; the rest is cut."),
     ):
-        flags.DEFINE_integer(name, default, meaning, module_name=DATA)
+        flags.DEFINE_integer(name, default, meaning, lower_bound=1, module_name=DATA)
 
 
-def task_of(options: SimpleNamespace, albert_config: modeling.AlbertConfig) -> SquadTask:
+def task_of(options: SimpleNamespace, albert_config: "AlbertConfig") -> "Task":
     """Returns the SquadTask that the options describe."""
-    return SquadTask(
-        finetune.tokenizer_of(options, albert_config),
-        SquadSettings(**finetune.setting_values(SquadSettings._fields, options)),
+    from albert.cli.finetune import tokenizer_of
+    from albert.squad_utils import SquadSettings, SquadTask
+
+    task = SquadTask(
+        tokenizer_of(options, albert_config),
+        SquadSettings(**setting_values(SquadSettings._fields, options)),
         options.train_file if options.do_train else None,
         options.predict_file if options.do_predict else None,
     )
+    if options.do_predict and not task.dev_splits:
+        _log.info("%s has no answers: nothing is scored.", options.predict_file)
+    return task
 
 
 def main() -> None:
     """Does what --do_train and --do_predict ask for."""
-    options = finetune.read_options(f"squad{flags.FLAGS.squad_version}")
+    options = read_options(f"squad{flags.FLAGS.squad_version}")
     for switch, name in (("do_train", "train_file"), ("do_predict", "predict_file")):
-        if getattr(options, switch) and not getattr(options, name):
-            raise UsageError(f"--{name} is required by --{switch}.")
-    albert_config = modeling.AlbertConfig.from_json_file(options.albert_config_file)
-    task = task_of(options, albert_config)
-    config = finetune.config_of(options, albert_config, eval_batch_size=options.predict_batch_size)
+        if getattr(options, switch):
+            if not getattr(options, name):
+                raise UsageError(f"--{name} is required by --{switch}.")
+            check_file(name, getattr(options, name))
     if options.do_train:
-        config = finetune.with_epochs(config, options, task)
-    is_scored = options.do_predict and bool(task.dev_splits)
-    if options.do_predict and not is_scored:
-        _log.info("%s has no answers: nothing is scored.", options.predict_file)
-    finetune.run_engine(task, config, options, is_scored)
+        check_epochs(options.num_train_epochs)
+    options.eval_batch_size = options.predict_batch_size  # what is scored is what is predicted
+    # TensorFlow takes seconds to import: mistakes on the command line have been found by now.
+    from albert.cli import finetune
+
+    finetune.run(task_of, options)
 
 
 def run() -> None:

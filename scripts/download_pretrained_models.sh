@@ -8,7 +8,8 @@
 # Sizes are base, large, xlarge and xxlarge; versions are v1, v2 and zh (Chinese). CURRENT_PWD is the
 # folder above pretrained_model/. The English vocabulary, 30k-clean.model and 30k-clean.vocab, is also
 # copied to the project's top folder. Complete models are skipped, and the same command resumes a
-# download that broke off. ALBERT_DOWNLOAD_URL names a mirror; --help lists the flags.
+# download that broke off. ALBERT_DOWNLOAD_URL, or --base_url=, names a mirror; further flags are
+# --timeout, --retries and --wait (seconds before the first retry).
 set -euo pipefail
 
 # shellcheck source=scripts/environment.sh
@@ -24,6 +25,7 @@ done
 if [[ $VERSION == zh ]]; then name="${ALBERT_DIR}_zh"; else name="${ALBERT_DIR}_v$VERSION"; fi
 [[ -n $is_named ]] || set -- "$name" "$@"
 
+check_options "output_dir vocabulary_dir base_url timeout retries wait" "$@"
 python="$(usable_python)"
 exec "$python" -m albert.cli.downloads models \
   --output_dir="$base/pretrained_model" \

@@ -5,6 +5,9 @@
 # directory.
 # shellcheck shell=bash disable=SC2034
 
+# shellcheck source=scripts/help.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/help.sh"
+
 ROOT="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"
 
 : "${CURRENT_PWD:=$ROOT}" # holds pretrained_model/ and the data; results go to albert_output/ in it

@@ -15,6 +15,7 @@ set -euo pipefail
 : "${WPSP:=320}"    # warm-up steps
 : "${TSP:=5336}"    # training steps
 
+RUNNER=classifier
 # shellcheck source=scripts/pretrained.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/pretrained.sh"
 shopt -s nocasematch # task names may have any case, folder names only one

@@ -22,6 +22,7 @@ else
   : "${ALBERT_DP:=0}"
 fi
 
+RUNNER=race
 # shellcheck source=scripts/pretrained.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/pretrained.sh"
 [[ -d $base/race_data/RACE ]] || die "$base/race_data/RACE is not there: unpack http://www.cs.cmu.edu/~glai1/data/race/RACE.tar.gz into $base/race_data (CURRENT_PWD chooses the folder above it)."

@@ -14,6 +14,7 @@ set -euo pipefail
 : "${EPOCH:=2}"           # epochs
 : "${MSL:=384}"           # maximum sequence length
 
+RUNNER=squad
 # shellcheck source=scripts/pretrained.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/pretrained.sh"
 for split in train dev; do

@@ -1,5 +1,6 @@
-# Sourced by the scripts that start from a pre-trained model. Downloads the model if it is missing,
-# from ALBERT_DOWNLOAD_URL if that is set, and sets
+# Sourced by the scripts that start from a pre-trained model. Refuses flags that are neither RUNNER's
+# (classifier, race or squad) nor in MORE_OPTIONS, downloads the model if it is missing, from
+# ALBERT_DOWNLOAD_URL if that is set, and sets
 #   base, model, vocabulary   folders, from CURRENT_PWD, ALBERT_DIR and VERSION
 #   python                    an interpreter that has TensorFlow
 #   shared_flags              flags for every runner, from EBS and, if they are set, MSL and LR
@@ -11,6 +12,13 @@ source "$(dirname -- "${BASH_SOURCE[0]}")/environment.sh"
 : "${ALBERT_DIR:=base}" # base, large, xlarge or xxlarge
 : "${VERSION:=2}"       # of the pre-trained model: 1 or 2
 : "${NUM_GPUS:=2}"
+
+# A flag that the runner does not have is refused before anything is made or fetched.
+reference="$ROOT/docs/flags.md"
+if [[ -e $reference ]]; then
+  names="$(sed -nE "s/^\| \`--([a-z0-9_]+)\` \| (all|[a-z, ]*${RUNNER}[a-z, ]*) \|.*/\1/p" "$reference")"
+  check_options "${names//$'\n'/ } flagfile undefok ${MORE_OPTIONS:-}" "$@"
+fi
 
 python="$(usable_python)"
 python="$(absolute "$python")"

@@ -11,6 +11,9 @@
 # quickstart/ only, besides the environment in .venv/.
 set -euo pipefail
 
+# shellcheck source=scripts/help.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/help.sh"
+
 ROOT="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"
 EXAMPLES="$ROOT/examples"
 

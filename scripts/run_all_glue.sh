@@ -16,6 +16,8 @@ set -euo pipefail
 : "${SEEDS:=42}"
 : "${EBS:=8}" # batch size of evaluation and prediction
 
+RUNNER=classifier
+MORE_OPTIONS="base_url timeout retries wait"
 # shellcheck source=scripts/pretrained.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/pretrained.sh"
 

@@ -6,6 +6,9 @@
 #   PYTHON=python3.7 bash scripts/run_tests.sh
 set -euo pipefail
 
+# shellcheck source=scripts/help.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/help.sh"
+
 ROOT="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"
 python="$(bash "$ROOT/scripts/setup_env.sh" --dev)"
 cd -- "$ROOT"

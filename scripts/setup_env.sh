@@ -9,6 +9,9 @@
 # 3.10, 3.9 and 3.7 that it finds on PATH, then in pyenv, then in uv.
 set -euo pipefail
 
+# shellcheck source=scripts/help.sh
+source "$(dirname -- "${BASH_SOURCE[0]}")/help.sh"
+
 SUPPORTED=(3.11 3.10 3.9 3.7) # in order of preference
 USABLE="Python 3.7, 3.9, 3.10 or 3.11"
 ROOT="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"

@@ -2,6 +2,12 @@
 
 import pathlib
 import string
+import sys
+
+from albert.cli import quiet
+
+if "tensorflow" not in sys.modules:
+    quiet.quiet_tensorflow()  # else its start-up lines come before pytest's
 
 import file_server
 import packed

@@ -411,9 +411,14 @@ MISTAKES = {
         "--warmup_step=13 must be from 0 to --train_step=12.",
     ),
     "missing data": (
-        {"data_dir": "{root}/no_data"},
+        {"data_dir": "{root}/data/SST-2"},
         ["do_train"],
-        "{root}/no_data/SST-2/train.tsv: No such file or directory. Is --data_dir right?",
+        "{root}/data/SST-2/SST-2/train.tsv: No such file or directory. Is --data_dir right?",
+    ),
+    "missing test data": (
+        {"data_dir": "{root}/bad/label"},
+        ["do_train", "do_predict"],
+        "{root}/bad/label/SST-2/test.tsv: No such file or directory. Is --data_dir right?",
     ),
     "short row": (
         {"data_dir": "{root}/bad/short"},
@@ -484,7 +489,7 @@ MISTAKES = {
     "output_dir is a file": (
         {"output_dir": "{root}/vocab.txt"},
         ["do_train"],
-        "--output_dir={root}/vocab.txt: ",
+        "--output_dir={root}/vocab.txt cannot be written to: Not a directory.",
     ),
 }
 

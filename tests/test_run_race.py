@@ -14,7 +14,11 @@ pytestmark = pytest.mark.slow
 NUM_DEV, NUM_TEST = 36, 20  # neither a multiple of a batch
 MISTAKES = {  # flags, and what the message must say
     "no data_dir": ({"data_dir": None}, "--data_dir is required."),
-    "RACE not there": ({"data_dir": "none"}, "none/RACE/dev/middle is missing: unpack http://"),
+    "no folder": ({"data_dir": "none"}, "none: No such file or directory."),
+    "RACE not there": (
+        {"data_dir": "data/RACE"},
+        "RACE/RACE/dev/middle is missing: unpack http://",
+    ),
     "cut short": ({"data_dir": "cut"}, "cut/RACE/dev/middle/0.txt is not JSON: "),
     "both levels only": (
         {"high_only": True, "middle_only": True},

@@ -21,7 +21,7 @@ MISTAKES = {  # flags, and what the message must say
     "missing": ({"predict_file": "none.json"}, "none.json: No such file or directory."),
     "of version 2.0": ({"predict_file": "dev-2.0.json"}, "--squad_version=2.0 is for such files"),
     "window too short": ({"max_seq_length": 8}, "--max_seq_length=8 leaves no room"),
-    "stride of 0": ({"doc_stride": 0}, "--doc_stride=0 must be 1 or more."),
+    "stride of 0": ({"doc_stride": 0}, "--doc_stride=0: 0 is not a positive integer"),
     "version unknown": ({"squad_version": "3.0"}, "--squad_version=3.0"),
 }
 
@@ -116,6 +116,14 @@ def later_runs(root, trained):
         for name, flags in changes.items()
     }
     commands["nothing to do"] = command(root)
+    training = {
+        "NCCL without GPUs": {"output_dir": root / "refused", "all_reduce": "nccl"},
+        "another task": dict(files_of(root, "2.0"), output_dir=root / "unscored 1.1"),
+        "large batch": {"output_dir": root / "large", "train_batch_size": 64},
+    }
+    for name, flags in training.items():
+        more = {"cached_dir": root / name, "num_train_epochs": 1.0}
+        commands[name] = command(root, "do_train", **more, **flags)
     return runs.in_one_process("run_multigpus_squad", commands)
 
 
@@ -192,6 +200,26 @@ def test_mistake_ends_in_one_line_and_status_1(later_runs, name):
     assert run["status"] == 1, run["stderr"]
     (message,) = runs.foreign_lines(run["stderr"])
     assert message.startswith("run_multigpus_squad.py: ") and MISTAKES[name][1] in message
+
+
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("NCCL without GPUs", "--all_reduce=nccl needs GPUs"),
+        ("another task", "--task_name was 'squad1.1' and is 'squad2.0'"),
+    ],
+)
+def test_run_is_refused_before_features_are_made_to_count_epochs(root, later_runs, name, message):
+    run = later_runs[name]
+    assert run["status"] == 1 and message in run["stderr"]
+    assert not (root / name).exists()
+
+
+def test_batch_of_more_than_all_examples_is_warned_of_in_one_line(later_runs):
+    # 60 windows; 64 on each of two replicas.
+    run = later_runs["large batch"]
+    assert run["status"] == 0, run["stderr"]
+    assert run["stderr"].count("A batch of 128 is more than all 60 examples") == 1
 
 
 def test_nothing_to_do_is_a_mistake(later_runs):

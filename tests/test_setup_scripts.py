@@ -6,7 +6,9 @@ The interpreter that they get makes no real environments and downloads nothing.
 import json
 import pathlib
 import platform
+import re
 import shlex
+import shutil
 import subprocess
 import sys
 
@@ -209,3 +211,56 @@ def test_the_quickstart_takes_no_arguments(run, project):
     assert (finished.returncode, finished.stdout) == (1, "")
     assert finished.stderr.startswith("quickstart.sh: unexpected argument --fast; ")
     assert not (project / "quickstart").exists()
+
+
+SCRIPTS = sorted(path.name for path in (runs.REPOSITORY / "scripts").glob("*.sh"))
+SOURCED = {"environment.sh", "help.sh", "pretrained.sh"}
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+@pytest.mark.parametrize("name", sorted(set(SCRIPTS) - SOURCED))
+def test_help_is_the_comment_at_the_top_of_a_script_and_makes_nothing(run, project, name, flag):
+    before = sorted(project.rglob("*"))
+    finished = run(name, flag, CURRENT_PWD=str(project))
+    assert (finished.returncode, finished.stderr) == (0, "")
+    shown = (
+        name.replace("run_albert", "multi_run_albert") if name.startswith("run_albert") else name
+    )
+    text = (project / "scripts" / shown).read_text(encoding="utf-8")
+    (comment,) = re.findall(r"\A#!.*\n((?:#.*\n)+)", text)
+    assert finished.stdout.startswith(re.sub(r"(?m)^# ?", "", comment))
+    settings = re.findall(r'^: "\$\{(\w+):=(.*)\}"', text, re.MULTILINE)
+    for setting, default in settings:
+        assert f"  {setting}={default} " in finished.stdout
+    assert sorted(project.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["download_pretrained_models.sh", "download_squad.sh"]
+    + ["run_albert_glue.sh", "multi_run_albert_race.sh", "run_albert_squad.sh", "run_all_glue.sh"],
+)
+def test_unknown_option_of_a_script_is_refused_before_anything_is_made(run, project, name):
+    (project / "docs").mkdir()
+    shutil.copy(str(runs.REPOSITORY / "docs" / "flags.md"), str(project / "docs"))
+    before = sorted(project.rglob("*"))
+    finished = run(name, "--num_epochs=3", CURRENT_PWD=str(project), TASK="RACE")
+    shown = (
+        name.replace("run_albert", "multi_run_albert") if name.startswith("run_albert") else name
+    )
+    line = f"{shown}: unknown option --num_epochs=3; --help lists those there are.\n"
+    assert (finished.returncode, finished.stdout, finished.stderr) == (1, "", line)
+    assert sorted(project.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "options", [["--seed", "-1"], ["-seed=3"], ["--norecipe"], ["--high_only"], ["--flagfile=x"]]
+)
+def test_options_that_the_runner_knows_are_passed_on(run, project, options):
+    """The model is missing: it is looked for once the options have been accepted."""
+    (project / "docs").mkdir()
+    shutil.copy(str(runs.REPOSITORY / "docs" / "flags.md"), str(project / "docs"))
+    mirror = {"CURRENT_PWD": str(project), "ALBERT_DOWNLOAD_URL": "nowhere"}
+    finished = run("multi_run_albert_race.sh", *options, **mirror)
+    assert "unknown option" not in finished.stderr
+    assert "albert_base_v2 is not there: fetching it." in finished.stderr

@@ -157,6 +157,7 @@ quiet.quiet_start()
 from albert.cli import runner, shared_flags
 
 def main():
+    quiet.has_started()
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(30)
 

@@ -6,7 +6,9 @@ flags by the module that defines them; here the group takes that module's place.
 
 import argparse
 import functools
+import os
 import re
+import sys
 import textwrap
 from typing import Any, Dict, List, NamedTuple
 
@@ -66,6 +68,13 @@ def _values(flag: Any) -> str:
     return values
 
 
+def _rows_of_script() -> Dict[str, List[Row]]:
+    """Returns the group of the flags that a user's own script has defined, if there are any."""
+    script = sys.argv[0]
+    rows = [_row(flag) for flag in flags.FLAGS.get_key_flags_for_module(script)]
+    return {f"Flags of {os.path.basename(script)}": rows} if rows else {}
+
+
 def help_text(description: str) -> str:
     """Returns what --help prints: the description as it is, then the flags by group."""
     syntax = textwrap.fill(_plain(SYNTAX), _WIDTH)
@@ -77,7 +86,7 @@ def help_text(description: str) -> str:
             argparse.RawDescriptionHelpFormatter, width=_WIDTH, max_help_position=32
         ),
     )
-    for group, rows in rows_by_group().items():
+    for group, rows in {**rows_by_group(), **_rows_of_script()}.items():
         section = parser.add_argument_group(group)
         for row in rows:
             default = f"; default: {row.default}" if row.default else ""

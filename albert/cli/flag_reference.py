@@ -10,7 +10,7 @@ from typing import Dict, List, Mapping
 from absl import flags
 
 import albert
-from albert.cli import flag_groups, program, quiet
+from albert.cli import flag_groups, program
 from albert.cli.flag_groups import Row
 
 COMMAND = "python -m albert.cli.flag_reference > docs/flags.md"
@@ -80,7 +80,6 @@ def main() -> None:
     program.Parser(
         prog="flag_reference.py", description=(__doc__ or "").split("\n")[0]
     ).parse_args()
-    quiet.quiet_tensorflow()
     print(reference({runner: rows_of(runner) for runner in runners()}), end="")
 
 

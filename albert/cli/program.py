@@ -7,7 +7,6 @@ import signal
 import sys
 from typing import Any, Callable, NoReturn, Optional
 
-from albert.cli import quiet
 from albert.common.errors import UsageError
 
 
@@ -59,7 +58,6 @@ def run(
     if sys.stderr is None:  # closed, as by 2>&-
         sys.stderr = open(os.devnull, "w")
     try:
-        quiet.has_started()
         if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             signal.signal(signal.SIGTERM, _terminate)
         main()

@@ -1,36 +1,46 @@
 """Keeps the start of a program quiet; to be called before TensorFlow is imported."""
 
+import contextlib
 import os
 import re
 import signal
 import sys
 import warnings
-from typing import Any, List
+from typing import Any, Dict, List
+
+_DEFAULTS: Dict[int, Any] = {
+    signal.SIGINT: signal.default_int_handler,
+    signal.SIGTERM: signal.SIG_DFL,
+}
 
 
 def quiet_start() -> None:
     """Silences TensorFlow's messages at start-up, and the traceback that Ctrl-C would print.
 
     Importing TensorFlow takes seconds, in which nothing has been started yet: until `has_started`
-    is called, Ctrl-C ends the program with one line and status 130. Where SIGINT is ignored, as
-    under nohup, it stays ignored.
+    is called, Ctrl-C and SIGTERM end the program with one line and status 130 or 143. A signal
+    that is ignored, as SIGINT under nohup, stays ignored.
     """
     quiet_tensorflow()
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _end)
+    for number, handler in _DEFAULTS.items():
+        if signal.getsignal(number) is handler:
+            signal.signal(number, _end)
 
 
 def has_started() -> None:
-    """Lets Ctrl-C raise KeyboardInterrupt again."""
-    if signal.getsignal(signal.SIGINT) is _end:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Lets both signals do again what they did before `quiet_start`."""
+    for number, handler in _DEFAULTS.items():
+        if signal.getsignal(number) is _end:
+            signal.signal(number, handler)
 
 
 def _end(number: int, frame: Any) -> None:
-    del number, frame
-    line = f"{os.path.basename(sys.argv[0])}: interrupted before anything was started.\n"
-    os.write(2, line.encode())  # Ctrl-C may have interrupted a print
-    os._exit(130)  # an exception may get lost in imports that C code does
+    del frame
+    how = "interrupted" if number == signal.SIGINT else "terminated"
+    line = f"{os.path.basename(sys.argv[0])}: {how} before anything was started.\n"
+    with contextlib.suppress(OSError):  # nobody reads it
+        os.write(2, line.encode())  # not print, which the signal may have interrupted
+    os._exit(128 + number)  # an exception may get lost in imports that C code does
 
 
 def quiet_tensorflow() -> None:

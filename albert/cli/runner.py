@@ -6,7 +6,6 @@ import sys
 import traceback
 from typing import Any, Callable, List, Optional
 
-import tensorflow.compat.v1 as tf
 from absl import app, flags
 
 from albert.cli import flag_groups, program, shared_flags
@@ -63,9 +62,10 @@ def _parse(arguments: List[str]) -> List[str]:
 def _log_and_run(main: Callable[[], None]) -> None:
     """Calls `main()` while our log is shown, and TensorFlow's too if --verbosity is 1 or more."""
     console.show_log(logging.WARNING if FLAGS.verbosity < 0 else logging.INFO)
-    # TensorFlow also raises its errors as exceptions, which end the run in words of ours.
-    tf.logging.set_verbosity(tf.logging.INFO if FLAGS.verbosity > 0 else tf.logging.FATAL)
+    # Set before TensorFlow is imported, the level stays. TensorFlow also raises its errors as
+    # exceptions, which end the run in words of ours.
     tensorflow = logging.getLogger("tensorflow")
+    tensorflow.setLevel(logging.INFO if FLAGS.verbosity > 0 else logging.FATAL)
     if tensorflow.handlers:  # the root logger has absl's, which would show each line again
         tensorflow.propagate = False
     try:
@@ -77,8 +77,10 @@ def _log_and_run(main: Callable[[], None]) -> None:
 
 
 def _explain_full_disk(error: Exception) -> Optional[str]:
-    is_ours = isinstance(error, (OSError, tf.errors.OpError))
-    if not is_ours or "No space left on device" not in str(error):
+    is_of_tensorflow = type(error).__module__.startswith("tensorflow")
+    if not isinstance(error, OSError) and not is_of_tensorflow:
+        return None
+    if "No space left on device" not in str(error):
         return None
     return (
         f"The disk of --output_dir={FLAGS.output_dir} is full. What was saved before is whole: "

@@ -14,8 +14,7 @@ from albert.cli.flag_groups import (
     TRAINING,
     WITHOUT_EFFECT,
 )
-from albert.custom_optimization import OPTIMIZERS
-from albert.engine.config import ALL_REDUCES, DEVICE_TYPES, STRATEGY_TYPES
+from albert.engine.config import ALL_REDUCES, DEVICE_TYPES, OPTIMIZERS, STRATEGY_TYPES
 
 # {setting: flag} where the names differ, because the flags are those of the original.
 _FLAGS_OF_OTHER_NAMES = {
@@ -43,7 +42,7 @@ def define(has_dev_set: bool = False) -> None:
             have a dev set.
     """
     _define_what_to_do(has_dev_set)
-    _define_data_and_model()
+    _define_data_and_model(has_dev_set)
     _define_training(has_dev_set)
     _define_prediction(has_dev_set)
     _define_devices()
@@ -96,8 +95,9 @@ def _define_what_to_do(has_dev_set: bool) -> None:
     )
 
 
-def _define_data_and_model() -> None:
-    flags.DEFINE_string("data_dir", None, "Folder with the task's data.", module_name=DATA)
+def _define_data_and_model(has_dev_set: bool) -> None:
+    if has_dev_set:
+        flags.DEFINE_string("data_dir", None, "Folder with the task's data.", module_name=DATA)
     flags.DEFINE_string(
         "cached_dir", None, "Folder for feature files (default: output_dir).", module_name=DATA
     )
@@ -131,7 +131,7 @@ def _define_training(has_dev_set: bool) -> None:
         flags.DEFINE_integer(
             "warmup_step", 0, "Updates of linear learning rate warm-up.", module_name=TRAINING
         )
-    flags.DEFINE_enum("optimizer", "adamw", sorted(OPTIMIZERS), "Optimizer.", module_name=TRAINING)
+    flags.DEFINE_enum("optimizer", "adamw", OPTIMIZERS, "Optimizer.", module_name=TRAINING)
     flags.DEFINE_integer(
         "seed", 42, "Decides initial weights, data order and dropout.", module_name=TRAINING
     )

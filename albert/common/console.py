@@ -6,8 +6,6 @@ import sys
 import textwrap
 from typing import Mapping
 
-import tqdm
-
 _TIME = "%H:%M:%S"
 _INDENT = " " * len("00:00:00 ")
 _NARROWEST = 40  # columns; a narrower terminal breaks lines itself
@@ -17,6 +15,8 @@ class LineHandler(logging.StreamHandler):
     """Writes each record as one line, wrapped on a terminal; ignores failures to write."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        import tqdm  # not at the top, since errors in flags, which come before any log, need none
+
         text = self.format(record)
         width = columns()
         if width:

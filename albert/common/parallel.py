@@ -32,7 +32,7 @@ def ordered_map(function: Callable[[Any], Any], items: Sequence[Any]) -> Iterato
     Args:
         function: must not use TensorFlow, whose threads do not survive a fork.
     """
-    num_processes = _num_cores()
+    num_processes = num_cores()
     forks = multiprocessing.get_start_method() == "fork"
     if num_processes < 2 or len(items) < _MIN_ITEMS or not forks:
         yield from map(function, items)
@@ -52,7 +52,7 @@ def ordered_map(function: Callable[[Any], Any], items: Sequence[Any]) -> Iterato
             yield from results
 
 
-def _num_cores() -> int:
+def num_cores() -> int:
     """Returns the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

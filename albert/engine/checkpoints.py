@@ -6,15 +6,21 @@ short, and it holds the paths of a folder that has been moved or copied since.
 
 import contextlib
 import logging
+import math
 import os
 import re
 import shutil
-from typing import Any, Dict, List, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
 
 import tensorflow.compat.v1 as tf
 
 from albert.common import files
 from albert.common.errors import UsageError
+from albert.engine.config import FinetuneConfig
+from albert.engine.config import checkpoint_prefix as prefix
+
+if TYPE_CHECKING:
+    from albert.modeling import AlbertConfig
 
 BEST = "model.ckpt-best"
 STATE = "checkpoint"  # TensorFlow's own file, by which Estimator finds what to resume from
@@ -28,13 +34,10 @@ _UNFINISHED = re.compile(
     r"|(checkpoint|graph\.pbtxt|model\.ckpt-\d+\.meta)\.tmp[0-9a-f]{32}$"
 )
 _UNREADABLE = (tf.errors.OpError, ValueError, IndexError)  # IndexError: cut short, on 2.15
+_BYTES_PER_PARAMETER = 3 * 4  # float32: the weight and the two moments that both optimizers keep
+_GB = 1e9
 
 _log = logging.getLogger(__name__)
-
-
-def prefix(path: str) -> str:
-    """Returns a checkpoint's path without the suffix of any of its files."""
-    return re.sub(r"\.(index|meta|data-\d{5}-of-\d{5})$", "", path)
 
 
 def exists(path: str) -> bool:
@@ -302,3 +305,47 @@ def _remove_best(output_dir):
 
 def _index_last(file):
     return file.endswith(".index"), file
+
+
+# The disk space of a run
+
+
+def num_parameters(config: "AlbertConfig") -> int:
+    """Returns the number of weights of the encoder; a head adds next to nothing."""
+    width, hidden, inner = config.embedding_size, config.hidden_size, config.intermediate_size
+    tables = config.vocab_size + config.max_position_embeddings + config.type_vocab_size
+    embeddings = tables * width + 2 * width  # and a layer norm
+    projection = (width + 1) * hidden if width != hidden else 0
+    attention = 4 * (hidden + 1) * hidden
+    feed_forward = (hidden + 1) * inner + (inner + 1) * hidden
+    layer = attention + feed_forward + 4 * hidden  # and two layer norms
+    pooler = (hidden + 1) * hidden
+    num_layers = config.num_hidden_groups * config.inner_group_num
+    return embeddings + projection + num_layers * layer + pooler
+
+
+def checkpoint_bytes(config: FinetuneConfig) -> int:
+    """Returns the size of all checkpoints that a run keeps at once.
+
+    Those are the best one and keep_checkpoint_max numbered ones; one more is written before the
+    oldest is deleted. A short run saves fewer: one at the start, and one for every interval begun.
+    """
+    num_saved = 1 + math.ceil(config.train_steps / config.save_checkpoints_steps)
+    num_numbered = min(num_saved, config.keep_checkpoint_max + 1)
+    return (num_numbered + 1) * _BYTES_PER_PARAMETER * num_parameters(config.albert_config)
+
+
+def warn_if_disk_is_short(config: FinetuneConfig) -> None:
+    """Logs a warning if the disk of output_dir, which exists, has no room for all checkpoints."""
+    names = [name for name in os.listdir(config.output_dir) if name.startswith("model.ckpt-")]
+    present = sum(os.path.getsize(os.path.join(config.output_dir, name)) for name in names)
+    missing = checkpoint_bytes(config) - present  # of a run that goes on, some are there
+    free = shutil.disk_usage(config.output_dir).free
+    if free < missing:
+        _log.warning(
+            "The checkpoints of this run need %.1f GB, but only %.1f GB are free on the disk of %s:"
+            " free some space, or keep fewer.",
+            missing / _GB,
+            free / _GB,
+            config.output_dir,
+        )

@@ -1,21 +1,26 @@
 """The settings of a fine-tuning run that do not depend on its task."""
 
 import dataclasses
+import fractions
 import math
-from typing import Dict, Optional
+import re
+from typing import TYPE_CHECKING, Dict, Optional
 
 from albert.common.errors import UsageError
-from albert.custom_optimization import OPTIMIZERS
 from albert.engine.task import Change, Setting, settings_of
-from albert.modeling import AlbertConfig
 
+if TYPE_CHECKING:  # imports TensorFlow, which checking flags does without
+    from albert.modeling import AlbertConfig
+
+OPTIMIZERS = ("adamw", "lamb")  # the keys of custom_optimization.OPTIMIZERS
 STRATEGY_TYPES = ("one", "mirror")
 DEVICE_TYPES = ("auto", "gpu", "cpu")
 ALL_REDUCES = ("auto", "nccl", "hierarchical_copy")
 MAX_SEED = 2**31 - 1
+_LARGEST = 2**31 - 1
 
 _CHOICES = {
-    "optimizer": tuple(OPTIMIZERS),
+    "optimizer": OPTIMIZERS,
     "strategy_type": STRATEGY_TYPES,
     "device_type": DEVICE_TYPES,
     "all_reduce": ALL_REDUCES,
@@ -75,7 +80,7 @@ class FinetuneConfig:
         train_steps, warmup_steps: numbers of updates.
         save_checkpoints_steps: updates between checkpoints.
         keep_checkpoint_max: how many numbered checkpoints to keep.
-        optimizer: a key of custom_optimization.OPTIMIZERS.
+        optimizer: one of OPTIMIZERS.
         strategy_type: "mirror", or "one" to train on a single device whatever num_devices is.
         num_devices: how many devices share the work.
         device_type: one of DEVICE_TYPES.
@@ -87,7 +92,7 @@ class FinetuneConfig:
         UsageError: a value is not allowed.
     """
 
-    albert_config: AlbertConfig
+    albert_config: "AlbertConfig"
     output_dir: str
     cached_dir: Optional[str] = None
     predict_output_dir: Optional[str] = None
@@ -116,6 +121,10 @@ class FinetuneConfig:
         for name in _POSITIVE:
             if getattr(self, name) < 1:
                 raise UsageError(f"<{name}> must be 1 or more.", **{name: getattr(self, name)})
+            if getattr(self, name) > _LARGEST:
+                raise UsageError(
+                    f"<{name}> must be at most {_LARGEST}.", **{name: getattr(self, name)}
+                )
         if not 0 <= self.seed <= MAX_SEED:
             raise UsageError(f"<seed> must be from 0 to {MAX_SEED}.", seed=self.seed)
         if not 0 <= self.warmup_steps <= self.train_steps:
@@ -179,6 +188,36 @@ class FinetuneConfig:
                 for name, change in _CHANGES.items()
             },
         }
+
+    def with_epochs(
+        self, num_examples: int, epochs: float, warmup_proportion: float
+    ) -> "FinetuneConfig":
+        """Returns the config with as many updates of the global batch as the epochs take.
+
+        Args:
+            num_examples: in an epoch.
+            warmup_proportion: share of the updates that are warm-up.
+
+        Raises:
+            UsageError: the number of epochs is not above 0.
+        """
+        check_epochs(epochs)
+        # Of the decimal that the user wrote: 110 * 1.1 is above 121 in binary.
+        share = fractions.Fraction(str(epochs)) / self.global_batch_size
+        steps = math.ceil(num_examples * share)
+        warmup_steps = int(steps * fractions.Fraction(str(warmup_proportion)))
+        return dataclasses.replace(self, train_steps=steps, warmup_steps=warmup_steps)
+
+
+def check_epochs(epochs: float) -> None:
+    """Raises UsageError unless a number of epochs is above 0."""
+    if not 0 < epochs < math.inf:
+        raise UsageError("<num_train_epochs> must be above 0.", num_train_epochs=epochs)
+
+
+def checkpoint_prefix(path: str) -> str:
+    """Returns a checkpoint's path without the suffix of any of its files."""
+    return re.sub(r"\.(index|meta|data-\d{5}-of-\d{5})$", "", path)
 
 
 def num_replicas(strategy_type: str, num_devices: int) -> int:

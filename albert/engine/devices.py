@@ -11,6 +11,7 @@ import tensorflow.compat.v1 as tf
 from tensorflow.python.client import device_lib
 from tensorflow.python.platform import build_info
 
+from albert.common import parallel
 from albert.common.errors import UsageError
 
 IS_TF2 = tf.__version__.startswith("2.")
@@ -64,6 +65,12 @@ def choose(device_type: str, num_devices: int) -> Tuple[str, ...]:
             "use <device_type>.",
             num_devices=num_devices,
             device_type="cpu",
+        )
+    if device_type == "cpu" and num_devices > parallel.num_cores():
+        _log.warning(
+            "%d replicas share %d CPU core(s), which is slower than as many replicas as cores.",
+            num_devices,
+            parallel.num_cores(),
         )
     return tuple(f"/{device_type}:{index}" for index in range(num_devices))
 

@@ -22,8 +22,7 @@ def check(
 ) -> None:
     """Compares the settings of this start with the recorded ones, as each Setting.change says.
 
-    Only settings that are both recorded and given (not None) are compared. One line warns of all
-    changes that are allowed but alter what is learnt.
+    Only settings that are both recorded and given (not None) are compared.
 
     Args:
         refusal: how the message of the UsageError begins.
@@ -32,29 +31,40 @@ def check(
         UsageError: the folder holds another run, or the record cannot be read.
     """
     recorded = _read(output_dir)["settings"]
-    changed = {
+    refused = {
         name: f"{setting.shown} was {recorded[name]!r} and is {setting.value!r}"
-        for name, setting in settings.items()
-        if setting.value is not None and recorded.get(name, setting.value) != setting.value
+        for name, setting in _changed(recorded, settings).items()
+        if setting.change.is_refused(is_training)
     }
-    refused = [
-        text for name, text in changed.items() if settings[name].change.is_refused(is_training)
-    ]
     if refused:
         raise UsageError(
-            f"{refusal}: {'; '.join(refused)}. Use another folder, or the same settings to go on.",
+            f"{refusal}: {'; '.join(refused.values())}. "
+            "Use another folder, or the same settings to go on.",
             **dict(
-                dict.fromkeys(("albert_config_file", "init_checkpoint", *changed)),
+                dict.fromkeys(("albert_config_file", "init_checkpoint", *refused)),
                 output_dir=output_dir,
             ),
         )
+
+
+def warn_of_changes(output_dir: str, settings: Mapping[str, Setting], is_training: bool) -> None:
+    """Warns in one line of all changes that are allowed but alter the results; see `check`."""
+    recorded = _read(output_dir)["settings"]
     warned = [
-        f"{name} was {recorded[name]!r} and is {settings[name].value!r}"
-        for name in changed
-        if settings[name].change.is_warned(is_training)
+        f"{name} was {recorded[name]!r} and is {setting.value!r}"
+        for name, setting in _changed(recorded, settings).items()
+        if setting.change.is_warned(is_training)
     ]
     if warned:
         _log.warning("Changed since the last start of this run: %s.", "; ".join(warned))
+
+
+def _changed(recorded: Dict[str, Any], settings: Mapping[str, Setting]) -> Dict[str, Setting]:
+    return {
+        name: setting
+        for name, setting in settings.items()
+        if setting.value is not None and recorded.get(name, setting.value) != setting.value
+    }
 
 
 def claim(
@@ -74,6 +84,7 @@ def claim(
         UsageError: the folder holds another run.
     """
     check(output_dir, settings, is_training=True)
+    warn_of_changes(output_dir, settings, is_training=True)
     record = _read(output_dir)
     for name, setting in settings.items():
         record["settings"].setdefault(name, None)

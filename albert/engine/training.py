@@ -111,49 +111,80 @@ class Engine:
                 f"<output_dir>: {error.strerror}.", output_dir=config.output_dir
             ) from error
 
-    def train(self, evaluate: bool = False, predict: bool = False) -> None:
+    def train(
+        self,
+        evaluate: bool = False,
+        predict: bool = False,
+        num_train_epochs: Optional[float] = None,
+        warmup_proportion: float = 0.0,
+    ) -> None:
         """Trains up to train_steps, resuming from the latest checkpoint in output_dir if any.
 
         Args:
             evaluate: also evaluate each checkpoint as it is saved.
             predict: `predict` comes next, so the features of the test splits are made first: what
                 is wrong with their files must not come to light after hours of training.
+            num_train_epochs: if given, they decide the number of updates, and warmup_proportion
+                that of the warm-up, once the training features have been made and counted.
 
         Raises:
             Interrupted: Ctrl-C or SIGTERM stopped training; a checkpoint has been saved.
             UsageError: another process trains or evaluates in output_dir, no checkpoint in it is
                 whole, or the best one is damaged and evaluations would need it.
         """
-        config = self._config
-        settings = self._run_settings()
-        run_identity.check(config.output_dir, settings, is_training=True)  # before features
-        with output_lock.held(config.output_dir):
-            self._train(settings, evaluate, predict)
+        run_identity.check(self._config.output_dir, self._run_settings(), is_training=True)
+        with output_lock.held(self._config.output_dir):
+            self._has_trained = True
+            start, damages = checkpoints.newest_whole(self._config.output_dir)
+            step, batches_consumed = self._read_counters(start)
+            checkpoints.prepare_training(self._config.output_dir, start, damages)
+            examples = self._prepare_data(evaluate, predict)
+            if num_train_epochs is not None:
+                self._plan(examples, num_train_epochs, warmup_proportion)
+            self._claim(evaluate, predict)
+            evaluator = self._make_evaluator() if evaluate else None
+            self._train(examples, start, step, batches_consumed, evaluator)
 
-    def _train(self, settings, evaluate, predict):
-        config = self._config
-        self._has_trained = True
-        start, damages = checkpoints.newest_whole(config.output_dir)
-        step, batches_consumed = self._read_counters(start)
-        checkpoints.prepare_training(config.output_dir, start, damages)
+    def _prepare_data(self, evaluate, predict):
+        """Makes all features that the run will need; returns those to train on."""
         if evaluate:
             self._check_best()
+            self._make_evaluator()
+        for split in self._task.test_splits if predict else ():
+            feature_file(self._task, self._config, split)
+        return feature_file(self._task, self._config, self._task.train_split)
+
+    def _plan(self, examples, num_train_epochs, warmup_proportion):
+        """Sets the number of updates to what the epochs take."""
+        self._config = self._config.with_epochs(
+            examples.num_features, num_train_epochs, warmup_proportion
+        )
+        _log.info(
+            "%g epoch(s) of %d features are %d updates, %d of them warm-up.",
+            num_train_epochs,
+            examples.num_features,
+            self._config.train_steps,
+            self._config.warmup_steps,
+        )
+
+    def _claim(self, evaluate, predict):
+        """Records the run, and which data its results are about."""
         splits = {
             "dev": self._task.dev_splits if evaluate else (),
             "test": self._task.test_splits if predict else (),
         }
         data = {kind: self._contents(names) for kind, names in splits.items() if names}
-        for split in splits["test"]:
-            feature_file(self._task, config, split)
-        evaluator = self._make_evaluator() if evaluate else None
+        run_identity.claim(self._config.output_dir, self._run_settings(), self._options, data)
+
+    def _train(self, examples, start, step, batches_consumed, evaluator):
+        config = self._config
         if evaluator:
             evaluator.record.add_settings(_settings(self._task, config))
-        examples = feature_file(self._task, config, self._task.train_split)
-        run_identity.claim(config.output_dir, settings, self._options, data)
         if step >= config.train_steps:
             _log.info("%s has all %d steps: nothing to train.", start, config.train_steps)
             return
         self._announce_training(examples, start)
+        checkpoints.warn_if_disk_is_short(config)
         with StopOnSignal() as stop:
             self._run_estimator(examples, start, batches_consumed, evaluator, stop)
         if stop.signal is not None:
@@ -396,7 +427,9 @@ class Engine:
     def _check_identity(self):
         """Checks, once, that this is the run in output_dir; training has checked that already."""
         if not self._has_trained and not self._is_checked:
-            run_identity.check(self._config.output_dir, self._run_settings(), is_training=False)
+            settings = self._run_settings()
+            run_identity.check(self._config.output_dir, settings, is_training=False)
+            run_identity.warn_of_changes(self._config.output_dir, settings, is_training=False)
         self._is_checked = True
 
     def _read_counters(self, checkpoint):
@@ -427,6 +460,12 @@ class Engine:
             config.num_replicas,
             config.global_batch_size,
         )
+        if config.global_batch_size > examples.num_features:
+            _log.warning(
+                "A batch of %d is more than all %d examples: every update sees some of them twice.",
+                config.global_batch_size,
+                examples.num_features,
+            )
         if start:
             _log.info("Resuming from %s, up to step %d.", start, config.train_steps)
         elif not config.init_checkpoint:

@@ -92,7 +92,7 @@ def interrupted(before="", name="SIGINT", **more):
     )
 
 
-@pytest.mark.parametrize("before", ["", "quiet.quiet_start()"])
+@pytest.mark.parametrize("before", ["", "quiet.quiet_start(); quiet.has_started()"])
 def test_ctrl_c_is_one_line_and_status_130_whatever_threads_are_doing(before):
     end = interrupted(before, stderr=subprocess.PIPE)
     assert (end.returncode, end.stderr) == (130, b"prog.py: Interrupted: repeat it.\n")

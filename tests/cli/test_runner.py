@@ -78,6 +78,20 @@ def test_script_with_a_task_of_its_own_shows_the_help_of_its_runner(helps):
     assert finished.stdout == helps["classifier"]["help"]["stdout"]
 
 
+def test_help_lists_the_flags_that_a_users_own_script_has_defined(helps):
+    own = "from absl import flags; flags.DEFINE_string('fold', 'a', 'The fold to read.')"
+    finished = subprocess.run(
+        [sys.executable, "-c", f"{own}{OWN_TASK}", "--help"],
+        cwd=str(runs.REPOSITORY),
+        env=dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3", PYTHONWARNINGS="ignore"),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    added = finished.stdout[len(helps["classifier"]["help"]["stdout"]) :]
+    assert added.split() == "Flags of -c: --fold The fold to read. (text; default: a)".split()
+
+
 @pytest.fixture
 def output_dir(monkeypatch):
     """Returns the --output_dir of a parsed command line."""

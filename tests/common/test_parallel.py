@@ -19,7 +19,7 @@ ITEMS = list(range(1000))
 
 @pytest.fixture(autouse=True)
 def two_cores(monkeypatch):
-    monkeypatch.setattr(parallel, "_num_cores", lambda: 2)
+    monkeypatch.setattr(parallel, "num_cores", lambda: 2)
 
 
 def test_results_come_in_order_from_several_processes():
@@ -36,7 +36,7 @@ def test_few_items_start_no_process():
 
 
 def test_one_core_starts_no_process(monkeypatch):
-    monkeypatch.setattr(parallel, "_num_cores", lambda: 1)
+    monkeypatch.setattr(parallel, "num_cores", lambda: 1)
     assert set(parallel.ordered_map(lambda item: os.getpid(), ITEMS)) == {os.getpid()}
 
 

@@ -1,11 +1,15 @@
 """Tests of albert.engine.config."""
 
+import decimal
 import math
+import random
 
 import pytest
 import tiny
 
+from albert import custom_optimization
 from albert.common.errors import UsageError
+from albert.engine import config as engine_config
 from albert.engine.config import FinetuneConfig
 
 
@@ -21,6 +25,7 @@ def make_config(**changes):
         ({"eval_batch_size": -1}, "eval_batch_size=-1 must be 1 or more."),
         ({"predict_batch_size": 0}, "predict_batch_size=0 must be 1 or more."),
         ({"train_steps": 0}, "train_steps=0 must be 1 or more."),
+        ({"train_steps": 2**31}, "train_steps=2147483648 must be at most 2147483647."),
         ({"save_checkpoints_steps": 0}, "save_checkpoints_steps=0 must be 1 or more."),
         ({"keep_checkpoint_max": 0}, "keep_checkpoint_max=0 must be 1 or more."),
         ({"num_devices": 0}, "num_devices=0 must be 1 or more."),
@@ -70,3 +75,48 @@ def test_the_global_batch_counts_all_replicas():
 def test_features_are_cached_in_output_dir_unless_cached_dir_is_set():
     assert make_config().feature_dir == "out"
     assert make_config(cached_dir="cache").feature_dir == "cache"
+
+
+def test_optimizers_are_those_that_have_an_update_rule():
+    assert list(engine_config.OPTIMIZERS) == sorted(custom_optimization.OPTIMIZERS)
+
+
+@pytest.mark.parametrize(
+    "num_examples, epochs, batch, replicas, steps",
+    [
+        (60, 1.5, 8, 2, 6),  # 5.625
+        (110, 1.1, 11, 1, 11),  # 110 * 1.1 / 11 is above 11 in binary
+        (100, 0.07, 7, 1, 1),  # 100 * 0.07 is above 7 in binary
+        (111, 1.1, 11, 1, 12),  # 11.1
+        (5, 1e-05, 4, 1, 1),
+        (12, 3.0, 4, 3, 3),
+    ],
+)
+def test_epochs_become_updates_without_rounding_errors(
+    num_examples, epochs, batch, replicas, steps
+):
+    config = make_config(train_batch_size=batch, num_devices=replicas)
+    assert config.with_epochs(num_examples, epochs, 0.0).train_steps == steps
+
+
+def test_updates_are_the_fewest_that_see_all_examples_of_the_epochs():
+    generator = random.Random(0)
+    for _ in range(2000):
+        num_examples, batch = generator.randint(1, 200000), generator.randint(1, 512)
+        epochs = generator.randint(1, 10000) / 10 ** generator.randint(0, 3)
+        steps = make_config(train_batch_size=batch).with_epochs(num_examples, epochs, 0).train_steps
+        wanted = num_examples * decimal.Decimal(repr(epochs))
+        assert (steps - 1) * batch < wanted <= steps * batch
+
+
+@pytest.mark.parametrize("share, warmup_steps", [(0.0, 0), (0.29, 29), (0.1, 10), (1.0, 100)])
+def test_warm_up_is_a_share_of_the_updates(share, warmup_steps):
+    # 100 * 0.29 is below 29 in binary.
+    config = make_config(train_batch_size=1).with_epochs(100, 1.0, share)
+    assert (config.train_steps, config.warmup_steps) == (100, warmup_steps)
+
+
+@pytest.mark.parametrize("epochs", [0.0, -1.0, math.nan, math.inf])
+def test_epochs_must_be_above_zero(epochs):
+    with pytest.raises(UsageError, match=f"num_train_epochs={epochs} must be above 0."):
+        make_config().with_epochs(10, epochs, 0.0)

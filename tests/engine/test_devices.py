@@ -47,8 +47,24 @@ def test_auto_chooses_gpus_if_there_are_any(num_gpus):
     assert devices.choose("auto", 2) == ("/gpu:0", "/gpu:1")
 
 
-def test_auto_falls_back_to_the_cpu_and_says_so(num_gpus, caplog):
+@pytest.fixture
+def num_cores(monkeypatch):
+    """Returns a function that gives the machine that many cores."""
+    return lambda count: monkeypatch.setattr(devices.parallel, "num_cores", lambda: count)
+
+
+@pytest.mark.parametrize("count, warnings", [(1, 0), (4, 0), (5, 1)])
+def test_more_cpu_replicas_than_cores_are_warned_of_in_one_line(num_cores, caplog, count, warnings):
+    num_cores(4)
+    devices.choose("cpu", count)
+    messages = [record.getMessage() for record in caplog.records]
+    expected = "5 replicas share 4 CPU core(s), which is slower than as many replicas as cores."
+    assert messages == [expected] * warnings
+
+
+def test_auto_falls_back_to_the_cpu_and_says_so(num_gpus, num_cores, caplog):
     num_gpus(0)
+    num_cores(2)
     with caplog.at_level("INFO"):
         assert devices.choose("auto", 2) == ("/cpu:0", "/cpu:1")
     (record,) = caplog.records

@@ -93,7 +93,7 @@ def test_one_and_several_processes_make_the_same_features(tokenizer, tmp_path, m
     path.write_text(json.dumps({"data": [{"paragraphs": paragraphs}]}), encoding="utf-8")
     found = []
     for num_cores in (1, 2):
-        monkeypatch.setattr(squad_utils.parallel, "_num_cores", lambda count=num_cores: count)
+        monkeypatch.setattr(squad_utils.parallel, "num_cores", lambda count=num_cores: count)
         task = squad_utils.SquadTask(tokenizer, squad_utils.SquadSettings(), predict_file=str(path))
         found.append(list(task.features("predict")))
     assert found[0] == found[1]
