@@ -70,7 +70,10 @@ class EvaluationRecord:
                     row,
                     step=int(row["step"]),
                     dataset=row["dataset"],
-                    metrics=dict(row["metrics"]),
+                    metrics={  # JSON has no NaN: write_json makes null of it
+                        name: math.nan if value is None else value
+                        for name, value in dict(row["metrics"]).items()
+                    },
                 )
                 for row in stored["evaluations"]
             ]

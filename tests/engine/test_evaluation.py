@@ -146,12 +146,20 @@ def test_a_later_run_replaces_the_best_only_by_a_better_one(tmp_path):
     assert kept_step(tmp_path) == 3
 
 
-def test_a_checkpoint_whose_metric_is_nan_gives_a_warning_and_is_not_kept(tmp_path, caplog):
-    write_checkpoint(tmp_path, 1, score=math.nan)
+@pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])
+def test_a_metric_that_is_not_finite_gives_a_warning_and_is_not_kept(tmp_path, caplog, score):
+    write_checkpoint(tmp_path, 1, score)
     evaluate_all(tmp_path)
     assert kept_step(tmp_path) is None
     (warning,) = [row.getMessage() for row in caplog.records if row.levelname == "WARNING"]
-    assert warning == "Step 1: score is nan: the model has diverged."
+    assert warning == f"Step 1: score is {score}: the model has diverged."
+
+
+def test_the_best_of_negative_metrics_is_kept(tmp_path):
+    for step, score in [(1, -0.75), (2, -0.25), (3, -0.5)]:
+        write_checkpoint(tmp_path, step, score)
+    _, evaluator = evaluate_all(tmp_path)
+    assert kept_step(tmp_path) == evaluator.record.best()["step"] == 2
 
 
 def test_the_best_checkpoint_is_not_copied_again(tmp_path):
