@@ -32,7 +32,7 @@ NOT_COPIED = (".git", ".venv", "__pycache__", ".*_cache", "glue_data", "quicksta
 PROCESSES = multiprocessing.get_context("forkserver")
 PRELOADED = ["tensorflow.compat.v1", "tensorflow_estimator", "sentencepiece", "scipy.stats"]
 PRELOADED += ["sklearn.metrics", "requests", "pooch", "pytest", "hypothesis"]
-SECONDS_ALLOWED = 900  # for the tests of one mutant; a mutant that hangs has been noticed
+SECONDS_ALLOWED = 600  # for the tests of one mutant; a mutant that hangs has been noticed
 
 
 class Mutant(NamedTuple):
