@@ -37,19 +37,25 @@ def test_text_that_is_missing_or_repeated_is_reported():
 
 
 @pytest.mark.parametrize(
-    "old, tests, expected",
+    "ending, expected",
     [
-        ("ONE = 1", "test_code.py", "killed"),
-        ("TWO = 2", "test_code.py", "SURVIVED"),
-        ("TWO = 2", "test_nothing.py", "ERROR: pytest ended with status 4"),
+        ("failed", "killed"),
+        ("passed", "SURVIVED"),
+        ("pytest ended with status 4", "ERROR: pytest ended with status 4"),
     ],
 )
-def test_a_mutant_is_killed_by_a_test_that_fails_and_survives_others(
-    tmp_path, old, tests, expected
+def test_a_mutant_is_there_while_its_tests_run_and_its_file_is_restored(
+    tmp_path, monkeypatch, ending, expected
 ):
-    (tmp_path / "code_.py").write_text("ONE = 1\nTWO = 2\n", encoding="utf-8")
-    test = "import code_\ndef test_one():\n    assert code_.ONE == 1\n"
-    (tmp_path / "test_code.py").write_text(test, encoding="utf-8")
-    mutant = mutants.Mutant("one", "code_.py", old, "X = 3", tests)
+    module = tmp_path / "module.py"
+    module.write_text("ONE = 1\nTWO = 2\n", encoding="utf-8")
+
+    def run_tests(tree, tests):
+        assert (tree, tests) == (tmp_path, "tests/test_module.py")
+        assert module.read_text(encoding="utf-8") == "ONE = 3\nTWO = 2\n"
+        return ending
+
+    monkeypatch.setattr(mutants, "ending", run_tests)
+    mutant = mutants.Mutant("one", "module.py", "ONE = 1", "ONE = 3", "tests/test_module.py")
     assert mutants.verdict(tmp_path, mutant) == expected
-    assert (tmp_path / "code_.py").read_text(encoding="utf-8") == "ONE = 1\nTWO = 2\n"
+    assert module.read_text(encoding="utf-8") == "ONE = 1\nTWO = 2\n"
