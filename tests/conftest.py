@@ -71,7 +71,28 @@ def official_sentencepiece():
     return tokenization.FullTokenizer(None, spm_model_file=model)
 
 
-@pytest.fixture(params=["wordpiece", "official_sentencepiece"])
+@pytest.fixture(scope="session")
+def sentencepiece_model(tmp_path_factory):
+    """Returns the path of a SentencePiece model of some 50 pieces; one is a number with a comma."""
+    path = tmp_path_factory.mktemp("sentencepiece") / "made.model"
+    sentences = ["hello world, it was 2015, or 12, or 1,000,"] * 20
+    sentences += ["the quick brown fox jumps over the lazy dog"] * 20
+    tiny.train_sentencepiece(
+        sentences,
+        model_prefix=str(path.with_suffix("")),
+        control_symbols=WORDPIECES[2:5],
+        user_defined_symbols=["15,"],
+    )
+    return path
+
+
+@pytest.fixture(scope="session")
+def sentencepiece_tokenizer(sentencepiece_model):
+    """Returns the tokenizer of that model."""
+    return tokenization.FullTokenizer(None, spm_model_file=str(sentencepiece_model))
+
+
+@pytest.fixture(params=["wordpiece", "sentencepiece_tokenizer", "official_sentencepiece"])
 def tokenizer(request):
     """Returns a tokenizer of each kind."""
     return request.getfixturevalue(request.param)

@@ -708,6 +708,31 @@ def test_init_checkpoint_may_be_named_by_its_index(root, short_runs):
     assert "No initial checkpoint" not in stderr
 
 
+def test_made_up_data_through_sentencepiece(root):
+    folder = root / "sentencepiece"
+    folder.mkdir()
+    write_config(
+        folder / "config.json", vocab_size=tiny.write_vocabulary(folder, [*GOOD, *BAD, *OTHER])
+    )
+    arguments = command(
+        root,
+        *("do_train", "do_eval", "do_predict"),
+        output_dir=folder / "output",
+        albert_config_file=folder / "config.json",
+        vocab_file=folder / "30k-clean.vocab",
+        spm_model_file=folder / "30k-clean.model",
+        train_step=3,
+    )
+    run = runs.in_one_process(RUNNER, {"run": arguments})["run"]
+    assert run["status"] == 0, run["stderr"]
+    assert runs.foreign_lines(run["stderr"]) == []
+    assert f"Wrote {NUM_DEV} features." in run["stderr"]
+    assert len(lines_of(folder / "output" / "test_results.tsv")) == NUM_TEST
+    submission = lines_of(folder / "output" / "SST-2.tsv")
+    assert submission[0] == "index\tprediction"
+    assert [int(line.split("\t")[0]) for line in submission[1:]] == list(range(NUM_TEST))
+
+
 def test_real_data_through_sentencepiece(root, shared_data):
     glue = shared_data / "glue_data"
     write_config(root / "real_config.json", vocab_size=30000)

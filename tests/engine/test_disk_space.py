@@ -1,4 +1,4 @@
-"""Tests of albert.engine.checkpoints: the disk space that they take, and the warning of too little."""
+"""Tests of albert.engine.checkpoints: the disk space that they take, and who is warned."""
 
 from types import SimpleNamespace
 

@@ -147,14 +147,15 @@ def test_a_later_run_replaces_the_best_only_by_a_better_one(tmp_path):
     assert kept_step(tmp_path) == 3
 
 
-def test_a_checkpoint_whose_metric_is_nan_gives_a_warning_and_is_not_kept(
-    tmp_path, caplog, monkeypatch
+@pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])
+def test_metrics_that_are_not_finite_give_one_warning_and_are_not_kept(
+    tmp_path, caplog, monkeypatch, score
 ):
     def predict(self, checkpoint, feature_file, batch_size):
-        return [{"step": 1, "score": math.nan, "losses": math.inf}]
+        return [{"step": 1, "score": score, "losses": math.inf}]
 
     monkeypatch.setattr(StubPredictor, "predict", predict)
-    write_checkpoint(tmp_path, 1, score=math.nan)
+    write_checkpoint(tmp_path, 1, score)
     evaluate_all(tmp_path)
     assert kept_step(tmp_path) is None
     (warning,) = [row.getMessage() for row in caplog.records if row.levelname == "WARNING"]
@@ -168,6 +169,13 @@ def test_a_task_says_which_way_its_metric_is_better(tmp_path, monkeypatch, great
         write_checkpoint(tmp_path, number, score)
     evaluate_all(tmp_path)
     assert kept_step(tmp_path) == step
+
+
+def test_the_best_of_negative_metrics_is_kept(tmp_path):
+    for step, score in [(1, -0.75), (2, -0.25), (3, -0.5)]:
+        write_checkpoint(tmp_path, step, score)
+    _, evaluator = evaluate_all(tmp_path)
+    assert kept_step(tmp_path) == evaluator.record.best()["step"] == 2
 
 
 def test_the_best_checkpoint_is_not_copied_again(tmp_path):

@@ -192,6 +192,14 @@ def test_predictions_agree_with_each_example_run_alone(
     np.testing.assert_allclose(logits_of(rows), expected, rtol=0, atol=1e-5)
 
 
+def test_predictions_have_no_dropout(predictors, checkpoint, dev_file):
+    dropping = tiny.config(hidden_dropout_prob=0.5, attention_probs_dropout_prob=0.5)
+    own = Predictor(TinyTask(), dropping, devices.choose("cpu", 1))
+    expected = predictors[1].predict(checkpoint, dev_file, BATCH_SIZE)
+    rows = own.predict(checkpoint, dev_file, BATCH_SIZE)
+    np.testing.assert_array_equal(logits_of(rows), logits_of(expected))
+
+
 @pytest.mark.parametrize("batch_size", [1, 2])
 def test_fewer_batches_than_devices_are_predicted_once_each(
     predictors, reference, checkpoint, folder, batch_size

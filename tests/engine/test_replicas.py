@@ -3,30 +3,31 @@
 import dataclasses
 import glob
 import os
+import shutil
+import signal
 import zlib
 
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 import tiny
+import tiny_task
 
 from albert import custom_optimization
-from albert.classifier_utils import classification_logits
 from albert.common.errors import UsageError
 from albert.engine import checkpoints, run_identity
 from albert.engine.config import FinetuneConfig
 from albert.engine.input_pipeline import cached_features, next_batch_of, train_dataset
 from albert.engine.model_fn import build
+from albert.engine.results import EvaluationRecord
 from albert.engine.task import (
     INPUT_IDS,
     Change,
-    DataSource,
     Feature,
     ModelOutput,
-    Task,
     settings_of,
 )
-from albert.engine.training import Engine
+from albert.engine.training import Engine, Interrupted
 
 GLOBAL_BATCH = 8
 NUM_UPDATES = 20
@@ -71,47 +72,16 @@ slow = pytest.mark.slow  # four replicas: half a minute to build the graph
 two_or_four = pytest.mark.parametrize("num_replicas", [2, pytest.param(4, marks=slow)])
 
 
-class TinyTask(Task):
-    """Two classes of random sequences of 3 to 20 tokens, the same in every run."""
+class TinyTask(tiny_task.TinyTask):
+    """Sequences of 3 to 20 tokens, no dropout in the head, and a loss whose gradients are clipped."""
 
-    name = "tiny"
-    best_metric = "accuracy"
-
-    def fingerprint(self, split):
-        return {"split": split}
-
-    def source(self, split):
-        return DataSource(split, "all")
-
-    def features(self, split):
-        random = np.random.RandomState(5)
-        for _ in range(NUM_EXAMPLES):
-            length = random.randint(3, 21)
-            yield {
-                INPUT_IDS: random.randint(1, 50, size=length).tolist(),
-                "segment_ids": sorted(random.randint(0, 2, size=length).tolist()),
-                "label_ids": int(random.randint(0, 2)),
-            }
-
-    def feature_spec(self):
-        return {
-            INPUT_IDS: Feature(tf.int32),
-            "segment_ids": Feature(tf.int32),
-            "label_ids": Feature(tf.int32, is_sequence=False),
-        }
+    num_examples = NUM_EXAMPLES
+    lengths = (3, 21)
+    dropout_prob = 0.0
 
     def head(self, model, features, is_training):
-        logits = classification_logits(model, 2, 0.0)
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
-            labels=features["label_ids"], logits=logits
-        )
-        return ModelOutput(LOSS_SCALE * tf.reduce_mean(losses), {"logits": logits})
-
-    def evaluate(self, predictions):
-        raise NotImplementedError
-
-    def write_predictions(self, predictions, output_dir, metrics=None):
-        raise NotImplementedError
+        output = super().head(model, features, is_training)
+        return output._replace(loss=LOSS_SCALE * output.loss)
 
 
 class CrowdedTask(TinyTask):
@@ -124,8 +94,16 @@ class CrowdedTask(TinyTask):
         return output._replace(loss=output.loss + 0.0 * tf.reduce_sum(noise * extra))
 
 
-def tiny_model():
-    return tiny.config(initializer_range=0.2)
+class MaskTask(TinyTask):
+    """The gradient of its weights is a dropout mask: 2 for a value that is kept, 0 for others."""
+
+    def head(self, model, features, is_training):
+        weights = tf.get_variable("weights", [64], initializer=tf.zeros_initializer())
+        return ModelOutput(tf.reduce_sum(model.dropout(weights + 0.0, 0.5)), {})
+
+
+def tiny_model(**changes):
+    return tiny.config(initializer_range=0.2, **changes)
 
 
 def finetune(folder, num_replicas, task=None, **changes):
@@ -165,17 +143,55 @@ def test_training_evaluates_only_if_asked(tmp_path):
     assert checkpoints.saved_steps(str(tmp_path)).keys() == {0, 1}
 
 
+class StubEvaluator:
+    """Counts its calls, and does at each what it is told."""
+
+    def __init__(self, folder, action=lambda: None):
+        self.record = EvaluationRecord(str(folder), "accuracy")
+        self.num_calls = 0
+        self._action = action
+
+    def evaluate_all(self):
+        self.num_calls += 1
+        self._action()
+
+
+def train_with(evaluator, folder):
+    """Trains for one step; the evaluator's calls come at the start and after steps 0 and 1."""
+    config = FinetuneConfig(
+        tiny_model(), str(folder), train_batch_size=4, train_steps=1, device_type="cpu"
+    )
+    engine = Engine(TinyTask(), config)
+    engine._evaluator = evaluator
+    engine.train(evaluate=True)
+
+
+def test_training_time_adds_up_over_the_runs_of_a_folder(tmp_path):
+    evaluator = StubEvaluator(tmp_path)
+    evaluator.record.add_settings({"total_seconds": 50000.0})  # of earlier runs
+    train_with(evaluator, tmp_path)
+    assert evaluator.num_calls == 3
+    assert 50000.0 < evaluator.record.setting("total_seconds") < 51000.0
+
+
+def test_a_checkpoint_saved_while_stopping_is_not_evaluated(tmp_path):
+    evaluator = StubEvaluator(tmp_path, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(Interrupted, match="saved as .*model.ckpt-1"):
+        train_with(evaluator, tmp_path)
+    assert evaluator.num_calls == 1
+
+
 def read(folder, step):
     """Returns {name: value} of the checkpoint of a step."""
     reader = tf.train.load_checkpoint(os.path.join(folder, f"model.ckpt-{step}"))
     return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
 
 
-def shown_loss(folder):
-    """Returns the loss of the first update, as TensorBoard shows it."""
+def shown(folder, tag):
+    """Returns the values of a tag, one for each update, as TensorBoard shows them."""
     (path,) = glob.glob(os.path.join(folder, "events.*"))
     values = (value for event in tf.train.summary_iterator(path) for value in event.summary.value)
-    return next(value.simple_value for value in values if value.tag == "loss")
+    return np.array([value.simple_value for value in values if value.tag == tag])
 
 
 @pytest.fixture(scope="module")
@@ -284,8 +300,18 @@ def test_twenty_updates_lower_the_loss(runs, measure, rule):
 @every_rule
 @two_or_four
 def test_the_loss_shown_is_that_of_the_global_batch(runs, rule, num_replicas):
-    alone = shown_loss(runs(rule, 1))
-    np.testing.assert_allclose(shown_loss(runs(rule, num_replicas)), alone, rtol=1e-5)
+    alone = shown(runs(rule, 1), "loss")[0]
+    np.testing.assert_allclose(shown(runs(rule, num_replicas), "loss")[0], alone, rtol=1e-5)
+
+
+@two_or_four
+def test_the_tokens_shown_are_the_real_ones_of_all_replicas(runs, num_replicas):
+    folder = runs("adamw", num_replicas)
+    seconds = GLOBAL_BATCH / shown(folder, "examples_per_second")
+    num_tokens = shown(folder, "tokens_per_second") * seconds
+    # 15 updates read the 30 examples four times.
+    lengths = [len(feature[INPUT_IDS]) for feature in TinyTask().features("train")]
+    assert num_tokens[:15].sum() == pytest.approx(4 * sum(lengths), abs=0.1)
 
 
 def test_a_checkpoint_has_the_variables_and_moments_under_googles_names(runs):
@@ -388,6 +414,74 @@ def test_training_starts_from_the_pretrained_weights(runs, pretrained, num_repli
     initial = read(runs("lamb", num_replicas), 0)
     for name in RELEASED:
         np.testing.assert_array_equal(initial[name], pretrained[1][name], err_msg=name)
+
+
+# --- What the seed determines: dropout and initial weights
+
+
+@pytest.fixture(scope="module")
+def masked(tmp_path_factory):
+    """Returns a function of (seed, number of replicas): the folder of a run of MaskTask."""
+    folders = {}
+
+    def folder_of(seed, num_replicas):
+        key = seed, num_replicas
+        if key not in folders:
+            folder = tmp_path_factory.mktemp("masked")
+            changes = {"seed": seed, "train_steps": 2, "save_checkpoints_steps": 1}
+            folders[key] = finetune(folder, num_replicas, task=MaskTask(), **changes)
+        return folders[key]
+
+    return folder_of
+
+
+def moments(folder):
+    """Returns the first moments of MaskTask's weights after its first and its second update."""
+    return [read(folder, step)["weights/adam_m"] for step in (1, 2)]
+
+
+def kept_values(folder):
+    """Returns which values the first and the second update of one device have kept."""
+    first, second = moments(folder)
+    gradients = first, second - 0.9 * first
+    return [gradient > 1e-4 for gradient in gradients]
+
+
+def test_each_replica_drops_other_values_in_dropout(masked):
+    # The mean of two masks: values that no replica, one of them and both have kept.
+    first, _ = moments(masked(11, 2))
+    levels = np.round(first / first.max(), 4)
+    assert set(levels.tolist()) == {0.0, 0.5, 1.0}
+
+
+def test_each_update_drops_other_values_in_dropout(masked):
+    first, second = kept_values(masked(11, 1))
+    assert 10 < (first != second).sum() < 54  # half of the 64 values of two independent masks
+
+
+def test_each_seed_drops_other_values_in_dropout(masked):
+    first, other = (kept_values(masked(seed, 1))[0] for seed in (11, 12))
+    assert 10 < (first != other).sum() < 54
+
+
+def test_each_seed_gives_other_initial_weights(masked):
+    first, other = (read(masked(seed, 1), 0) for seed in (11, 12))
+    is_equal = {name for name in RELEASED if np.array_equal(first[name], other[name])}
+    assert is_equal == {name for name in RELEASED if name.endswith(("bias", "beta", "gamma"))}
+
+
+def test_resumed_replicas_end_with_the_bits_of_those_that_never_stopped(tmp_path):
+    model = tiny_model(hidden_dropout_prob=0.1, attention_probs_dropout_prob=0.1)
+    changes = {"albert_config": model, "train_steps": 4, "save_checkpoints_steps": 2}
+    whole = finetune(tmp_path / "whole", 2, **changes)
+    (tmp_path / "resumed").mkdir()
+    for name in ("run.json", *glob.glob1(whole, "model.ckpt-2.*")):
+        shutil.copy(os.path.join(whole, name), str(tmp_path / "resumed"))
+    tf.train.update_checkpoint_state(str(tmp_path / "resumed"), "model.ckpt-2")
+    resumed = finetune(tmp_path / "resumed", 2, **changes)
+    expected, actual = read(whole, 4), read(resumed, 4)
+    assert not os.path.exists(os.path.join(resumed, "model.ckpt-0.index"))
+    assert [name for name in expected if not np.array_equal(expected[name], actual[name])] == []
 
 
 # --- The order of the data

@@ -143,11 +143,21 @@ def test_negative_scores_can_be_best(tmp_path):
     assert record.best()["step"] == 2
 
 
-def test_a_diverged_model_is_never_the_best_whatever_its_accuracy(tmp_path):
+def test_best_in_the_text_is_the_highest_so_far_of_negative_scores_too(tmp_path):
+    record = make_record(tmp_path, "matthews_corr")
+    for step, score in enumerate([-0.5, -0.75, -0.25], 1):
+        record.add(step, "data", {"matthews_corr": score})
+    assert values_of(text_of(tmp_path), "best") == ["-0.5", "-0.5", "-0.25"]
+    assert text_of(tmp_path)[-2:] == ["Best step: 3", "Best matthews_corr: -0.25"]
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf])
+def test_a_diverged_model_is_never_the_best_whatever_its_accuracy(tmp_path, loss):
     record = EvaluationRecord(str(tmp_path), "accuracy")
     record.add(1, "dev", {"accuracy": 0.5, "loss": 0.7})
-    record.add(2, "dev", {"accuracy": 0.9, "loss": math.nan})
+    record.add(2, "dev", {"accuracy": 0.9, "loss": loss})
     assert record.best()["step"] == 1
+    assert make_record(tmp_path).best()["step"] == 1
 
 
 @pytest.mark.parametrize("score", [math.nan, math.inf, -math.inf])

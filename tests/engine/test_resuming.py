@@ -10,12 +10,11 @@ import pytest
 import runs
 import tensorflow.compat.v1 as tf
 import tiny
+from tiny_task import TinyTask
 
-from albert.classifier_utils import classification_logits
 from albert.common.errors import UsageError
 from albert.engine import checkpoints, hooks
 from albert.engine.config import FinetuneConfig
-from albert.engine.task import INPUT_IDS, Feature, ModelOutput, Task
 from albert.engine.training import Engine
 
 NUM_STEPS = 6
@@ -28,46 +27,6 @@ with output_lock.held(sys.argv[1]):
     print("held", flush=True)
     sys.stdin.read()
 """
-
-
-class TinyTask(Task):
-    """Two classes of random sequences; its only metric is the number of predictions."""
-
-    name = "tiny"
-    best_metric = "number"
-
-    def fingerprint(self, split):
-        return {"split": split}
-
-    def features(self, split):
-        random = np.random.RandomState(len(split))
-        for _ in range(10):
-            length = random.randint(3, 9)
-            yield {
-                INPUT_IDS: random.randint(1, 50, size=length).tolist(),
-                "segment_ids": [0] * length,
-                "label_ids": int(random.randint(0, 2)),
-            }
-
-    def feature_spec(self):
-        return {
-            INPUT_IDS: Feature(tf.int32),
-            "segment_ids": Feature(tf.int32),
-            "label_ids": Feature(tf.int32, is_sequence=False),
-        }
-
-    def head(self, model, features, is_training):
-        logits = classification_logits(model, 2, 0.1)
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
-            labels=features["label_ids"], logits=logits
-        )
-        return ModelOutput(tf.reduce_mean(losses), {"logits": logits})
-
-    def evaluate(self, predictions):
-        return {"number": float(len(predictions["dev"]))}
-
-    def write_predictions(self, predictions, output_dir, metrics=None):
-        return []
 
 
 class TaskWithoutFeatures(TinyTask):

@@ -6,23 +6,21 @@ import os
 import shutil
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
-import tensorflow.compat.v1 as tf
 import tiny
+import tiny_task
 
 from albert import classifier_utils, race_utils, squad_utils
-from albert.classifier_utils import classification_logits, softmax_output
 from albert.common.errors import UsageError
 from albert.engine import checkpoints, training
 from albert.engine.config import FinetuneConfig
-from albert.engine.task import INPUT_IDS, Change, DataSource, Feature, Task, settings_of
+from albert.engine.task import Change, DataSource, settings_of
 
 WHOLE, OTHER = "whole", "other"
 
 
-class TinyTask(Task):
-    """Two classes of random sequences; which data a split has can be chosen.
+class TinyTask(tiny_task.TinyTask):
+    """A tiny task that knows what it was asked, and whose data and labels can be chosen.
 
     Its only metric counts the evaluations, so that every checkpoint is better than the last.
 
@@ -31,7 +29,6 @@ class TinyTask(Task):
         given: the `metrics` that `evaluate` and `write_predictions` were given.
     """
 
-    name = "tiny"
     best_metric = "order"
 
     def __init__(self, labels=("0", "1"), **data):
@@ -53,26 +50,11 @@ class TinyTask(Task):
         self.calls.append(f"features of {split}")
         if self._data[split] is None:
             raise UsageError(f"{split}.tsv, line 7: a tab is missing.")
-        random = np.random.RandomState(len(self._data[split]))
-        for _ in range(8):
-            length = random.randint(3, 9)
-            yield {
-                INPUT_IDS: random.randint(1, 50, size=length).tolist(),
-                "segment_ids": [0] * length,
-                "label_ids": int(random.randint(0, 2)),
-            }
-
-    def feature_spec(self):
-        return {
-            INPUT_IDS: Feature(tf.int32),
-            "segment_ids": Feature(tf.int32),
-            "label_ids": Feature(tf.int32, is_sequence=False),
-        }
+        return super().features(split)
 
     def head(self, model, features, is_training):
         self.calls.append("training graph" if is_training else "inference graph")
-        logits = classification_logits(model, len(self._labels), 0.0)
-        return softmax_output(logits, features["label_ids"])
+        return super().head(model, features, is_training)
 
     def evaluate(self, predictions, metrics=None):
         self.given.append(metrics)

@@ -82,6 +82,21 @@ def test_gradients_are_those_of_numpy():
     np.testing.assert_allclose(to_bias, outer.sum(0), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("shape", [(5, 3), (2, 4, 3)])
+def test_class_logits_are_products_with_the_rows_of_the_weights_plus_a_bias(shape):
+    inputs = np.random.RandomState(5).randn(*shape).astype(np.float32)
+
+    def build():
+        logits = layers.ClassLogits(3, 2)
+        weights, bias = tf.trainable_variables()
+        with tf.control_dependencies([bias.assign([0.5, -0.5])]):
+            return logits(tf.constant(inputs)), weights
+
+    output, weights = value_of(build)
+    assert weights.shape == (2, 3)
+    np.testing.assert_allclose(output, inputs @ weights.T + [0.5, -0.5], rtol=1e-5, atol=1e-6)
+
+
 # Layer norm
 
 
