@@ -65,6 +65,15 @@ def test_help_lists_every_flag_once_in_the_groups_of_the_reference(helps, name):
     assert [(group, sorted(of_group)) for group, of_group in found] == expected
 
 
+@pytest.mark.parametrize("content", ["--caf\xe9=1", "--" + "a" * 9999, "--a\n" * 999])
+def test_flagfile_that_holds_something_else_is_one_line(tmp_path, content):
+    path = tmp_path / "flags.txt"
+    path.write_bytes(content.encode("latin-1"))
+    with pytest.raises(UsageError) as raised:
+        runner._parse(["program", f"--flagfile={path}"])
+    assert "\n" not in str(raised.value) and len(str(raised.value)) < 1100
+
+
 def test_script_with_a_task_of_its_own_shows_the_help_of_its_runner(helps):
     finished = subprocess.run(
         [sys.executable, "-c", OWN_TASK, "--help"],
@@ -104,12 +113,3 @@ def test_full_disk_is_one_line_that_says_how_to_go_on(output_dir, error):
 @pytest.mark.parametrize("error", [OSError(errno.EIO, "I/O error"), ValueError("No space left")])
 def test_other_errors_are_not_taken_for_a_full_disk(output_dir, error):
     assert runner._explain_full_disk(error) is None
-
-
-@pytest.mark.parametrize("content", ["--caf\xe9=1", "--" + "a" * 9999, "--a\n" * 999])
-def test_flagfile_that_holds_something_else_is_one_line(tmp_path, content):
-    path = tmp_path / "flags.txt"
-    path.write_bytes(content.encode("latin-1"))
-    with pytest.raises(UsageError) as raised:
-        runner._parse(["program", f"--flagfile={path}"])
-    assert "\n" not in str(raised.value) and len(str(raised.value)) < 1100

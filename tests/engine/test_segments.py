@@ -1,4 +1,4 @@
-"""Tests of albert.engine.training that need no training."""
+"""A model that cannot tell segments apart is refused for tasks of pairs."""
 
 from types import SimpleNamespace
 
