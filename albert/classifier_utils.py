@@ -433,7 +433,10 @@ class GlueTask(ClassifierTask):
             digest = files.sha256(path)
         except OSError as error:
             raise cannot_read(path, error) from error
-        return {"data": digest, "columns": dataclasses.asdict(self._row.splits[split])}
+        columns = dataclasses.asdict(self._row.splits[split])
+        # Its name in earlier releases, so that what they have cached and evaluated still counts.
+        columns["skips_short_rows"] = columns.pop("skips_uneven_rows")
+        return {"data": digest, "columns": columns}
 
     def _read_examples(self, split):
         path, columns = self._path(split), self._row.splits[split]

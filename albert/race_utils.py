@@ -185,7 +185,7 @@ class RaceTask(Task):
         """
         ((split, rows),) = predictions.items()
         questions = self._questions(split)
-        answers = [(_as_cell(row.id), LETTERS[n]) for row, n in zip(questions, _choices(rows))]
+        answers = [(files.as_cell(row.id), LETTERS[n]) for row, n in zip(questions, _choices(rows))]
         tables = {
             "submit_results.tsv": [("index", "prediction"), *answers],
             "test_results.tsv": [row["probabilities"] for row in rows],
@@ -226,15 +226,6 @@ def _filled_in(question):
     if "_" in text:
         return [text.replace("_", option) for option in question.options]
     return [f"{text} {option}" for option in question.options]
-
-
-def _as_cell(identifier):
-    """Returns an id for a TSV file: as it is, or as a JSON string if a reader could mistake it.
-
-    Tabs and line ends would break the table, and UTF-8 has no lone surrogates.
-    """
-    is_plain = identifier.isprintable() and not identifier.startswith('"')
-    return identifier if is_plain else json.dumps(identifier)
 
 
 def _choices(rows):

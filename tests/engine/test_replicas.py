@@ -73,7 +73,7 @@ two_or_four = pytest.mark.parametrize("num_replicas", [2, pytest.param(4, marks=
 
 
 class TinyTask(tiny_task.TinyTask):
-    """Sequences of 3 to 20 tokens, no dropout in the head, and a loss whose gradients are clipped."""
+    """Sequences of 3 to 20 tokens, no dropout in the head, and gradients that are clipped."""
 
     num_examples = NUM_EXAMPLES
     lengths = (3, 21)
