@@ -14,11 +14,12 @@ _MAX_DIGITS = 18  # of an integer, so that it has at most 64 bits
 _CONTROL_BYTES = bytes({*range(32)} - {*b"\t\n\f\r"})
 
 
-def load_json(path: str, setting: Optional[str] = None) -> Dict[str, Any]:
+def load_json(path: str, setting: Optional[str] = None, allow_nan: bool = False) -> Dict[str, Any]:
     """Returns the JSON object that a UTF-8 file holds.
 
     Args:
         setting: the setting that chose the file, for errors to name it together with the path.
+        allow_nan: whether to take NaN and infinity, which Python's json writes, for numbers.
 
     Raises:
         UsageError: the file cannot be read, is not JSON, holds something other than an object, is
@@ -33,7 +34,8 @@ def load_json(path: str, setting: Optional[str] = None) -> Dict[str, Any]:
         raise UsageError(f"{name}: {error.strerror}.", **settings) from error
     text = utf8_text(content, name, **settings)
     try:
-        value = json.loads(text, parse_int=_integer, parse_float=_finite, parse_constant=_finite)
+        number = float if allow_nan else _finite
+        value = json.loads(text, parse_int=_integer, parse_float=number, parse_constant=number)
         if isinstance(value, dict):
             _check_depth(value)
     except RecursionError as error:

@@ -70,7 +70,7 @@ class EvaluationRecord:
 
     def _read(self):
         try:
-            stored = json_files.load_json(self.path)
+            stored = json_files.load_json(self.path, allow_nan=True)  # of earlier releases
             settings: Dict[str, Any] = dict(stored["settings"])
             self._settings = {_KEYS_BY_LABEL.get(name, name): settings[name] for name in settings}
             float(self._settings.get("total_seconds", 0.0))  # a speed is worked out with it

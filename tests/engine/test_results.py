@@ -193,6 +193,13 @@ def test_the_json_file_holds_null_for_what_is_not_finite_and_is_read_back(tmp_pa
     assert again.best()["step"] == 2
 
 
+def test_a_record_of_an_earlier_release_may_hold_nan(tmp_path):
+    make_record(tmp_path).add(1, "data", {"accuracy": math.nan})
+    path = tmp_path / "eval_results.json"
+    path.write_text(path.read_text().replace('"accuracy": null', '"accuracy": NaN'))
+    assert math.isnan(make_record(tmp_path).metrics_by_step()[1]["accuracy"])
+
+
 def test_a_step_is_found_only_with_the_data_it_was_evaluated_on(tmp_path):
     record = make_record(tmp_path)
     record.add(1, "old", {"accuracy": 0.5})
