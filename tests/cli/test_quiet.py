@@ -63,6 +63,7 @@ def started(folder, number, *arguments):
 FLAGS = [
     "--do_train",
     f"--albert_config_file={REPOSITORY}/examples/albert_config.json",
+    f"--vocab_file={REPOSITORY}/setup.py",
     "--output_dir=out",
 ]
 FLAGS_OF = {
