@@ -15,7 +15,7 @@ SLOW_PACKAGES = ("tensorflow", "scipy", "sklearn", "tensorboard", "matplotlib", 
 CONFIG = runs.REPOSITORY / "examples" / "albert_config.json"
 SHARED = {"albert_config_file": CONFIG, "output_dir": "out", "vocab_file": __file__}
 RUNNERS = {
-    "classifier": dict(SHARED, task_name="CoLA", data_dir="."),
+    "classifier": dict(SHARED, task_name="AX", data_dir="."),  # needs no file to train
     "race": dict(SHARED, data_dir="."),
     "squad": dict(SHARED, train_file=__file__, predict_file=__file__),
 }
