@@ -1,6 +1,7 @@
 """Tests that replicas sharing a global batch train like one device with the whole batch."""
 
 import dataclasses
+import functools
 import glob
 import os
 import shutil
@@ -18,7 +19,7 @@ from albert.common.errors import UsageError
 from albert.engine import checkpoints, run_identity
 from albert.engine.config import FinetuneConfig
 from albert.engine.input_pipeline import cached_features, next_batch_of, train_dataset
-from albert.engine.model_fn import build
+from albert.engine.model_fn import _seeded_getter, build
 from albert.engine.results import EvaluationRecord
 from albert.engine.task import (
     INPUT_IDS,
@@ -175,7 +176,11 @@ def test_training_time_adds_up_over_the_runs_of_a_folder(tmp_path):
 
 
 def test_a_checkpoint_saved_while_stopping_is_not_evaluated(tmp_path):
-    evaluator = StubEvaluator(tmp_path, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    def stop():
+        if evaluator.num_calls == 1:  # a second signal would end this process
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    evaluator = StubEvaluator(tmp_path, stop)
     with pytest.raises(Interrupted, match="saved as .*model.ckpt-1"):
         train_with(evaluator, tmp_path)
     assert evaluator.num_calls == 1
@@ -468,6 +473,18 @@ def test_each_seed_gives_other_initial_weights(masked):
     first, other = (read(masked(seed, 1), 0) for seed in (11, 12))
     is_equal = {name for name in RELEASED if np.array_equal(first[name], other[name])}
     assert is_equal == {name for name in RELEASED if name.endswith(("bias", "beta", "gamma"))}
+
+
+def test_initial_values_depend_on_the_runs_seed_even_where_the_graph_has_none():
+    values = []
+    for seed in (11, 11, 12):
+        with tf.Graph().as_default(), tf.Session() as session:
+            getter = functools.partial(_seeded_getter(seed), tf.get_variable)
+            with tf.variable_scope("b"):
+                getter("a", shape=[8], initializer=tf.truncated_normal_initializer())
+            session.run(tf.global_variables_initializer())
+            values.append(session.run(tf.global_variables()[0]).tolist())
+    assert values[0] == values[1] != values[2]
 
 
 def test_resumed_replicas_end_with_the_bits_of_those_that_never_stopped(tmp_path):
