@@ -129,13 +129,15 @@ def best_scores(run: Run) -> Dict[str, float]:
     """
     if not os.path.exists(run.results_file):  # the run did not evaluate
         return {}
-    results = json_files.load_json(run.results_file)
+    results = json_files.load_json(run.results_file, allow_nan=True)  # of earlier releases
     best = json_files.value_of(results, "best", object, run.results_file, "the record")
     if best is None:  # every evaluation diverged
         return {}
     metrics = json_files.value_of(best, "metrics", dict, run.results_file, "'best'")
     return {
-        name: value for name, value in metrics.items() if name != "loss" and math.isfinite(value)
+        name: value
+        for name, value in metrics.items()
+        if name != "loss" and value is not None and math.isfinite(value)
     }
 
 

@@ -92,7 +92,7 @@ def make_windows(
                 num_tokens=len(tokens),
             )
         )
-        if windows[-1].end == len(context_ids):
+        if windows[-1].end >= len(context_ids):
             return windows
         begin += min(doc_stride, room)
 

@@ -99,6 +99,7 @@ def test_another_seed_or_optimizer_is_refused_only_in_training(folder, caplog):
 def test_what_alters_the_results_is_warned_of_in_one_line(folder, caplog, is_training, said):
     changed = settings(max_seq_length=64, learning_rate=0.1, output_dir="there")
     run_identity.check(folder, changed, is_training)
+    run_identity.warn_of_changes(folder, changed, is_training)
     (line,) = caplog.records
     assert line.levelno == logging.WARNING
     assert line.getMessage() == f"Changed since the last start of this run: {said}"

@@ -114,7 +114,7 @@ def test_a_task_whose_runs_all_diverged_still_has_a_row(tmp_path):
 def test_a_score_that_is_not_finite_is_not_counted(tmp_path):
     runs = [
         write_run(tmp_path, "rte", seed, {"accuracy": 0.5, "other": value})
-        for seed, value in ((1, 0.25), (2, float("nan")))
+        for seed, value in ((1, 0.25), (2, float("nan")), (3, None))
     ]
     other = lines_of(glue_report.write(runs, ""), "RTE")[1]
     assert other == ["RTE", "other", "1", "25.0", "25.0", "25.0", "-", "-"]
