@@ -65,6 +65,7 @@ from albert.engine import (  # noqa: E402
     results,
     run_identity,
 )
+from albert.engine.task import Change, DataSource, settings_of  # noqa: E402
 from albert.glue.table import GLUE_ROWS, folder_of  # noqa: E402
 from albert.squad.versions import SquadSettings  # noqa: E402
 
@@ -145,8 +146,11 @@ def squad_scores(folder):
 
 
 def run_record(folder):
-    settings = {"task_name": "rte", "seed": 1}
-    run_identity.check(str(folder), settings, tiny.config().sizes())
+    settings = settings_of({"task_name": "rte", "seed": 1}, Change.REFUSED)
+    run_identity.check(str(folder), settings, is_training=True)
+    run_identity.owns_data(str(folder), "dev", {"dev": "a"})
+    run_identity.folder_of_other_data(str(folder), "dev", DataSource("dev", "b"))
+    run_identity.claim(str(folder), settings, {}, {})
 
 
 def evaluation_record(folder):

@@ -376,8 +376,8 @@ def test_script_runs_all_tasks_by_their_recipes(script, tmp_path):
 
 def test_settings_of_the_script_are_passed_on_and_flags_come_last(script):
     settings = {"TASKS": "RTE  WNLI", "SEEDS": "1 2", "BS": "3", "EBS": "5", "MSL": "77"}
-    arguments = arguments_of(script("--learning_rate=1", "--x=a b", LR="2e-4", **settings))
-    assert arguments[-2:] == ["--learning_rate=1", "--x=a b"]
+    arguments = arguments_of(script("--learning_rate=1", "--cached_dir=a b", LR="2e-4", **settings))
+    assert arguments[-2:] == ["--learning_rate=1", "--cached_dir=a b"]
     expected = ["--tasks=RTE  WNLI", "--seeds=1 2", "--train_batch_size=3", "--eval_batch_size=5"]
     expected += ["--predict_batch_size=5", "--max_seq_length=77", "--learning_rate=2e-4"]
     assert set(expected) <= set(arguments)

@@ -17,14 +17,14 @@ class Parser(argparse.ArgumentParser):
         fail(self.prog, message)
 
 
-class Terminated(KeyboardInterrupt):
+class _Terminated(KeyboardInterrupt):
     """SIGTERM: what is being written is removed, and the program ends, as after Ctrl-C."""
 
 
 def _terminate(number: int, frame: Any) -> None:
     del frame
     signal.signal(number, signal.SIG_IGN)  # `timeout` and schedulers send it to the group, too
-    raise Terminated
+    raise _Terminated
 
 
 def explain_os_error(error: Exception) -> Optional[str]:
@@ -57,21 +57,29 @@ def run(
     """
     if sys.stderr is None:  # closed, as by 2>&-
         sys.stderr = open(os.devnull, "w")
+    catches_sigterm = signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     try:
-        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        if catches_sigterm:
             signal.signal(signal.SIGTERM, _terminate)
         main()
     except UsageError as error:
         fail(prog, error.text(flag_of))
     except KeyboardInterrupt as interrupt:
-        _print_line(prog, interrupted)
-        # Not sys.exit: threads of TensorFlow may still be at work.
-        os._exit(128 + (signal.SIGTERM if isinstance(interrupt, Terminated) else signal.SIGINT))
+        is_terminated = isinstance(interrupt, _Terminated)
+        _end(prog, interrupted, signal.SIGTERM if is_terminated else signal.SIGINT)
     except Exception as error:
+        if catches_sigterm and signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:
+            # A lock was just being taken or freed when `_terminate` raised, and that failed.
+            _end(prog, interrupted, signal.SIGTERM)
         line = explain(error)
         if line is None:
             raise
         fail(prog, line)
+
+
+def _end(prog: str, message: str, number: int) -> NoReturn:
+    _print_line(prog, message)
+    os._exit(128 + number)  # not sys.exit: threads of TensorFlow may still be at work
 
 
 def fail(prog: str, message: str) -> NoReturn:

@@ -193,5 +193,7 @@ def _evaluation(row: Any) -> Dict[str, Any]:
     is_whole = type(row["step"]) is int and isinstance(row["dataset"], str)
     if not is_whole or not all(type(value) in (int, float) for value in metrics.values()):
         raise TypeError(row)
-    saved = [(str(source), str(target)) for source, target in row.get("saved", ())]
-    return dict(row, metrics=metrics, saved=saved)
+    for source, target in row.get("saved", ()):
+        if not isinstance(source, str) or not isinstance(target, str):
+            raise TypeError(row)
+    return dict(row, metrics=metrics)

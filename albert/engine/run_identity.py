@@ -111,15 +111,19 @@ def owns_data(output_dir: str, kind: str, contents: Mapping[str, str]) -> bool:
     return True
 
 
-def folder_of_other_data(output_dir: str, source: DataSource) -> str:
+def folder_of_other_data(output_dir: str, kind: str, source: DataSource) -> str:
     """Returns the folder for results on data that are not the run's own, made now.
 
-    It is called `predictions_<name>`; where other data of that name have been predicted before, the
-    beginning of their hash is added.
+    It is called `predictions_<name>`; where other data of that kind and name have been there
+    before, the beginning of their hash is added.
+
+    Args:
+        kind: "dev" or "test".
     """
     record = _read(output_dir)
     folder = f"predictions_{source.name}"
-    if record["data"].setdefault(folder, {"": source.content}) != {"": source.content}:
+    contents = record["data"].setdefault(folder, {})
+    if contents.setdefault(kind, source.content) != source.content:
         folder += f"_{source.content[:8]}"
     os.makedirs(os.path.join(output_dir, folder), exist_ok=True)
     _write(output_dir, record)

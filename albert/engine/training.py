@@ -259,6 +259,7 @@ class Engine:
                 another process trains or evaluates in output_dir.
         """
         output_dir = self._config.output_dir
+        self._check_identity()
         is_trained = bool(checkpoints.best(output_dir) or checkpoints.saved_steps(output_dir))
         if is_trained and (self._has_trained or self._owns("dev", self._task.dev_splits)):
             with output_lock.held(output_dir):
@@ -350,7 +351,7 @@ class Engine:
             return config.output_dir
         else:
             source = self._task.source(splits[0])
-            folder = run_identity.folder_of_other_data(config.output_dir, source)
+            folder = run_identity.folder_of_other_data(config.output_dir, kind, source)
             _log.info("%s is not this run's own data: results go to %s.", source.name, folder)
         return folder
 

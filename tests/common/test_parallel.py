@@ -84,7 +84,7 @@ import os, time
 from albert.cli import program
 from albert.common import files, parallel
 
-parallel._num_cores = lambda: 2
+parallel.num_cores = lambda: 2
 
 def compute(item):
     time.sleep(0.01)

@@ -368,7 +368,7 @@ def by_layout(tmp_path_factory, runs):
             session.run(tf.global_variables_initializer())
             tf.train.Saver(tf.trainable_variables()).restore(session, begin)
             losses = [session.run([output.loss, update])[0] for _ in range(10)]
-            found[packed_tokens] = losses, session.run(output.predictions["logits"])
+            found[packed_tokens] = losses, session.run(output.predictions["probabilities"])
     return found
 
 

@@ -184,12 +184,13 @@ def test_training_says_which_data_the_results_are_about(folder):
 def test_other_data_have_a_folder_each_even_if_their_names_are_the_same(tmp_path):
     first, second = DataSource("dev-v2", "0123456789"), DataSource("dev-v2", "abcdefghij")
     folders = [
-        run_identity.folder_of_other_data(str(tmp_path), source)
+        run_identity.folder_of_other_data(str(tmp_path), "dev", source)
         for source in (first, second, first, second)
     ]
     names = ["predictions_dev-v2", "predictions_dev-v2_abcdefgh"]
     assert folders == 2 * [str(tmp_path / name) for name in names]
     assert all(os.path.isdir(folder) for folder in folders)
+    assert run_identity.folder_of_other_data(str(tmp_path), "test", second) == folders[0]
 
 
 def test_a_source_is_named_after_its_file_or_folder(tmp_path):

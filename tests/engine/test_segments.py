@@ -27,13 +27,11 @@ class Pairs(classifier_utils.DataProcessor):
         return ["no", "yes"]
 
 
-classifier_utils.register("some pairs")(Pairs)
-
-
 @pytest.mark.parametrize("split, is_refused", [("train", True), ("dev", False)])
 def test_pairs_are_refused_by_a_model_of_one_segment_before_features_are_made(
-    tmp_path, wordpiece, split, is_refused
+    tmp_path, wordpiece, monkeypatch, split, is_refused
 ):
+    monkeypatch.setitem(classifier_utils.OWN_TASKS, "some pairs", Pairs)
     task = classifier_utils.make_task("some pairs", str(tmp_path), wordpiece, 16)
     config = SimpleNamespace(
         albert_config=tiny.config(type_vocab_size=1), feature_dir=str(tmp_path / "cache")
