@@ -13,7 +13,7 @@ import unicodedata
 import warnings
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
-from albert.common import files, json_files
+from albert.common import files
 from albert.common.errors import UsageError
 from albert.text import characters
 
@@ -329,7 +329,7 @@ def load_vocab(vocab_file: str) -> Dict[str, int]:
             content = reader.read()
     except OSError as error:
         raise UsageError(f"<vocab_file>: {error.strerror}.", vocab_file=vocab_file) from error
-    text = json_files.utf8_text(content, "<vocab_file>", vocab_file=vocab_file)
+    text = files.utf8_text(content, "<vocab_file>", vocab_file=vocab_file)
     vocab = collections.OrderedDict()
     # Ids are line numbers, so only "\n" may end a line: U+2028 and U+0085 can be tokens.
     for index, line in enumerate(io.StringIO(text, newline="\n")):

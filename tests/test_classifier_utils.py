@@ -365,8 +365,8 @@ def test_a_file_of_another_encoding_is_reported_with_file_line_and_byte(tmp_path
     content = b"sentence\tlabel\ncaf\xe9 noir\t1\n"
     path, message = mistake(tmp_path, "sst-2", "SST-2", "dev", content)
     assert message == (
-        f"{path}:2: byte 18 of the file (0xe9) is not UTF-8 text: it looks like Latin-1. "
-        "Save the file as UTF-8."
+        f"{path} is not UTF-8 text: byte 18 (line 2) is 0xe9. It looks like Latin-1; save it as "
+        "UTF-8."
     )
 
 

@@ -438,7 +438,7 @@ MISTAKES = {
     "not UTF-8": (
         {"data_dir": "{root}/bad/latin"},
         ["do_train"],
-        "{root}/bad/latin/SST-2/train.tsv:2: byte 18 of the file (0xe9) is not UTF-8 text",
+        "{root}/bad/latin/SST-2/train.tsv is not UTF-8 text: byte 18 (line 2) is 0xe9.",
     ),
     "cached_dir is a file": (
         {"cached_dir": "{root}/vocab.txt"},

@@ -11,6 +11,8 @@ from typing import Any, Iterable, Iterator, Tuple
 
 from albert.common.errors import UsageError
 
+_CONTROL_BYTES = bytes({*range(32)} - {*b"\t\n\f\r"})
+
 
 @contextlib.contextmanager
 def replacing(path: str) -> Iterator[str]:
@@ -50,6 +52,47 @@ def as_cell(value: Any) -> str:
     return text if is_plain else json.dumps(text)
 
 
+def utf8_text(content: bytes, name: str, **settings: Any) -> str:
+    """Returns the text of a file's content, without a byte order mark.
+
+    Args:
+        name: of the file, for errors; `settings` are those it refers to, as in UsageError.
+
+    Raises:
+        UsageError: the content is not UTF-8 text. The message says where, and what it looks like.
+    """
+    try:
+        text = content.decode("utf-8-sig")
+        if not _is_utf_16(content):  # whose Latin letters are UTF-8, too, with null characters
+            return text
+        start = content.index(0)
+    except UnicodeDecodeError as error:
+        start = error.start + len(content) - len(error.object)  # the mark is not counted
+    number = content.count(b"\n", 0, start) + 1
+    raise UsageError(
+        f"{name} is not UTF-8 text: byte {start} (line {number}) is 0x{content[start]:02x}. "
+        f"It looks like {_likely_encoding(content, start)}; save it as UTF-8.",
+        **settings,
+    )
+
+
+def _is_utf_16(content: bytes) -> bool:
+    has_mark = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return has_mark or content.count(0) > len(content) // 4
+
+
+def _likely_encoding(content: bytes, start: int) -> str:
+    """Returns what text may be encoded in whose byte at `start` is not UTF-8."""
+    if _is_utf_16(content):
+        return "UTF-16"
+    if len(content.translate(None, _CONTROL_BYTES)) < len(content):
+        return "a binary file"
+    # Accented letters stand alone among plain ones; Chinese characters follow each other.
+    line = content[start : start + 1000].split(b"\n")[0]
+    longest = max(len(run) for run in re.findall(rb"[\x80-\xff]+", line))
+    return "Latin-1" if longest < 4 else "GB18030 or the like"
+
+
 def read_lines(path: str) -> Iterator[Tuple[int, str]]:
     """Yields (number from 1, text without its end) for each line of a UTF-8 file.
 
@@ -59,49 +102,18 @@ def read_lines(path: str) -> Iterator[Tuple[int, str]]:
         OSError: the file cannot be read.
         UsageError: it has another encoding, or carriage returns in place of line feeds.
     """
-    position = 0  # of the line in the file, in bytes
     with open(path, "rb") as reader:
-        for number, line in enumerate(reader, 1):
-            try:
-                text = _decoded(line)
-            except UnicodeDecodeError as error:
-                raise UsageError(
-                    f"{path}:{number}: byte {position + error.start} of the file "
-                    f"(0x{line[error.start]:02x}) is not UTF-8 text: it looks like "
-                    f"{_likely_encoding(line)}. Save the file as UTF-8."
-                ) from error
-            if number == 1:
-                text = text[1:] if text.startswith("\ufeff") else text
-                if "\r" in text and not reader.peek(1):
-                    raise UsageError(
-                        f"{path}:1: the file has carriage returns, the first at byte "
-                        f"{line.index(13)}, in place of line feeds. Save it with line feeds."
-                    )
-            if text:
-                yield number, text
-            position += len(line)
-
-
-def _decoded(line: bytes) -> str:
-    """Returns the text of a line without its end; raises UnicodeDecodeError."""
-    text = line.decode("utf-8")
-    if _is_utf_16(line):  # without a mark, the bytes of Latin letters pass for UTF-8
-        raise UnicodeDecodeError("utf-8", line, line.index(0), len(line), "a null character")
-    return text.rstrip("\r\n")
-
-
-def _is_utf_16(line):
-    has_mark = line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    return has_mark or line.count(0) > len(line) // 4
-
-
-def _likely_encoding(line):
-    """Returns what a line that is not UTF-8 may be encoded in."""
-    if _is_utf_16(line):
-        return "UTF-16"
-    # Accented letters stand alone among plain ones; Chinese characters follow each other.
-    longest = max(len(run) for run in re.findall(rb"[\x80-\xff]+", line))
-    return "Latin-1" if longest < 4 else "GB18030 or the like"
+        content = reader.read()
+    lines = utf8_text(content, path).split("\n")
+    if len(lines) == 1 and "\r" in lines[0].rstrip("\r\n"):
+        raise UsageError(
+            f"{path}:1: the file has carriage returns, the first at byte {content.index(13)}, in "
+            "place of line feeds. Save it with line feeds."
+        )
+    for number, line in enumerate(lines, 1):
+        text = line.rstrip("\r")
+        if text:
+            yield number, text
 
 
 def sha256(path: str) -> str:

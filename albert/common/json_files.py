@@ -11,7 +11,6 @@ from albert.common.errors import UsageError
 # Far above any file of ours, and far below what recursive functions such as copy.deepcopy bear.
 _MAX_DEPTH = 100
 _MAX_DIGITS = 18  # of an integer, so that it has at most 64 bits
-_CONTROL_BYTES = bytes({*range(32)} - {*b"\t\n\f\r"})
 
 
 def load_json(path: str, setting: Optional[str] = None, allow_nan: bool = False) -> Dict[str, Any]:
@@ -32,7 +31,7 @@ def load_json(path: str, setting: Optional[str] = None, allow_nan: bool = False)
             content = reader.read()
     except OSError as error:
         raise UsageError(f"{name}: {error.strerror}.", **settings) from error
-    text = utf8_text(content, name, **settings)
+    text = files.utf8_text(content, name, **settings)
     try:
         number = float if allow_nan else _finite
         value = json.loads(text, parse_int=_integer, parse_float=number, parse_constant=number)
@@ -46,39 +45,6 @@ def load_json(path: str, setting: Optional[str] = None, allow_nan: bool = False)
     if not isinstance(value, dict):
         raise UsageError(f"{name} does not hold a JSON object.", **settings)
     return value
-
-
-def utf8_text(content: bytes, name: str, **settings: Any) -> str:
-    """Returns the text of a file's content, without a byte order mark.
-
-    Args:
-        name: of the file, for errors; `settings` are those it refers to, as in UsageError.
-
-    Raises:
-        UsageError: the content is not UTF-8 text. The message says where, and what it looks like.
-    """
-    try:
-        text = content.decode("utf-8-sig")
-        start = content.find(b"\0")  # valid in UTF-8, but a sign of UTF-16 or of a binary file
-        if start < 0:
-            return text
-    except UnicodeDecodeError as error:
-        start = error.start + len(content) - len(error.object)  # the mark is not counted
-    line = content.count(b"\n", 0, start) + 1
-    raise UsageError(
-        f"{name} is not UTF-8 text: byte {start} (line {line}) is 0x{content[start]:02x}. "
-        f"It looks like {_likely_encoding(content)}; save it as UTF-8.",
-        **settings,
-    )
-
-
-def _likely_encoding(content: bytes) -> str:
-    """Returns what text that is not UTF-8 probably is."""
-    if content[:2] in (b"\xff\xfe", b"\xfe\xff") or content.count(b"\0") > len(content) / 4:
-        return "UTF-16"
-    if len(content.translate(None, _CONTROL_BYTES)) < len(content):
-        return "a binary file"
-    return "Latin-1 or a similar encoding"
 
 
 def _integer(text: str) -> int:

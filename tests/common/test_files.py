@@ -126,8 +126,8 @@ def test_another_encoding_is_reported_with_line_byte_and_likely_name(tmp_path, n
     with pytest.raises(UsageError) as caught:
         read(tmp_path, content)
     assert str(caught.value) == (
-        f"{tmp_path / 'a.tsv'}:{line}: byte {byte} of the file (0x{value}) is not UTF-8 text: "
-        f"it looks like {likely}. Save the file as UTF-8."
+        f"{tmp_path / 'a.tsv'} is not UTF-8 text: byte {byte} (line {line}) is 0x{value}. "
+        f"It looks like {likely}; save it as UTF-8."
     )
 
 

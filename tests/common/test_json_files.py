@@ -40,8 +40,7 @@ def test_a_hundred_levels_are_read(tmp_path):
         (b"[]", " does not hold a JSON object."),
         (
             b'\n{"caf\xe9": 1}',
-            " is not UTF-8 text: byte 6 (line 2) is 0xe9. It looks like Latin-1 or a similar "
-            "encoding; save it as UTF-8.",
+            " is not UTF-8 text: byte 6 (line 2) is 0xe9. It looks like Latin-1; save it as UTF-8.",
         ),
         (
             b'\xef\xbb\xbf{"\xe9": 1}',
