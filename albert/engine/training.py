@@ -134,16 +134,20 @@ class Engine:
         """
         run_identity.check(self._config.output_dir, self._run_settings(), is_training=True)
         with output_lock.held(self._config.output_dir):
-            self._has_trained = True
+            self._is_checked = True
             start, damages = checkpoints.newest_whole(self._config.output_dir)
             step, batches_consumed = self._read_counters(start)
             checkpoints.prepare_training(self._config.output_dir, start, damages)
             examples = self._prepare_data(evaluate, predict)
             if num_train_epochs is not None:
                 self._plan(examples, num_train_epochs, warmup_proportion)
+            if step >= self._config.train_steps:
+                _log.info("%s has all %d steps: nothing to train.", start, self._config.train_steps)
+                return
+            self._has_trained = True
             self._claim(evaluate, predict)
             evaluator = self._make_evaluator() if evaluate else None
-            self._train(examples, start, step, batches_consumed, evaluator)
+            self._train(examples, start, batches_consumed, evaluator)
 
     def _prepare_data(self, evaluate, predict):
         """Makes all features that the run will need; returns those to train on."""
@@ -176,13 +180,10 @@ class Engine:
         data = {kind: self._contents(names) for kind, names in splits.items() if names}
         run_identity.claim(self._config.output_dir, self._run_settings(), self._options, data)
 
-    def _train(self, examples, start, step, batches_consumed, evaluator):
+    def _train(self, examples, start, batches_consumed, evaluator):
         config = self._config
         if evaluator:
             evaluator.record.add_settings(_settings(self._task, config))
-        if step >= config.train_steps:
-            _log.info("%s has all %d steps: nothing to train.", start, config.train_steps)
-            return
         self._announce_training(examples, start)
         checkpoints.warn_if_disk_is_short(config)
         with StopOnSignal() as stop:
@@ -427,7 +428,7 @@ class Engine:
 
     def _check_identity(self):
         """Checks, once, that this is the run in output_dir; training has checked that already."""
-        if not self._has_trained and not self._is_checked:
+        if not self._is_checked:
             settings = self._run_settings()
             run_identity.check(self._config.output_dir, settings, is_training=False)
             run_identity.warn_of_changes(self._config.output_dir, settings, is_training=False)

@@ -195,6 +195,14 @@ def test_scores_on_other_data_do_not_change_what_is_best(folder):
     assert task.given == [before["best"]["metrics"]]
 
 
+def test_a_finished_run_that_is_started_again_keeps_its_results(folder):
+    before = results_of(folder)
+    run(folder, TinyTask(dev=OTHER, test=OTHER), "train", "evaluate", "predict")
+    assert results_of(folder) == before
+    assert (folder / "answers.txt").read_text() == WHOLE
+    assert (folder / "predictions_other" / "answers.txt").read_text() == OTHER
+
+
 def test_training_on_with_other_dev_data_evaluates_every_checkpoint_again(folder):
     run(folder, TinyTask(dev=OTHER), "train", "evaluate", train_steps=3)
     rows = results_of(folder)["evaluations"]

@@ -460,7 +460,9 @@ def test_what_a_processor_does_wrong_ends_in_one_line(
 def test_a_file_that_a_processor_reads_in_another_encoding_is_reported(tmp_path):
     file = tmp_path / "dev.tsv"
     file.write_bytes("a\teven\nb\todd\n".encode("utf-16"))
-    with pytest.raises(UsageError, match=r"dev\.tsv is not .* byte 0 \(line 1\) .* looks like UTF-16"):
+    with pytest.raises(
+        UsageError, match=r"dev\.tsv is not .* byte 0 \(line 1\) .* looks like UTF-16"
+    ):
         Parity._read_tsv(str(file))
 
 
