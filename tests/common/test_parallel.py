@@ -129,10 +129,12 @@ def test_workers_end_after_the_sigkill_of_their_parent(tmp_path):
     assert end_at_work(tmp_path, signal.SIGKILL) == (-signal.SIGKILL, "")
 
 
-@pytest.mark.parametrize("to_group", [False, True])
-def test_sigterm_ends_program_and_workers_in_one_line_and_leaves_no_file(tmp_path, to_group):
-    assert end_at_work(tmp_path, signal.SIGTERM, to_group) == (
-        143,
-        "prog.py: interrupted: repeat it.\n",
-    )
+@pytest.mark.parametrize(
+    "number, to_group, status",
+    [(signal.SIGTERM, False, 143), (signal.SIGTERM, True, 143), (signal.SIGINT, True, 130)],
+)
+def test_a_signal_ends_program_and_workers_in_one_line_and_leaves_no_file(
+    tmp_path, number, to_group, status
+):
+    assert end_at_work(tmp_path, number, to_group) == (status, "prog.py: interrupted: repeat it.\n")
     assert list(tmp_path.iterdir()) == []
