@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from albert import classifier_utils, modeling, tokenization
 from albert.classifier_utils import GlueTask
 from albert.common.errors import UsageError
+from albert.engine.task import Change, Setting
 from albert.glue.files import read_tsv
 
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]  # 0 to 4
@@ -243,6 +244,16 @@ def test_only_a_newline_ends_a_row(tmp_path):
 
 def test_task_names_ignore_case(tmp_path):
     assert make_task(tmp_path, "STS-B").name == "sts-b"
+
+
+def test_a_model_belongs_to_its_labels_and_vocabulary(tmp_path):
+    compared = make_task(tmp_path, "rte", classifier_dropout_prob=0.25).run_settings()
+    fixed = {name for name, setting in compared.items() if setting.change is Change.REFUSED}
+    assert fixed == {"labels", "vocabulary", "do_lower_case"}
+    assert compared["labels"].value == ["entailment", "not_entailment"]
+    assert compared["max_seq_length"] == Setting(16, Change.WARNED, "<max_seq_length>")
+    dropout = Setting(0.25, Change.WARNED_IN_TRAINING, "<classifier_dropout_prob>")
+    assert compared["classifier_dropout_prob"] == dropout
 
 
 def test_an_unknown_task_is_a_usage_error_that_lists_the_known_ones(tmp_path, monkeypatch):

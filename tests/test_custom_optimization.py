@@ -360,10 +360,14 @@ def train_on_lookups(
 
 def test_rows_looked_up_twice_count_summed_in_the_clip_norm():
     trained = train_on_lookups(
-        [(1, [3.0, 4.0]), (1, [3.0, 4.0])], 0.0, np.zeros([3, 2]), learning_rate=0.1, clip_norm=1.0
+        [(1, [3.0, 4.0]), (1, [3.0, 4.0]), (2, [10.5, 0.0])],
+        0.0,
+        np.zeros([3, 2]),
+        learning_rate=0.1,
+        clip_norm=1.0,
     )
-    # The row's gradient is (6, 8), of norm 10; unsummed rows would have the norm sqrt(50).
-    expected = 0.1 * np.array([[0.0, 0.0], [0.6, 0.8], [0.0, 0.0]])
+    # Row 1 has the gradient (6, 8), and all rows together have the norm sqrt(10**2 + 10.5**2).
+    expected = 0.1 * np.array([[0.0, 0.0], [6.0, 8.0], [10.5, 0.0]]) / 14.5
     np.testing.assert_allclose(trained.moments("table")[0], expected, rtol=1e-6)
 
 
