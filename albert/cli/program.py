@@ -5,8 +5,9 @@ import contextlib
 import os
 import signal
 import sys
-from typing import Any, Callable, NoReturn, Optional
+from typing import Any, Callable, List, NoReturn, Optional
 
+from albert.cli import quiet
 from albert.common.errors import UsageError
 
 
@@ -15,16 +16,6 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         fail(self.prog, message)
-
-
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM: what is being written is removed, and the program ends, as after Ctrl-C."""
-
-
-def _terminate(number: int, frame: Any) -> None:
-    del frame
-    signal.signal(number, signal.SIG_IGN)  # `timeout` and schedulers send it to the group, too
-    raise _Terminated
 
 
 def explain_os_error(error: Exception) -> Optional[str]:
@@ -57,20 +48,25 @@ def run(
     """
     if sys.stderr is None:  # closed, as by 2>&-
         sys.stderr = open(os.devnull, "w")
-    catches_sigterm = signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    received: List[int] = []
+
+    def stop(number: int, frame: Any) -> None:
+        del frame
+        received.append(number)
+        if number == signal.SIGTERM:
+            signal.signal(number, signal.SIG_IGN)  # `timeout` and schedulers repeat it
+        raise KeyboardInterrupt
+
     try:
-        if catches_sigterm:
-            signal.signal(signal.SIGTERM, _terminate)
-        main()
+        with quiet.handling_signals(stop):
+            main()
     except UsageError as error:
         fail(prog, error.text(flag_of))
-    except KeyboardInterrupt as interrupt:
-        is_terminated = isinstance(interrupt, _Terminated)
-        _end(prog, interrupted, signal.SIGTERM if is_terminated else signal.SIGINT)
+    except KeyboardInterrupt:
+        _end(prog, interrupted, (received or [signal.SIGINT])[0])
     except Exception as error:
-        if catches_sigterm and signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:
-            # A lock was just being taken or freed when `_terminate` raised, and that failed.
-            _end(prog, interrupted, signal.SIGTERM)
+        if received:  # a lock was just being taken or freed when `stop` raised, and that failed
+            _end(prog, interrupted, received[0])
         line = explain(error)
         if line is None:
             raise

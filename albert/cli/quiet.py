@@ -6,12 +6,13 @@ import re
 import signal
 import sys
 import warnings
-from typing import Any, Dict, List
+from typing import Any, Dict, Iterator, List
 
 _DEFAULTS: Dict[int, Any] = {
     signal.SIGINT: signal.default_int_handler,
     signal.SIGTERM: signal.SIG_DFL,
 }
+_handlers = dict(_DEFAULTS)
 
 
 def quiet_start() -> None:
@@ -28,10 +29,29 @@ def quiet_start() -> None:
 
 
 def has_started() -> None:
-    """Lets both signals do again what they did before `quiet_start`."""
-    for number, handler in _DEFAULTS.items():
+    """Ends what `quiet_start` does with signals: they have the handler of `handling_signals`."""
+    for number, handler in _handlers.items():
         if signal.getsignal(number) is _end:
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def handling_signals(handler: Any) -> Iterator[None]:
+    """Lets a handler take both signals in a block, once the program has started.
+
+    A signal that is ignored stays ignored.
+    """
+    _handlers.update(dict.fromkeys(_DEFAULTS, handler))
+    for number, default in _DEFAULTS.items():
+        if signal.getsignal(number) is default:
+            signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        _handlers.update(_DEFAULTS)
+        for number, default in _DEFAULTS.items():
+            if signal.getsignal(number) is handler:
+                signal.signal(number, default)
 
 
 def _end(number: int, frame: Any) -> None:

@@ -138,3 +138,9 @@ def test_a_signal_ends_program_and_workers_in_one_line_and_leaves_no_file(
 ):
     assert end_at_work(tmp_path, number, to_group) == (status, "prog.py: interrupted: repeat it.\n")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_workers_leave_ctrl_c_to_their_parent(monkeypatch):
+    monkeypatch.setattr(parallel, "num_cores", lambda: 2)
+    ignores = parallel.ordered_map(lambda _: signal.getsignal(signal.SIGINT), ITEMS)
+    assert set(ignores) == {signal.SIG_IGN}
