@@ -109,6 +109,20 @@ def read_scalar(path: str, name: str) -> Any:
         raise
 
 
+def read_step(path: str) -> int:
+    """Returns the number of updates behind a checkpoint; 0 if it does not say."""
+    names = {name for name, _ in tf.train.list_variables(path)}
+    return read_scalar(path, "global_step") if "global_step" in names else 0
+
+
+def content_hash(path: str) -> str:
+    """Returns a hash that is equal for copies of a checkpoint.
+
+    The index is enough: it holds name, shape and checksum of every variable.
+    """
+    return files.sha256(path + ".index")[:16]
+
+
 # Damaged checkpoints
 
 
@@ -225,20 +239,6 @@ def _write_state(output_dir, start):
 
 
 # The best checkpoint
-
-
-def read_step(path: str) -> int:
-    """Returns the number of updates behind a checkpoint; 0 if it does not say."""
-    names = {name for name, _ in tf.train.list_variables(path)}
-    return read_scalar(path, "global_step") if "global_step" in names else 0
-
-
-def content_hash(path: str) -> str:
-    """Returns a hash that is equal for copies of a checkpoint.
-
-    The index is enough: it holds name, shape and checksum of every variable.
-    """
-    return files.sha256(path + ".index")[:16]
 
 
 def keep_as_best(path: str) -> str:

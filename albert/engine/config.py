@@ -175,7 +175,7 @@ class FinetuneConfig:
         return self.cached_dir or self.output_dir
 
     def run_settings(self) -> Dict[str, Setting]:
-        """Returns {name: Setting}, for run_identity, of every setting but paths."""
+        """Returns {name: Setting}, for run_identity."""
         of_model, shown = self.albert_config.to_dict(), "{} of <albert_config_file>"
         fixed = {name: of_model.pop(name) for name in (*self.albert_config.sizes(), "hidden_act")}
         replicas = {"num_replicas": self.num_replicas}

@@ -53,14 +53,21 @@ class Evaluator:
         """Evaluates every checkpoint on disk that has not been evaluated yet, earliest first.
 
         The one kept as best comes before all others: its numbered files may have been deleted, and
-        a numbered checkpoint could overwrite the copy before the two have been compared.
+        a numbered checkpoint could overwrite the copy before the two have been compared. A damaged
+        one is left out with a warning, unless it is the newest, which a run goes on with.
         """
         checkpoints.finish_keeping(self._output_dir)
         kept = checkpoints.best(self._output_dir)
         if kept:
             self.evaluate(checkpoints.read_scalar(kept, "global_step"), kept)
+        newest = checkpoints.latest(self._output_dir)
         for step, path in checkpoints.saved_steps(self._output_dir).items():
-            self.evaluate(step, path)
+            is_new = step > 0 and not self.record.find(step, self._dataset)
+            damage = checkpoints.find_damage(path) if is_new and path != newest else None
+            if damage:
+                _log.warning("%s is damaged (%s): it is not evaluated.", path, damage)
+            else:
+                self.evaluate(step, path)
 
     def evaluate(self, step: int, path: str) -> None:
         """Evaluates a checkpoint unless that is already recorded, and keeps it if it is the best.

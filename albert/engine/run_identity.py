@@ -2,16 +2,108 @@
 
 import logging
 import os
-from typing import Any, Dict, Mapping
+from typing import Any, Dict, Iterable, Mapping, Optional
 
 from albert.common import json_files
 from albert.common.errors import UsageError
-from albert.engine.task import DataSource, Setting
+from albert.engine import checkpoints
+from albert.engine.config import FinetuneConfig
+from albert.engine.task import Change, DataSource, Setting, Task, settings_of
 
 NAME = "run.json"
 _GROUPS = ("settings", "options", "data")
 
 _log = logging.getLogger(__name__)
+
+
+class Run:
+    """The run of a task in the output_dir of a configuration.
+
+    Args:
+        options: those of the command, to be recorded.
+    """
+
+    def __init__(
+        self, task: Task, config: FinetuneConfig, options: Optional[Mapping[str, Any]] = None
+    ) -> None:
+        self._task = task
+        self._config = config
+        self._options = options or {}
+        self._output_dir = config.output_dir
+
+    def check(self, is_training: bool) -> None:
+        """Raises UsageError if output_dir holds another run."""
+        check(self._output_dir, self._settings(), is_training)
+
+    def warn_of_changes(self) -> None:
+        """Warns of settings that alter evaluation and prediction, as `warn_of_changes` does."""
+        warn_of_changes(self._output_dir, self._settings(), is_training=False)
+
+    def check_initial_checkpoint(self) -> None:
+        """Raises UsageError if the initial checkpoint is that of another run."""
+        check(
+            os.path.dirname(self._config.init_checkpoint or ""),
+            self._settings(),
+            is_training=False,
+            refusal="<init_checkpoint> is of another run",
+        )
+
+    def claim(self, kinds: Iterable[str]) -> None:
+        """Records the run when it trains, and its data of some kinds as those of its results.
+
+        Args:
+            kinds: of "dev" and "test".
+        """
+        data = {kind: self._contents(kind) for kind in kinds}
+        claim(self._output_dir, self._settings(), self._options, data)
+
+    def owns_data(self, kind: str) -> bool:
+        """Returns whether the results in output_dir are about the splits of a kind."""
+        is_guest = self._task.name != self._task.model_name
+        return not is_guest and owns_data(self._output_dir, kind, self._contents(kind))
+
+    def folder_of_results(self, kind: str) -> str:
+        """Returns the folder for results on the splits of a kind, which exists.
+
+        Raises:
+            UsageError: it cannot be made.
+        """
+        folder = self._config.predict_output_dir
+        if folder:
+            try:
+                os.makedirs(folder, exist_ok=True)
+            except OSError as error:
+                raise UsageError(
+                    f"<predict_output_dir>: {error.strerror}.", predict_output_dir=folder
+                ) from error
+        elif self.owns_data(kind):
+            folder = self._output_dir
+        else:
+            source = self._task.source(self._splits(kind)[0])
+            folder = folder_of_other_data(self._output_dir, kind, source)
+            _log.info("%s is not this run's own data: results go to %s.", source.name, folder)
+        return folder
+
+    def _splits(self, kind):
+        return {"dev": self._task.dev_splits, "test": self._task.test_splits}[kind]
+
+    def _contents(self, kind):
+        return {split: self._task.source(split).content for split in self._splits(kind)}
+
+    def _settings(self):
+        """Returns {name: Setting} of all that the run depends on."""
+        start = self._config.init_checkpoint
+        content = checkpoints.content_hash(start) if start else None
+        return {
+            **self._config.run_settings(),
+            **self._task.run_settings(),
+            **settings_of({"task_name": self._task.model_name}, Change.REFUSED),
+            **settings_of(
+                {"init_checkpoint_content": content},
+                Change.REFUSED_IN_TRAINING,
+                "the content of <init_checkpoint>",
+            ),
+        }
 
 
 def check(

@@ -27,7 +27,7 @@ from albert.engine.model_fn import BATCHES_CONSUMED, StepValues, model_fn
 from albert.engine.predictor import Predictor
 from albert.engine.progress import Progress, summary
 from albert.engine.results import EvaluationRecord
-from albert.engine.task import Change, Task, settings_of
+from albert.engine.task import Task
 
 _log = logging.getLogger(__name__)
 
@@ -87,7 +87,8 @@ class Engine:
     ) -> None:
         self._task = task
         self._config = config
-        self._options = options or {}
+        self._run = run_identity.Run(task, config, options)
+        self._options = options
         self._has_trained = False
         self._is_checked = False
         devices.prepare(config.num_replicas)
@@ -132,7 +133,7 @@ class Engine:
             UsageError: another process trains or evaluates in output_dir, no checkpoint in it is
                 whole, or the best one is damaged and evaluations would need it.
         """
-        run_identity.check(self._config.output_dir, self._run_settings(), is_training=True)
+        self._run.check(is_training=True)
         with output_lock.held(self._config.output_dir):
             self._is_checked = True
             start, damages = checkpoints.newest_whole(self._config.output_dir)
@@ -145,7 +146,7 @@ class Engine:
                 _log.info("%s has all %d steps: nothing to train.", start, self._config.train_steps)
                 return
             self._has_trained = True
-            self._claim(evaluate, predict)
+            self._run.claim(kinds=["dev"] * evaluate + ["test"] * predict)
             evaluator = self._make_evaluator() if evaluate else None
             self._train(examples, start, batches_consumed, evaluator)
 
@@ -163,6 +164,7 @@ class Engine:
         self._config = self._config.with_epochs(
             examples.num_features, num_train_epochs, warmup_proportion
         )
+        self._run = run_identity.Run(self._task, self._config, self._options)
         _log.info(
             "%g epoch(s) of %d features are %d updates, %d of them warm-up.",
             num_train_epochs,
@@ -170,15 +172,6 @@ class Engine:
             self._config.train_steps,
             self._config.warmup_steps,
         )
-
-    def _claim(self, evaluate, predict):
-        """Records the run, and which data its results are about."""
-        splits = {
-            "dev": self._task.dev_splits if evaluate else (),
-            "test": self._task.test_splits if predict else (),
-        }
-        data = {kind: self._contents(names) for kind, names in splits.items() if names}
-        run_identity.claim(self._config.output_dir, self._run_settings(), self._options, data)
 
     def _train(self, examples, start, batches_consumed, evaluator):
         config = self._config
@@ -262,17 +255,16 @@ class Engine:
         output_dir = self._config.output_dir
         self._check_identity()
         is_trained = bool(checkpoints.best(output_dir) or checkpoints.saved_steps(output_dir))
-        if is_trained and (self._has_trained or self._owns("dev", self._task.dev_splits)):
+        if is_trained and (self._has_trained or self._run.owns_data("dev")):
             with output_lock.held(output_dir):
                 self._check_best()
                 evaluator = self._make_evaluator()
                 evaluator.record.add_settings(_settings(self._task, self._config))
                 evaluator.evaluate_all()
-            return
-        evaluator = self._make_evaluator()
-        if is_trained or not evaluator.record.best():
+        elif is_trained or not self._record(output_dir).best():
             checkpoint = self._checkpoint_to_use("evaluate")
-            folder = self._folder_of_results("dev", self._task.dev_splits)
+            evaluator = self._make_evaluator()
+            folder = self._run.folder_of_results("dev")
             record = evaluator.score_elsewhere(checkpoint, folder, self._metrics_of(checkpoint))
             record.add_settings(_settings(self._task, self._config))
             _log.info("Wrote %s.", record.path)
@@ -295,7 +287,7 @@ class Engine:
             )
             for split in self._task.test_splits
         }
-        folder = self._folder_of_results("test", self._task.test_splits)
+        folder = self._run.folder_of_results("test")
         metrics = self._metrics_of(checkpoint)
         for path in self._task.write_predictions(predictions, folder, metrics):
             _log.info("Wrote %s.", path)
@@ -317,57 +309,25 @@ class Engine:
                 output_dir=config.output_dir,
                 do_train=None,
             )
-        run_identity.check(
-            os.path.dirname(config.init_checkpoint),
-            self._run_settings(),
-            is_training=False,
-            refusal="<init_checkpoint> is of another run",
-        )
+        self._run.check_initial_checkpoint()
         self._predictor.check(config.init_checkpoint)
         return config.init_checkpoint
 
     def _metrics_of(self, checkpoint):
         """Returns the recorded metrics of a checkpoint, or None if it was never evaluated."""
-        record = EvaluationRecord(os.path.dirname(checkpoint), self._task.best_metric)
+        record = self._record(os.path.dirname(checkpoint))
         return record.metrics_by_step().get(checkpoints.read_step(checkpoint))
 
-    def _contents(self, splits):
-        return {split: self._task.source(split).content for split in splits}
-
-    def _owns(self, kind, splits):
-        return run_identity.owns_data(self._config.output_dir, kind, self._contents(splits))
-
-    def _folder_of_results(self, kind, splits):
-        """Returns the folder for results on the dev or test splits, which exists."""
-        config = self._config
-        folder = config.predict_output_dir
-        if folder:
-            try:
-                os.makedirs(folder, exist_ok=True)
-            except OSError as error:
-                raise UsageError(
-                    f"<predict_output_dir>: {error.strerror}.", predict_output_dir=folder
-                ) from error
-        elif self._task.name == self._task.model_name and self._owns(kind, splits):
-            return config.output_dir
-        else:
-            source = self._task.source(splits[0])
-            folder = run_identity.folder_of_other_data(config.output_dir, kind, source)
-            _log.info("%s is not this run's own data: results go to %s.", source.name, folder)
-        return folder
+    def _record(self, folder):
+        """Returns the evaluations recorded in a folder, on any data."""
+        return EvaluationRecord(
+            folder, self._task.best_metric, greater_is_better=self._task.greater_is_better
+        )
 
     def summarize(self) -> None:
         """Logs the training time and the best step, and draws the learning curve."""
         output_dir = self._config.output_dir
-        record = (
-            self._evaluator.record
-            if self._evaluator
-            else EvaluationRecord(
-                output_dir,
-                self._task.best_metric,
-                greater_is_better=self._task.greater_is_better,
-            )
-        )
+        record = self._evaluator.record if self._evaluator else self._record(output_dir)
         shown = {
             step: shown_metrics(self._task, metrics)
             for step, metrics in record.metrics_by_step().items()
@@ -410,28 +370,11 @@ class Engine:
         if best:
             checkpoints.check(best)
 
-    def _run_settings(self):
-        """Returns {name: Setting} of all that the run depends on."""
-        config = self._config
-        start = config.init_checkpoint
-        content = checkpoints.content_hash(start) if start else None
-        return {
-            **config.run_settings(),
-            **self._task.run_settings(),
-            **settings_of({"task_name": self._task.model_name}, Change.REFUSED),
-            **settings_of(
-                {"init_checkpoint_content": content},
-                Change.REFUSED_IN_TRAINING,
-                "the content of <init_checkpoint>",
-            ),
-        }
-
     def _check_identity(self):
         """Checks, once, that this is the run in output_dir; training has checked that already."""
         if not self._is_checked:
-            settings = self._run_settings()
-            run_identity.check(self._config.output_dir, settings, is_training=False)
-            run_identity.warn_of_changes(self._config.output_dir, settings, is_training=False)
+            self._run.check(is_training=False)
+            self._run.warn_of_changes()
         self._is_checked = True
 
     def _read_counters(self, checkpoint):

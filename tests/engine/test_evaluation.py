@@ -108,6 +108,18 @@ def test_a_new_run_evaluates_only_what_was_never_evaluated(tmp_path):
     assert evaluate_all(tmp_path)[0] == [2]
 
 
+def test_a_damaged_checkpoint_before_the_newest_is_left_out_with_a_warning(tmp_path, caplog):
+    for step in (1, 2, 3):
+        write_checkpoint(tmp_path, step, score=0.5)
+    (tmp_path / "model.ckpt-2.data-00001-of-00002").write_bytes(b"")
+    steps, evaluator = evaluate_all(tmp_path)
+    assert steps == [1, 3]
+    assert [row["step"] for row in evaluator.record._evaluations] == [1, 3]
+    (warning,) = [row.getMessage() for row in caplog.records if row.levelname == "WARNING"]
+    assert warning.startswith(f"{tmp_path}/model.ckpt-2 is damaged (")
+    assert warning.endswith("): it is not evaluated.")
+
+
 def test_step_0_is_skipped(tmp_path):
     write_checkpoint(tmp_path, 0, score=1.0)
     steps, evaluator = evaluate_all(tmp_path)

@@ -248,5 +248,7 @@ def test_labels_are_compared_with_the_run_that_the_initial_checkpoint_is_from(fo
 
 @pytest.mark.parametrize("action, what", [("evaluate", "evaluate"), ("predict", "predict with")])
 def test_without_any_checkpoint_there_is_nothing_to_use(tmp_path, action, what):
+    task = TinyTask()
     with pytest.raises(UsageError, match=f"holds no checkpoint to {what}: train with do_train"):
-        run(tmp_path, TinyTask(), action)
+        run(tmp_path, task, action)
+    assert task.calls == []  # no features were made for nothing
