@@ -10,7 +10,6 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from albert import tokenization
-from albert.classifier_utils import classification_logits, softmax_output
 from albert.common import console, files, json_files
 from albert.common.errors import UsageError
 from albert.engine.task import (
@@ -26,6 +25,7 @@ from albert.engine.task import (
     settings_of,
 )
 from albert.glue import metrics as glue_metrics
+from albert.glue.classification import classification_logits, softmax_output
 from albert.race.files import LETTERS, LEVELS, RacePassage, read_race
 
 _NUM_OPTIONS = len(LETTERS)

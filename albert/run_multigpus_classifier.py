@@ -70,7 +70,7 @@ def check_data(task_name: str, options: SimpleNamespace) -> None:
         labelled = "do_eval" if split.startswith("dev") else "do_train"
         switch = "do_predict" if file.submission else labelled
         if getattr(options, switch) and not file.is_optional:
-            path = os.path.join(options.data_dir, *file.path.split("/"))
+            path = file.file_in(options.data_dir)
             try:
                 os.stat(path)
             except OSError as error:
@@ -79,9 +79,11 @@ def check_data(task_name: str, options: SimpleNamespace) -> None:
 
 def main() -> None:
     """Does what --do_train, --do_eval and --do_predict ask for."""
-    task_name = (flags.FLAGS.task_name or "").lower()
+    name = flags.FLAGS.task_name
+    if name:
+        check_task_name(name)
+    task_name = (name or "").lower()
     options = read_options(task_name, required=("data_dir", "task_name"))
-    check_task_name(task_name)
     if task_name in GLUE_ROWS:  # a task of your own may do without the folder
         check_data(task_name, options)
     # TensorFlow takes seconds to import: mistakes on the command line have been found by now.

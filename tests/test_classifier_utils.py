@@ -18,6 +18,7 @@ from albert import classifier_utils, modeling, tokenization
 from albert.classifier_utils import GlueTask
 from albert.common.errors import UsageError
 from albert.engine.task import Change, Setting
+from albert.glue import classification, table
 from albert.glue.files import read_tsv
 
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]  # 0 to 4
@@ -155,7 +156,7 @@ def test_the_ids_of_real_test_files_are_kept(shared_data, tmp_path):
 def test_the_byte_order_mark_of_real_files_is_skipped(shared_data):
     path = shared_data / "glue_data" / "MRPC" / "train.tsv"
     assert path.read_bytes()[:3] == b"\xef\xbb\xbf"
-    rows = list(read_tsv(str(path)))
+    rows = [cells for _, cells in read_tsv(str(path))]
     assert rows[0][0] == "Quality"
     assert len(rows) == 3668 + 1
 
@@ -226,7 +227,7 @@ def test_byte_order_mark_line_ends_and_blank_lines_do_not_matter(tmp_path, conte
 
 def test_a_byte_order_mark_is_not_part_of_the_first_cell(tmp_path):
     path = write_tsv(tmp_path, "CoLA", "dev", "\ufeffgj04\t1\t\ttext\n")
-    assert list(read_tsv(str(path))) == [["gj04", "1", "", "text"]]
+    assert list(read_tsv(str(path))) == [(f"{path}:1", ["gj04", "1", "", "text"])]
 
 
 def test_quotes_are_text(tmp_path):
@@ -257,8 +258,7 @@ def test_a_model_belongs_to_its_labels_and_vocabulary(tmp_path):
 
 
 def test_an_unknown_task_is_a_usage_error_that_lists_the_known_ones(tmp_path, monkeypatch):
-    for name in list(classifier_utils.OWN_TASKS):  # of other tests in this process
-        monkeypatch.delitem(classifier_utils.OWN_TASKS, name)
+    monkeypatch.setattr(table, "OWN_TASKS", {})
     with pytest.raises(UsageError) as caught:
         make_task(tmp_path, "race")
     assert caught.value.text("--{}".format) == (
@@ -420,9 +420,9 @@ def test_any_text_is_read_and_its_cells_hold_neither_tab_nor_newline(text):
     if rows is None:  # carriage returns in place of line feeds
         assert not any(lines[1:]) and "\r" in lines[0].rstrip("\r")
         return
-    numbers = [int(row.where.rsplit(":", 1)[1]) for row in rows]
+    numbers = [int(where.rsplit(":", 1)[1]) for where, _ in rows]
     assert numbers == sorted(set(numbers))
-    for number, cells in zip(numbers, rows):
+    for number, (_, cells) in zip(numbers, rows):
         assert not any("\t" in cell or "\n" in cell for cell in cells)
         found = "\t".join(cells)
         assert found and found in lines[number - 1]
@@ -481,7 +481,7 @@ def test_test_examples_have_label_0(tmp_path):
 
 
 def test_features_come_in_the_order_of_the_file_over_all_chunks(tmp_path, monkeypatch):
-    monkeypatch.setattr(classifier_utils, "_TEXTS_AT_ONCE", 3)
+    monkeypatch.setattr(classification, "_TEXTS_AT_ONCE", 3)
     lines = "".join(f"{'cat ' * (n + 1)}\t{n % 2}\n" for n in range(8))
     write_tsv(tmp_path, "SST-2", "dev", "sentence\tlabel\n" + lines)
     features = list(make_task(tmp_path, "sst-2").features("dev"))
@@ -539,8 +539,8 @@ def test_the_fingerprint_changes_with_the_task(sst2_folder):
 
 def test_the_fingerprint_changes_with_the_columns_that_are_read(sst2_folder, monkeypatch):
     before = fingerprint(sst2_folder)
-    row = dataclasses.replace(classifier_utils.GLUE_ROWS["sst-2"], labels=("1", "0"))
-    monkeypatch.setitem(classifier_utils.GLUE_ROWS, "sst-2", row)
+    row = dataclasses.replace(table.GLUE_ROWS["sst-2"], labels=("1", "0"))
+    monkeypatch.setitem(table.GLUE_ROWS, "sst-2", row)
     assert fingerprint(sst2_folder) != before
 
 
@@ -761,8 +761,8 @@ def test_the_submission_file_counts_from_0(written_cola):
 
 
 def test_labels_are_written_as_words(tmp_path, monkeypatch):
-    row = dataclasses.replace(classifier_utils.GLUE_ROWS["cola"], labels=("bad", "good"))
-    monkeypatch.setitem(classifier_utils.GLUE_ROWS, "cola", row)
+    row = dataclasses.replace(table.GLUE_ROWS["cola"], labels=("bad", "good"))
+    monkeypatch.setitem(table.GLUE_ROWS, "cola", row)
     write_tsv(tmp_path, "CoLA", "test", "index\tsentence\n7\ta\n")
     rows = [{"probabilities": np.float32([0.25, 0.75]), "losses": np.float32(1)}]
     found = write_predictions(tmp_path, "cola", rows)

@@ -141,7 +141,7 @@ def test_answers_depend_on_what_the_context_says(data_dir):
 
 
 def test_the_task_of_the_documents_reads_a_test_file_without_labels(tmp_path, monkeypatch):
-    monkeypatch.setattr(classifier_utils, "_PROCESSORS", {})
+    monkeypatch.setattr(table, "OWN_TASKS", {})
     page = (REPOSITORY / "docs" / "own_tasks.md").read_text(encoding="utf-8")
     (script,) = re.findall(r"```python\n(# my_task.py\n.*?)```", page, re.DOTALL)
     exec(script, {"__name__": "my_task"})

@@ -105,7 +105,7 @@ def read_lines(path: str) -> Iterator[Tuple[int, str]]:
     with open(path, "rb") as reader:
         content = reader.read()
     lines = utf8_text(content, path).split("\n")
-    if len(lines) == 1 and "\r" in lines[0].rstrip("\r\n"):
+    if not any(lines[1:]) and "\r" in lines[0].rstrip("\r"):
         raise UsageError(
             f"{path}:1: the file has carriage returns, the first at byte {content.index(13)}, in "
             "place of line feeds. Save it with line feeds."

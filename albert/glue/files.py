@@ -1,7 +1,7 @@
 """Reads the tab-separated files of the GLUE tasks."""
 
 import logging
-from typing import Any, Callable, ClassVar, Iterable, Iterator, List, NamedTuple, Optional
+from typing import Callable, Iterator, List, NamedTuple, Optional, Tuple
 
 from albert.common import files
 from albert.common.errors import UsageError
@@ -10,32 +10,8 @@ from albert.glue.table import GlueSplit
 _log = logging.getLogger(__name__)
 
 
-class TsvRow(List[str]):
-    """The cells of a row.
-
-    Attributes:
-        where: its file and line, for errors.
-        last_read: `where` of the row whose cells were read last, of all rows. It tells where code
-            of the user's own has failed, which may have unpacked the row into other names.
-    """
-
-    last_read: ClassVar[str] = ""
-
-    def __init__(self, cells: Iterable[str], where: str) -> None:
-        super().__init__(cells)
-        self.where = where
-
-    def __getitem__(self, index: Any) -> Any:
-        TsvRow.last_read = self.where
-        return super().__getitem__(index)
-
-    def __iter__(self) -> Iterator[str]:
-        TsvRow.last_read = self.where
-        return super().__iter__()
-
-
-def read_tsv(path: str) -> Iterator[TsvRow]:
-    """Yields the rows of a file, with quotation marks as ordinary characters.
+def read_tsv(path: str) -> Iterator[Tuple[str, List[str]]]:
+    """Yields (file:line, cells) for each row of a file; quotation marks are ordinary characters.
 
     A byte order mark and empty lines are skipped.
 
@@ -44,7 +20,7 @@ def read_tsv(path: str) -> Iterator[TsvRow]:
     """
     try:
         for number, line in files.read_lines(path):
-            yield TsvRow(line.split("\t"), f"{path}:{number}")
+            yield f"{path}:{number}", line.split("\t")
     except OSError as error:
         raise cannot_read(path, error) from error
 
@@ -80,17 +56,18 @@ def read_rows(path: str, split: GlueSplit, is_label: Callable[[str], bool]) -> I
     rows = read_tsv(path)
     num_columns = num_needed
     if split.has_header:
-        num_columns = _num_columns(next(rows, None), num_needed, split, is_label)
+        where, header = next(rows, (path, None))
+        num_columns = _num_columns(where, header, num_needed, split, is_label)
     num_rows, num_skipped = 0, 0
-    for cells in rows:
+    for where, cells in rows:
         if len(cells) == num_columns:
             num_rows += 1
             text_b, label, guid = (None if c is None else cells[c] for c in columns)
-            yield TextRow(cells.where, cells[split.text_a], text_b, label, guid)
+            yield TextRow(where, cells[split.text_a], text_b, label, guid)
         elif split.skips_uneven_rows:
             num_skipped += 1
         else:
-            raise UsageError(f"{cells.where}: {len(cells)} columns found, {num_columns} expected.")
+            raise UsageError(f"{where}: {len(cells)} columns found, {num_columns} expected.")
     if num_skipped:
         _log.warning(
             "%s: %d rows without exactly %d columns are left out.", path, num_skipped, num_columns
@@ -99,7 +76,7 @@ def read_rows(path: str, split: GlueSplit, is_label: Callable[[str], bool]) -> I
         raise UsageError(f"{path} holds no examples.")
 
 
-def _num_columns(header, num_needed, split, is_label):
+def _num_columns(where, header, num_needed, split, is_label):
     """Returns how many columns a header names; None, as of an empty file, names those needed.
 
     Whoever writes a header words it as they like, so that it is told from an example by what it
@@ -108,15 +85,13 @@ def _num_columns(header, num_needed, split, is_label):
     if header is None:
         return num_needed
     if len(header) < num_needed:
-        raise UsageError(
-            f"{header.where}: {len(header)} columns found, at least {num_needed} expected."
-        )
+        raise UsageError(f"{where}: {len(header)} columns found, at least {num_needed} expected.")
     is_example = (
         header[split.guid].isdigit() if split.label is None else is_label(header[split.label])
     )
     if is_example:
         raise UsageError(
-            f"{header.where}: this line holds an example; the first line must name the columns."
+            f"{where}: this line holds an example; the first line must name the columns."
         )
     return len(header)
 

@@ -2,8 +2,9 @@
 
 import dataclasses
 import difflib
+import os
 import re
-from typing import Any, Dict, Iterable, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 from albert.common.errors import UsageError
 from albert.glue import metrics
@@ -36,6 +37,10 @@ class GlueSplit:
     submission: Optional[str] = None
     suffix: str = ""
     is_optional: bool = False
+
+    def file_in(self, data_dir: str) -> str:
+        """Returns the path of the file in a data directory."""
+        return os.path.join(data_dir, *self.path.split("/"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,8 +168,8 @@ SUBMISSION_SIZES = {
 }
 
 
-# {name: DataProcessor} of tasks that classifier_utils.register has added; here, because names are
-# checked before classifier_utils, which needs TensorFlow, is imported.
+# {name: DataProcessor} of tasks that own_tasks.register has added; here, because names are checked
+# before own_tasks, which needs TensorFlow, is imported.
 OWN_TASKS: Dict[str, Any] = {}
 
 
@@ -173,19 +178,19 @@ def folder_of(task: str) -> str:
     return next(iter(GLUE_ROWS[task].splits.values())).path.split("/")[0]
 
 
-def check_task_name(name: str, own_tasks: Iterable[str] = OWN_TASKS) -> None:
+def check_task_name(name: str) -> None:
     """Raises UsageError unless there is a task of that name, in any case.
 
     The error proposes the task that a misspelt name is most like.
     """
-    if name.lower() in (*GLUE_ROWS, *own_tasks):
+    if name.lower() in (*GLUE_ROWS, *OWN_TASKS):
         return
-    shown = {_letters(task): task for task in own_tasks}
+    shown = {_letters(task): task for task in OWN_TASKS}
     shown.update({_letters(folder_of(task)): folder_of(task) for task in GLUE_ROWS})
     shown.update(dict.fromkeys(("ax", "diagnostic"), "AX"))
     nearest = difflib.get_close_matches(_letters(name), shown, n=1, cutoff=0.8)
     guess = f": did you mean <task_name>={shown[nearest[0]]}? It" if nearest else "; it"
-    known = ", ".join(sorted((*GLUE_ROWS, *own_tasks)))
+    known = ", ".join(sorted((*GLUE_ROWS, *OWN_TASKS)))
     raise UsageError(
         f"<task_name>={name} is unknown{guess} must be one of {known}.", task_name=None
     )

@@ -131,7 +131,9 @@ def test_another_encoding_is_reported_with_line_byte_and_likely_name(tmp_path, n
     )
 
 
-@pytest.mark.parametrize("content, byte", [(b"ab\rcd\r", 2), (b"\xef\xbb\xbfab\rcd", 5)])
+@pytest.mark.parametrize(
+    "content, byte", [(b"ab\rcd\r", 2), (b"\xef\xbb\xbfab\rcd", 5), (b"ab\rcd\n\n", 2)]
+)
 def test_carriage_returns_in_place_of_line_feeds_are_reported(tmp_path, content, byte):
     with pytest.raises(UsageError) as caught:
         read(tmp_path, content)

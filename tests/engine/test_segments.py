@@ -8,6 +8,7 @@ import tiny
 from albert import classifier_utils, race_utils, squad_utils
 from albert.common.errors import UsageError
 from albert.engine import training
+from albert.glue import table
 
 
 class Pairs(classifier_utils.DataProcessor):
@@ -31,7 +32,7 @@ class Pairs(classifier_utils.DataProcessor):
 def test_pairs_are_refused_by_a_model_of_one_segment_before_features_are_made(
     tmp_path, wordpiece, monkeypatch, split, is_refused
 ):
-    monkeypatch.setitem(classifier_utils.OWN_TASKS, "some pairs", Pairs)
+    monkeypatch.setitem(table.OWN_TASKS, "some pairs", Pairs)
     task = classifier_utils.make_task("some pairs", str(tmp_path), wordpiece, 16)
     config = SimpleNamespace(
         albert_config=tiny.config(type_vocab_size=1), feature_dir=str(tmp_path / "cache")

@@ -19,7 +19,7 @@ from sample_glue import (
 from albert import classifier_utils, tokenization
 from albert.common.errors import UsageError
 from albert.engine.task import LOSSES, mean_loss
-from albert.glue import metrics
+from albert.glue import metrics, table
 from albert.glue.table import GLUE_ROWS
 
 
@@ -230,7 +230,7 @@ class Parity(classifier_utils.DataProcessor):
 
 @pytest.fixture
 def parity(monkeypatch):
-    monkeypatch.setattr(classifier_utils, "_PROCESSORS", {})
+    monkeypatch.setattr(table, "OWN_TASKS", {})
     return classifier_utils.register("Parity")(Parity)
 
 

@@ -1,0 +1,310 @@
+"""Classification or regression of a text or a pair of texts, and the head that it shares."""
+
+import abc
+import dataclasses
+import logging
+import math
+import os
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from albert import tokenization
+from albert.common import files
+from albert.common.errors import UsageError
+from albert.engine.task import (
+    INPUT_IDS,
+    Change,
+    DataSource,
+    Feature,
+    ModelOutput,
+    Predictions,
+    Setting,
+    Task,
+    settings_of,
+)
+from albert.nn.layers import ClassLogits
+
+# How many texts to tokenize at once: enough to be fast, few enough to need little memory.
+_TEXTS_AT_ONCE = 1024
+
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass
+class InputExample:
+    """One labelled or unlabelled text, or pair of texts.
+
+    Attributes:
+        guid: unique within its split.
+        text_b: None for a single text.
+        label: None in test data.
+    """
+
+    guid: str
+    text_a: str
+    text_b: Optional[str] = None
+    label: Optional[str] = None
+
+
+class ClassifierTask(Task):
+    """Classification or regression of a text or a pair of texts.
+
+    Args:
+        name: the task's name in lower case.
+        data_dir: folder of the data.
+        max_seq_length: longest sequence, in tokens including special tokens.
+        classifier_dropout_prob: dropout rate on the pooled output.
+
+    Attributes:
+        labels: in the order of their ids; None for a regression.
+    """
+
+    labels: Optional[Tuple[str, ...]]
+    _label_range = (-np.inf, np.inf)
+
+    def __init__(
+        self,
+        name: str,
+        data_dir: str,
+        tokenizer: tokenization.FullTokenizer,
+        max_seq_length: int,
+        classifier_dropout_prob: float = 0.1,
+    ) -> None:
+        self.name = name
+        self._data_dir = data_dir
+        self._tokenizer = tokenizer
+        self._max_seq_length = max_seq_length
+        self._classifier_dropout_prob = classifier_dropout_prob
+        self._examples: Dict[str, List[InputExample]] = {}
+
+    @abc.abstractmethod
+    def _read_examples(self, split):
+        """Returns the InputExamples of a split, in the order of the file."""
+
+    @abc.abstractmethod
+    def _origin(self, split):
+        """Returns what identifies the data of a split, as JSON values."""
+
+    @abc.abstractmethod
+    def _metrics(self, split, labels, decisions):
+        """Returns the metrics of a dev split."""
+
+    def _submission_name(self, split):
+        """Returns the name of the submission file for a test split."""
+        return f"{self.name}_{split}.tsv"
+
+    @property
+    def is_regression(self) -> bool:
+        """Whether labels are numbers."""
+        return self.labels is None
+
+    def examples(self, split: str) -> List[InputExample]:
+        """Returns the InputExamples of a split, in the order of the file.
+
+        Raises:
+            UsageError: there are none, or one has an invalid label.
+        """
+        if split not in self._examples:
+            self._examples[split] = self._read_examples(split)
+        return self._examples[split]
+
+    @property
+    def num_segments(self) -> int:
+        """2 if an example read so far is a pair, else 1."""
+        examples = (example for split in self._examples.values() for example in split)
+        return 2 if any(example.text_b for example in examples) else 1
+
+    def fingerprint(self, split: str) -> Dict[str, Any]:
+        """Returns everything that the features of a split depend on, as JSON values."""
+        return {
+            "task": self.name,
+            "split": split,
+            "origin": self._origin(split),
+            "labels": self.labels,
+            "tokenizer": self._tokenizer.fingerprint(),
+            "max_seq_length": self._max_seq_length,
+        }
+
+    def source(self, split: str) -> DataSource:
+        """Returns the data folder, and the hash of the split's data."""
+        return DataSource.of(self._data_dir, self._origin(split))
+
+    def run_settings(self) -> Dict[str, Setting]:
+        """Returns the labels, what the tokens depend on, and the dropout rate."""
+        model = {"labels": list(self.labels or ()), **self._tokenizer.fingerprint()}
+        dropout = {"classifier_dropout_prob": self._classifier_dropout_prob}
+        return {
+            **settings_of(model, Change.REFUSED, "{} of the task"),
+            **settings_of({"max_seq_length": self._max_seq_length}, Change.WARNED),
+            **settings_of(dropout, Change.WARNED_IN_TRAINING),
+        }
+
+    def settings(self) -> Dict[str, Any]:
+        """Returns what to record with the engine's settings."""
+        return {"task": self.name, "max_seq_length": self._max_seq_length}
+
+    def feature_spec(self) -> Dict[str, Feature]:
+        """Returns how an example is stored; its label is an id, or the score for a regression."""
+        return {
+            INPUT_IDS: Feature(tf.int32),
+            "segment_ids": Feature(tf.int32),
+            "label_ids": Feature(tf.float32 if self.is_regression else tf.int32, is_sequence=False),
+        }
+
+    def features(self, split: str) -> Iterator[Dict[str, Any]]:
+        """Yields one dict per example; test examples have label 0."""
+        examples = self.examples(split)
+        for start in range(0, len(examples), _TEXTS_AT_ONCE):
+            chunk = examples[start : start + _TEXTS_AT_ONCE]
+            ids_a = self._tokenizer.encode_batch([example.text_a for example in chunk])
+            ids_b = self._tokenizer.encode_batch([example.text_b or "" for example in chunk])
+            for example, first, second in zip(chunk, ids_a, ids_b):
+                sequence = tokenization.build_sequence(
+                    self._tokenizer, first, second or None, self._max_seq_length
+                )
+                yield dict(sequence._asdict(), label_ids=self._label_value(example.label))
+
+    def head(self, model: Any, features: Dict[str, Any], is_training: bool) -> ModelOutput:
+        """Returns the softmax cross-entropy, or the squared error for a regression, on [CLS]."""
+        del is_training
+        num_outputs = 1 if self.labels is None else len(self.labels)
+        logits = classification_logits(model, num_outputs, self._classifier_dropout_prob)
+        labels = features["label_ids"]  # [batch]
+        if not self.is_regression:
+            return softmax_output(logits, labels)
+        scores = tf.squeeze(logits, axis=-1)
+        losses = tf.squared_difference(scores, labels)
+        return ModelOutput(tf.reduce_mean(losses), {"scores": scores}, losses)
+
+    def evaluate(
+        self, predictions: Predictions, metrics: Optional[Dict[str, float]] = None
+    ) -> Dict[str, float]:
+        """Returns the task's metrics, all NaN for a split with predictions that are not finite.
+
+        It logs a warning if every prediction is the same label, and the examples' are not.
+        """
+        values: Dict[str, float] = {}
+        outcomes: Set[Tuple[Any, Any]] = set()  # label and decision
+        for split, rows in predictions.items():
+            labels = self._label_values(split)
+            if self._num_not_finite(rows):
+                names = self._metrics(split, labels, labels)
+                values.update(dict.fromkeys(names, math.nan))
+            else:
+                decisions = self._decisions(rows)
+                values.update(self._metrics(split, labels, decisions))
+                outcomes.update(zip(labels, decisions))
+        self._warn_of_one_class(outcomes)
+        return values
+
+    def _warn_of_one_class(self, outcomes):
+        labels, decisions = ({pair[index] for pair in outcomes} for index in (0, 1))
+        if self.labels is not None and len(decisions) == 1 and len(labels) > 1:
+            _log.warning(
+                "Every prediction is %r: the model does not tell the labels apart.",
+                self.labels[decisions.pop()],
+            )
+
+    def write_predictions(
+        self,
+        predictions: Predictions,
+        output_dir: str,
+        metrics: Optional[Dict[str, float]] = None,
+    ) -> List[str]:
+        """Writes these files, with a row for each test example, and returns their paths:
+
+        - test_results.tsv, for the first test split: the probabilities, or the score.
+        - submit_results.tsv, for the first test split: the id and the label; one that could break
+          the table stands there as a JSON string.
+        - a submission file for each split: the number, from 0, and the label.
+
+        Predictions that are not finite, whose labels mean nothing, are counted and logged.
+        """
+        first, *_ = predictions
+        paths = []
+        for split, rows in predictions.items():
+            num_not_finite = self._num_not_finite(rows)
+            if num_not_finite:
+                _log.warning(
+                    "%s: %d of %d predictions are not finite: the model has diverged.",
+                    split,
+                    num_not_finite,
+                    len(rows),
+                )
+            answers = [files.as_cell(self._answer(each)) for each in self._decisions(rows)]
+            tables: Dict[str, List[Sequence[Any]]] = {
+                self._submission_name(split): [("index", "prediction"), *enumerate(answers)]
+            }
+            if split == first:
+                guids = [files.as_cell(example.guid) for example in self.examples(split)]
+                tables["submit_results.tsv"] = [("index", "prediction"), *zip(guids, answers)]
+                tables["test_results.tsv"] = [
+                    [row["scores"]] if self.is_regression else row["probabilities"] for row in rows
+                ]
+            for name, table in tables.items():
+                paths.append(os.path.join(output_dir, name))
+                files.write_tsv(paths[-1], table)
+        return paths
+
+    def _is_label(self, text):
+        """Returns whether a text can be a label."""
+        if self.labels is not None:
+            return text in self.labels
+        low, high = self._label_range
+        try:
+            return low <= float(text) <= high and math.isfinite(float(text))
+        except (TypeError, ValueError):
+            return False
+
+    def _check_label(self, label, where):
+        """Raises UsageError, with the location of the example, unless the label is valid."""
+        if self._is_label(label):
+            return
+        if self.labels is not None:
+            allowed = f"one of {', '.join(map(files.as_cell, self.labels))}"
+        elif math.isfinite(self._label_range[1]):
+            allowed = "a number from {:g} to {:g}".format(*self._label_range)
+        else:
+            allowed = "a number"
+        raise UsageError(f"{where}: label {label!r} is not {allowed}.")
+
+    def _label_value(self, label):
+        if self.labels is None:
+            return float(label or 0.0)
+        return self.labels.index(label) if label is not None else 0
+
+    def _label_values(self, split):
+        return [self._label_value(example.label) for example in self.examples(split)]
+
+    def _outputs(self, rows):
+        """Returns the scores [n], or the probabilities [n, classes], of n rows of predictions."""
+        name = "scores" if self.is_regression else "probabilities"
+        return np.array([row[name] for row in rows])
+
+    def _num_not_finite(self, rows):
+        is_finite = np.isfinite(self._outputs(rows)).reshape(len(rows), -1).all(axis=1)
+        return int(np.count_nonzero(~is_finite))
+
+    def _decisions(self, rows):
+        """Returns the predicted label id, or score, for each row of predictions."""
+        outputs = self._outputs(rows)
+        return (outputs if self.is_regression else outputs.argmax(axis=-1)).tolist()
+
+    def _answer(self, decision):
+        if self.labels is None:
+            return float(np.clip(decision, *self._label_range))
+        return self.labels[decision]
+
+
+def classification_logits(model: Any, num_outputs: int, dropout_prob: float) -> Any:
+    """Returns dropout and a linear layer on the pooled output: float [batch, num_outputs]."""
+    pooled = model.dropout(model.get_pooled_output(), dropout_prob)  # [batch, hidden]
+    return ClassLogits(pooled.shape.as_list()[-1], num_outputs)(pooled)
+
+
+def softmax_output(logits: Any, labels: Any) -> ModelOutput:
+    """Returns the output for a choice among n classes: logits [batch, n], labels [batch]."""
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+    return ModelOutput(tf.reduce_mean(losses), {"probabilities": tf.nn.softmax(logits)}, losses)
