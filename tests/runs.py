@@ -1,10 +1,12 @@
 """What the end-to-end tests of the runners and of the scripts share."""
 
+import contextlib
 import json
 import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -32,6 +34,36 @@ def in_one_process(runner, commands):
     )
     assert finished.returncode == 0, finished.stderr
     return json.loads(finished.stdout)
+
+
+LOCK_HOLDER = """
+import os, sys, time
+from albert.engine import output_lock
+with output_lock.held(sys.argv[1]):
+    child = os.fork()
+    if child:
+        print(child, flush=True)
+    time.sleep(60)
+"""
+
+
+@contextlib.contextmanager
+def lock_held_elsewhere(folder):
+    """Yields a process that holds the lock of a folder, as a run does that converts features.
+
+    Its attribute `child` is the id of a child of its own.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", LOCK_HOLDER, str(folder)],
+        env=dict(os.environ, PYTHONPATH=str(REPOSITORY)),
+        stdout=subprocess.PIPE,
+    )
+    process.child = int(process.stdout.readline())
+    yield process
+    process.kill()
+    process.wait()
+    os.kill(process.child, signal.SIGKILL)
+    process.stdout.close()
 
 
 def foreign_lines(stderr):

@@ -1,4 +1,4 @@
-"""Tests of benchmarks.mutants: what its table says fits the code. Running it takes half an hour."""
+"""Tests of benchmarks.mutants: what its table says fits the code. Running it takes much longer."""
 
 import collections
 import importlib.util

@@ -3,7 +3,6 @@
 import errno
 import fcntl
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -14,32 +13,11 @@ import runs
 from albert.common.errors import UsageError
 from albert.engine import output_lock
 
-# A process that holds the lock and has a child, as a run has that converts features.
-HOLDER = """
-import os, sys, time
-from albert.engine import output_lock
-with output_lock.held(sys.argv[1]):
-    child = os.fork()
-    if child:
-        print(child, flush=True)
-    time.sleep(60)
-"""
-
 
 @pytest.fixture
 def holder(tmp_path):
-    """Yields a process that holds the lock of tmp_path; its `child` is the id of a child."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(tmp_path)],
-        env=dict(os.environ, PYTHONPATH=str(runs.REPOSITORY)),
-        stdout=subprocess.PIPE,
-    )
-    process.child = int(process.stdout.readline())
-    yield process
-    process.kill()
-    process.wait()
-    os.kill(process.child, signal.SIGKILL)
-    process.stdout.close()
+    with runs.lock_held_elsewhere(tmp_path) as process:
+        yield process
 
 
 def test_a_second_process_is_refused_in_one_line_that_names_the_first(tmp_path, holder):

@@ -2,8 +2,6 @@
 
 import os
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -19,14 +17,6 @@ from albert.engine.training import Engine
 
 NUM_STEPS = 6
 SHARD = ".data-00000-of-00001"
-
-HOLDER = """
-import sys
-from albert.engine import output_lock
-with output_lock.held(sys.argv[1]):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
 
 
 class TaskWithoutFeatures(TinyTask):
@@ -162,15 +152,8 @@ def test_a_checkpoint_of_another_program_is_refused_before_features_are_made(tmp
 @pytest.fixture
 def in_use(copied):
     """Yields the copied folder while another process holds its lock."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(copied)],
-        env=dict(os.environ, PYTHONPATH=str(runs.REPOSITORY)),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    )
-    assert process.stdout.readline() == b"held\n"
-    yield copied
-    process.communicate()
+    with runs.lock_held_elsewhere(copied):
+        yield copied
 
 
 def test_a_folder_in_use_refuses_to_train_and_evaluate_before_anything_is_written(in_use):
