@@ -3,17 +3,35 @@
 On N replicas with local batch b an update equals that of one device with batch N * b. The gradients
 of a replica are made dense, concatenated into one float32 vector, averaged over the replicas in one
 all-reduce, clipped once, and then applied. The same code runs without a strategy.
+
+A gradient that is not finite changes nothing on any replica, since all see the same reduced vector.
+The update is then computed with factors of 0. That costs nothing, and a tf.cond beside the
+all-reduce could block the replicas.
 """
 
 import re
-from typing import Any, Iterable, Optional, Sequence, Tuple
+from typing import Any, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 import tensorflow.compat.v1 as tf
 
 from albert.common.errors import UsageError
+from albert.nn.loss_scale import LossScale
 
 CLIP_NORM = 1.0  # of the mean gradient of the global batch, as in BERT's and ALBERT's pre-training
 NOT_DECAYED = ("LayerNorm", "layer_norm", "bias")
+
+
+class Update(NamedTuple):
+    """One update of all variables.
+
+    Attributes:
+        op: applies it on every replica and adds 1 to the global step; or changes neither weights,
+            moments nor step, if the gradient is not finite.
+        is_finite: scalar bool, whether the gradient of the global batch is finite.
+    """
+
+    op: Any
+    is_finite: Any
 
 
 def create_optimizer(
@@ -59,6 +77,49 @@ def minimize(
     Raises:
         UsageError: there is no such optimizer.
     """
+    flat, variables = flat_gradient(loss)
+    return update(flat, variables, learning_rate, optimizer, clip_norm, bias_correction).op
+
+
+def flat_gradient(loss: Any, loss_scale: Any = 1.0) -> Tuple[Any, List[Any]]:
+    """Returns the gradient as one float32 vector, and the variables whose gradients it holds.
+
+    These are the trainable variables that the loss depends on, in their order.
+
+    Args:
+        loss: scalar float32.
+        loss_scale: scalar factor on the gradient.
+
+    Raises:
+        ValueError: the loss depends on no variable.
+    """
+    variables = tf.trainable_variables()
+    # Not compute_gradients: inside Estimator.train, and only there, that divides the loss by the
+    # number of replicas.
+    scale = tf.broadcast_to(tf.cast(loss_scale, loss.dtype), tf.shape(loss))
+    gradients = tf.gradients(loss, variables, grad_ys=[scale])
+    return _flatten_all(zip(gradients, variables))
+
+
+def update(
+    flat: Any,
+    variables: List[Any],
+    learning_rate: Any,
+    optimizer: str = "adamw",
+    clip_norm: Optional[float] = CLIP_NORM,
+    bias_correction: bool = False,
+    loss_scale: Optional[LossScale] = None,
+) -> Update:
+    """Returns the Update by this replica's part of the gradient, and the increment of the step.
+
+    Args:
+        flat, variables: from `flat_gradient`; the gradient is the mean over the replicas.
+        learning_rate, optimizer, clip_norm, bias_correction: see `minimize`.
+        loss_scale: the gradient is that much too large; it adapts to whether that is finite.
+
+    Raises:
+        UsageError: there is no such optimizer.
+    """
     if optimizer not in OPTIMIZERS:
         raise UsageError(
             f"<optimizer> must be one of {', '.join(sorted(OPTIMIZERS))}.", optimizer=optimizer
@@ -70,12 +131,8 @@ def minimize(
         clip_norm=clip_norm,
         bias_correction=bias_correction,
     )
-    variables = tf.trainable_variables()
-    # Not compute_gradients: inside Estimator.train, and only there, that divides the loss by the
-    # number of replicas.
-    gradients = tf.gradients(loss, variables)
     global_step = tf.train.get_or_create_global_step()
-    return rule.apply_gradients(zip(gradients, variables), global_step=global_step)
+    return rule.apply_flat(flat, variables, global_step, loss_scale=loss_scale)
 
 
 def learning_rate_schedule(
@@ -149,43 +206,73 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
         Raises:
             ValueError: no variable has a gradient, or bias_correction lacks `global_step`.
         """
-        pairs = [(grad, variable) for grad, variable in grads_and_vars if grad is not None]
-        if not pairs:
-            raise ValueError("No variable has a gradient.")
+        flat, variables = _flatten_all(grads_and_vars)
+        return self.apply_flat(flat, variables, global_step, name).op
+
+    def apply_flat(
+        self,
+        flat: Any,
+        variables: List[Any],
+        global_step: Any = None,
+        name: Optional[str] = None,
+        loss_scale: Optional[LossScale] = None,
+    ) -> Update:
+        """Returns the Update by one vector that holds the gradients of all variables.
+
+        Args:
+            flat: float32 [number of weights], this replica's mean gradient, or loss_scale times it.
+            variables: in the order of their gradients in the vector.
+
+        Raises:
+            ValueError: bias_correction lacks `global_step`.
+        """
         if self.bias_correction and global_step is None:
             raise ValueError("bias_correction needs global_step.")
-        flat = tf.concat([_flatten(grad, variable) for grad, variable in pairs], axis=0)
-        variables = [variable for _, variable in pairs]
         context = tf.distribute.get_replica_context()
-        return context.merge_call(
-            self._distributed_apply, args=(flat, variables, global_step, name or self._name)
+        scale_parts = [part for part in loss_scale or () if part is not None]
+        op, is_finite = context.merge_call(
+            self._distributed_apply,
+            args=(flat, variables, global_step, name or self._name, scale_parts),
         )
+        return Update(op, is_finite)
 
-    def _distributed_apply(self, distribution, flat, variables, global_step, name):
-        """Averages the flat gradient over the replicas and updates every copy of each variable."""
+    def _distributed_apply(self, distribution, flat, variables, global_step, name, loss_scale):
+        """Averages the flat gradient over the replicas and updates every copy of each variable.
+
+        Returns:
+            (op, whether the gradient is finite).
+        """
         with tf.name_scope(name):
             mean = distribution.extended.reduce_to(
                 tf.distribute.ReduceOp.MEAN, flat, destinations=variables[0]
             )
-            slots = [self._slots_of(variable) for variable in variables]
             local = distribution.experimental_local_results
-            replicas = zip(
-                local(mean),
-                zip(*[local(variable) for variable in variables]),
-                zip(*[zip(local(m), local(v)) for m, v in slots]),
-            )
+            slots = [self._slots_of(variable) for variable in variables]
+            copies_of_all = zip(*[local(variable) for variable in variables])
+            moments_of_all = zip(*[zip(local(m), local(v)) for m, v in slots])
+            steps = local(global_step) if global_step is not None else ()
+            scales = [LossScale(*copies) for copies in zip(*map(local, loss_scale))]
             factors = self._moment_factors(global_step)
-            updates = []
-            for flat_gradient, copies, moments in replicas:
+            updates: List[Any] = []
+            verdicts: List[Any] = []
+            for index, (flat_copy, copies, moments) in enumerate(
+                zip(local(mean), copies_of_all, moments_of_all)
+            ):
                 with tf.device(copies[0].device):
-                    gradients = self._clip_and_split(flat_gradient, copies)
+                    scale = tf.identity(scales[index].scale) if scales else 1.0
+                    gradients, is_finite = self._clip_and_split(flat_copy, copies, scale)
+                    verdicts.append(is_finite)
+                    is_applied = tf.cast(is_finite, tf.float32)
                     for gradient, copy, (m, v) in zip(gradients, copies, moments):
-                        updates += self._apply(gradient, copy, m, v, factors)
-            if global_step is not None:
-                # The schedule and the bias correction must read the step before it changes.
-                with tf.control_dependencies(updates):
-                    updates += [step.assign_add(1) for step in local(global_step)]
-            return tf.group(*updates)
+                        updates += self._apply(gradient, copy, m, v, factors, is_applied)
+            # The schedule and the bias correction must read the step before it changes, and the
+            # updates the scale.
+            with tf.control_dependencies(updates):
+                for step, is_finite in zip(steps, verdicts):
+                    updates.append(step.assign_add(tf.cast(is_finite, step.dtype.base_dtype)))
+                for scale, is_finite in zip(scales, verdicts):
+                    updates += scale.update(is_finite)
+            return tf.group(*updates), verdicts[0]
 
     def _slots_of(self, variable):
         """Returns the moments (m, v) of a variable, mirrored like the variable itself.
@@ -202,27 +289,41 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
         count = tf.cast(global_step, tf.float32) + 1.0
         return 1.0 / (1.0 - self.beta_1**count), 1.0 / (1.0 - self.beta_2**count)
 
-    def _clip_and_split(self, flat, variables):
-        """Returns one gradient per variable, in its shape, from the vector of all of them.
+    def _clip_and_split(self, flat, variables, scale):
+        """Returns one gradient per variable, in its shape, and whether the whole is finite.
 
-        The norm is that of the whole vector, in which repeated rows of IndexedSlices are summed.
+        The norm is that of the whole vector, in which repeated rows of IndexedSlices are summed. A
+        gradient that is not finite comes back as 0.
+
+        Args:
+            flat: `scale` times the gradients of all variables.
         """
+        norm = tf.sqrt(tf.reduce_sum(flat * flat)) / scale
+        is_finite = tf.math.is_finite(norm)
+        factor = tf.ones_like(norm)
         if self.clip_norm is not None:
-            norm = tf.sqrt(tf.reduce_sum(flat * flat))
-            flat *= self.clip_norm / tf.maximum(norm, self.clip_norm)
+            factor = self.clip_norm / tf.maximum(norm, self.clip_norm)
+        factor = tf.where(is_finite, factor / scale, tf.zeros_like(norm))
+        flat = tf.math.multiply_no_nan(flat, factor)
         sizes = [variable.shape.num_elements() for variable in variables]
         parts = tf.split(flat, sizes)
-        return [tf.reshape(part, variable.shape) for part, variable in zip(parts, variables)]
+        gradients = [tf.reshape(part, variable.shape) for part, variable in zip(parts, variables)]
+        return gradients, is_finite
 
-    def _apply(self, gradient, variable, m, v, factors):
-        """Returns the ops that update one copy of one variable and its moments."""
+    def _apply(self, gradient, variable, m, v, factors, is_applied):
+        """Returns the ops that update one copy of one variable and its moments.
+
+        Args:
+            is_applied: 1.0, or 0.0 to leave all as it is.
+        """
         parameter = tf.cast(variable.read_value(), tf.float32)
-        next_m = self.beta_1 * m.read_value() + (1.0 - self.beta_1) * gradient
-        next_v = self.beta_2 * v.read_value() + (1.0 - self.beta_2) * (gradient * gradient)
+        next_m = _moved(m.read_value(), gradient, is_applied * (1.0 - self.beta_1))
+        next_v = _moved(v.read_value(), gradient * gradient, is_applied * (1.0 - self.beta_2))
         update = next_m * factors[0] / (tf.sqrt(next_v * factors[1]) + self.epsilon)
         if self._matches_none(variable, self.exclude_from_weight_decay):
             update += self.weight_decay_rate * parameter
-        next_parameter = parameter - self._rate(variable, parameter, update) * update
+        rate = is_applied * self._rate(variable, parameter, update)
+        next_parameter = parameter - rate * update
         return [
             variable.assign(tf.cast(next_parameter, variable.dtype.base_dtype)),
             m.assign(next_m),
@@ -283,6 +384,20 @@ class LAMBOptimizer(AdamWeightDecayOptimizer):
         # tf.where evaluates both branches: the quotient must not divide by 0 even if it is unused.
         quotient = parameter_norm / tf.where(both, update_norm, tf.ones_like(update_norm))
         return self.learning_rate * tf.where(both, quotient, tf.ones_like(quotient))
+
+
+def _moved(average, value, share):
+    """Returns a moving average after a step towards a value."""
+    return average + share * (value - average)
+
+
+def _flatten_all(grads_and_vars):
+    """Returns (all gradients as one float32 vector, the variables that have one)."""
+    pairs = [(grad, variable) for grad, variable in grads_and_vars if grad is not None]
+    if not pairs:
+        raise ValueError("No variable has a gradient.")
+    flat = tf.concat([_flatten(grad, variable) for grad, variable in pairs], axis=0)
+    return flat, [variable for _, variable in pairs]
 
 
 def _flatten(gradient, variable):

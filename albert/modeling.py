@@ -146,6 +146,11 @@ class AlbertModel:
         dropout_seed: int64 tensor [2] that determines the dropout masks; None draws one per run.
         packed_tokens: compute only real tokens. False computes padding too: its results are
             meaningless, but all shapes follow from those of the inputs, as export needs.
+        compute_type: of the encoder's products and activations; see nn.precision. All results
+            are float32.
+        recompute_activations: keep only the output of each layer for the gradient, and compute
+            what is inside a layer once more: memory of one layer instead of all, for a third more
+            computation.
 
     Attributes:
         dropout: nn.layers.Dropout, for the head to use.
@@ -163,6 +168,8 @@ class AlbertModel:
         scope: Optional[str] = None,
         dropout_seed: Any = None,
         packed_tokens: bool = True,
+        compute_type: Any = tf.float32,
+        recompute_activations: bool = False,
     ) -> None:
         del use_einsum
         self.dropout = Dropout(is_training, dropout_seed)
@@ -185,7 +192,12 @@ class AlbertModel:
                 self._embeddings = self.dropout(embeddings, config.hidden_dropout_prob)
             with tf.variable_scope("encoder"):
                 self._layer_outputs = encode(
-                    config, self._embeddings, layout, attention_bias(input_mask), self.dropout
+                    config,
+                    tf.cast(self._embeddings, compute_type),
+                    layout,
+                    attention_bias(input_mask),
+                    self.dropout,
+                    recompute_activations,
                 )
             with tf.variable_scope("pooler"):
                 first = self.get_sequence_output()[:, 0]  # [batch, hidden]
@@ -198,11 +210,11 @@ class AlbertModel:
 
     def get_sequence_output(self) -> Any:
         """Returns the last layer's output: float [batch, seq, hidden], 0 at padding if packed."""
-        return self._layout.unflatten(self._layer_outputs[-1])
+        return self._padded(self._layer_outputs[-1])
 
     def get_all_encoder_layers(self) -> List[Any]:
         """Returns the output of every layer, first to last, each float [batch, seq, hidden]."""
-        return [self._layout.unflatten(output) for output in self._layer_outputs]
+        return [self._padded(output) for output in self._layer_outputs]
 
     def get_word_embedding_output(self) -> Any:
         """Returns the word vectors alone: float [batch, seq, embedding]."""
@@ -215,6 +227,9 @@ class AlbertModel:
     def get_embedding_table(self) -> Any:
         """Returns the word embedding table: float [vocab, embedding]."""
         return self._embedding_table
+
+    def _padded(self, tokens):
+        return tf.cast(self._layout.unflatten(tokens), tf.float32)
 
 
 def embed_words(
@@ -255,9 +270,14 @@ def add_segments_and_positions(
 
 
 def encode(
-    config: AlbertConfig, tokens: Any, layout: TokenLayout, bias: Any, dropout: Dropout
+    config: AlbertConfig,
+    tokens: Any,
+    layout: TokenLayout,
+    bias: Any,
+    dropout: Dropout,
+    recompute_activations: bool = False,
 ) -> List[Any]:
-    """Returns the output of every layer, each float [num_tokens, hidden].
+    """Returns the output of every layer, each [num_tokens, hidden] in the type of `tokens`.
 
     Sharing weights between layers is ALBERT's main idea: there are `num_hidden_groups` groups of
     layers, and each group is applied repeatedly with the same weights.
@@ -265,6 +285,7 @@ def encode(
     Args:
         tokens: float [num_tokens, embedding].
         bias: float [batch, 1, 1, seq], added to the attention scores.
+        recompute_activations: see AlbertModel.
     """
     if config.embedding_size != config.hidden_size:
         project = _dense(
@@ -280,7 +301,8 @@ def encode(
                 names = [f"group_{group}/inner_group_{n}" for n in range(config.inner_group_num)]
                 groups.append([TransformerLayer(config, name) for name in names])
             for layer in groups[group]:
-                tokens = layer(tokens, layout, bias, dropout)
+                call = layer.recomputed if recompute_activations else layer
+                tokens = call(tokens, layout, bias, dropout)
                 outputs.append(tokens)
     return outputs
 
@@ -312,6 +334,39 @@ class TransformerLayer:
                     self._output = _dense(config, "dense", inner, hidden)
             self._output_norm = LayerNorm(hidden, "LayerNorm_1")
 
+    def recomputed(self, tokens: Any, layout: TokenLayout, bias: Any, dropout: Dropout) -> Any:
+        """Returns the layer's output; for the gradient it is computed once more (1604.06174)."""
+        # Read here: a function with a gradient of its own must not read variables.
+        weights = [weight.tensor() for part in self._parts() for weight in part.weights]
+        again = dropout.copy()  # draws the same masks
+
+        @tf.custom_gradient
+        def output(tokens, *_):
+            def gradient(outer):
+                # It waits for the gradient that it is needed for, or it would take the memory that
+                # it is to save; and it cannot be merged with the first computation.
+                with tf.control_dependencies([outer]):
+                    start = tf.identity(tokens)
+                result = self(start, layout, bias, again)
+                # Not into the layers before this one, which use the same weights.
+                return tf.gradients(result, [start, *weights], outer, stop_gradients=[start])
+
+            return self(tokens, layout, bias, dropout), gradient
+
+        return output(tokens, *weights)
+
+    def _parts(self):
+        return [
+            self._query,
+            self._key,
+            self._value,
+            self._attention_output,
+            self._attention_norm,
+            self._intermediate,
+            self._output,
+            self._output_norm,
+        ]
+
     def __call__(self, tokens: Any, layout: TokenLayout, bias: Any, dropout: Dropout) -> Any:
         """Returns the layer's output: [num_tokens, hidden] -> the same shape."""
         rate = self._config.hidden_dropout_prob
@@ -335,7 +390,7 @@ class TransformerLayer:
         value = layout.split_heads(self._value(tokens))
         scale = 1.0 / math.sqrt(self._config.hidden_size // self._config.num_attention_heads)
         scores = tf.matmul(query * scale, key, transpose_b=True)  # [batch, heads, seq, seq]
-        weights = tf.nn.softmax(scores + bias)
+        weights = tf.cast(tf.nn.softmax(tf.cast(scores, tf.float32) + bias), tokens.dtype)
         weights = dropout(weights, self._config.attention_probs_dropout_prob)
         return layout.merge_heads(tf.matmul(weights, value))
 

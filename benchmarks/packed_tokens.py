@@ -62,7 +62,7 @@ class Trainer:
                 dropout_seed=tf.constant([0, 0], tf.int64),
                 packed_tokens=packed_tokens,
             )
-            self._update = custom_optimization.create_optimizer(output.loss, 1e-5, 1000, 0)
+            self._update = custom_optimization.create_optimizer(output.loss_sums[0], 1e-5, 1000, 0)
             self._session = tf.Session(config=devices.session_config([device]))
             self._session.run(tf.global_variables_initializer())
 

@@ -8,14 +8,13 @@ import sys
 from types import SimpleNamespace
 from typing import Callable
 
-import tensorflow.compat.v1 as tf
-
 from albert import modeling, tokenization
 from albert.cli import quiet
 from albert.cli.options import config_of, recorded_values
 from albert.common.errors import UsageError
 from albert.engine import training
 from albert.engine.config import FinetuneConfig
+from albert.engine.hooks import NotFinite
 from albert.engine.task import Task
 
 _log = logging.getLogger(__name__)
@@ -74,7 +73,7 @@ def _run_engine(
     """Trains and predicts as the options say; `is_scored`: evaluates every checkpoint, too.
 
     Raises:
-        UsageError: the loss became NaN.
+        NotFinite: a gradient was NaN or infinite.
         SystemExit: a signal stopped the training; a checkpoint was saved.
     """
     engine = training.Engine(task, config, recorded_values(options))
@@ -90,12 +89,9 @@ def _run_engine(
         engine.summarize()
         _log.warning("%s", stopped)
         sys.exit(stopped.exit_status)
-    except tf.train.NanLossDuringTrainingError as error:
+    except NotFinite:
         engine.summarize()
-        raise UsageError(
-            f"The loss became NaN with --learning_rate={config.learning_rate}: use a lower one, or "
-            "a longer warm-up, and another --output_dir."
-        ) from error
+        raise
     if is_scored:
         engine.evaluate()
     if options.do_predict:

@@ -14,7 +14,14 @@ from albert.cli.flag_groups import (
     TRAINING,
     WITHOUT_EFFECT,
 )
-from albert.engine.config import ALL_REDUCES, DEVICE_TYPES, OPTIMIZERS, STRATEGY_TYPES
+from albert.engine.config import (
+    ALL_REDUCES,
+    DEVICE_TYPES,
+    ON_NAN,
+    OPTIMIZERS,
+    PRECISIONS,
+    STRATEGY_TYPES,
+)
 
 # {setting: flag} where the names differ, because the flags are those of the original.
 _FLAGS_OF_OTHER_NAMES = {
@@ -121,7 +128,7 @@ def _define_data_and_model(has_dev_set: bool) -> None:
 
 def _define_training(has_dev_set: bool) -> None:
     flags.DEFINE_integer(
-        "train_batch_size", 32, "Examples per update on each replica.", module_name=TRAINING
+        "train_batch_size", 32, "Examples per batch of a replica.", module_name=TRAINING
     )
     flags.DEFINE_float(
         "learning_rate", 5e-5, "Peak of the learning rate schedule.", module_name=TRAINING
@@ -132,6 +139,25 @@ def _define_training(has_dev_set: bool) -> None:
             "warmup_step", 0, "Updates of linear learning rate warm-up.", module_name=TRAINING
         )
     flags.DEFINE_enum("optimizer", "adamw", OPTIMIZERS, "Optimizer.", module_name=TRAINING)
+    flags.DEFINE_integer(
+        "gradient_accumulation_steps",
+        1,
+        "Batches of --train_batch_size per update on each replica, one after the other.",
+        module_name=TRAINING,
+    )
+    flags.DEFINE_enum(
+        "on_nan",
+        "stop",
+        ON_NAN,
+        "Where a gradient is not finite: stop, or skip the batch (as fp16 always does).",
+        module_name=TRAINING,
+    )
+    flags.DEFINE_float(
+        "loss_scale",
+        None,
+        "Fixed loss scale for fp16; without it the scale adapts to the gradients.",
+        module_name=TRAINING,
+    )
     flags.DEFINE_integer(
         "seed", 42, "Decides initial weights, data order and dropout.", module_name=TRAINING
     )
@@ -176,6 +202,19 @@ def _define_devices() -> None:
         "auto",
         ALL_REDUCES,
         "How gradients are summed over GPUs; auto: NCCL.",
+        module_name=DEVICES,
+    )
+    flags.DEFINE_enum(
+        "precision",
+        "fp32",
+        PRECISIONS,
+        "Of products and activations: bf16 on TensorFlow 2.15, fp16 on GPUs.",
+        module_name=DEVICES,
+    )
+    flags.DEFINE_bool(
+        "recompute_activations",
+        False,
+        "Save memory: keep one layer's activations at a time, compute the others again.",
         module_name=DEVICES,
     )
     flags.DEFINE_bool(

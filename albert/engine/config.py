@@ -16,6 +16,8 @@ OPTIMIZERS = ("adamw", "lamb")  # the keys of custom_optimization.OPTIMIZERS
 STRATEGY_TYPES = ("one", "mirror")
 DEVICE_TYPES = ("auto", "gpu", "cpu")
 ALL_REDUCES = ("auto", "nccl", "hierarchical_copy")
+PRECISIONS = ("fp32", "bf16", "fp16")  # the keys of nn.precision.COMPUTE_TYPES
+ON_NAN = ("stop", "skip")
 MAX_SEED = 2**31 - 1
 _LARGEST = 2**31 - 1
 
@@ -24,6 +26,8 @@ _CHOICES = {
     "strategy_type": STRATEGY_TYPES,
     "device_type": DEVICE_TYPES,
     "all_reduce": ALL_REDUCES,
+    "precision": PRECISIONS,
+    "on_nan": ON_NAN,
 }
 _POSITIVE = (
     "train_batch_size",
@@ -33,8 +37,9 @@ _POSITIVE = (
     "save_checkpoints_steps",
     "keep_checkpoint_max",
     "num_devices",
+    "gradient_accumulation_steps",
 )
-_SWITCHES = ("discard_classifier_weights", "packed_tokens")
+_SWITCHES = ("discard_classifier_weights", "packed_tokens", "recompute_activations")
 
 # {setting: what a start does where it differs from the last one in that output_dir}. The model's
 # settings are in `_model_settings`; init_checkpoint is compared by its content.
@@ -59,6 +64,11 @@ _CHANGES = {
     "all_reduce": Change.ALLOWED,
     "packed_tokens": Change.ALLOWED,
     "seed": Change.REFUSED_IN_TRAINING,
+    "precision": Change.REFUSED_IN_TRAINING,
+    "loss_scale": Change.ALLOWED,
+    "on_nan": Change.ALLOWED,
+    "gradient_accumulation_steps": Change.WARNED_IN_TRAINING,
+    "recompute_activations": Change.ALLOWED,
 }
 
 
@@ -75,7 +85,8 @@ class FinetuneConfig:
             data other than the run's own.
         init_checkpoint: prefix of the pre-trained checkpoint; None trains from scratch.
         discard_classifier_weights: load only the encoder from it.
-        train_batch_size, eval_batch_size, predict_batch_size: examples per replica.
+        train_batch_size, eval_batch_size, predict_batch_size: examples per replica; in training, of
+            one micro-batch.
         learning_rate: peak of the schedule.
         train_steps, warmup_steps: numbers of updates.
         save_checkpoints_steps: updates between checkpoints.
@@ -87,6 +98,11 @@ class FinetuneConfig:
         all_reduce: one of ALL_REDUCES.
         packed_tokens: compute only real tokens, not padding.
         seed: determines initial weights, data order and dropout.
+        precision: one of PRECISIONS, of products and activations.
+        loss_scale: a fixed one for fp16; None adapts it to the gradients.
+        on_nan: one of ON_NAN, what to do where a gradient is not finite in fp32 or bf16.
+        gradient_accumulation_steps: micro-batches of one update on each replica.
+        recompute_activations: see AlbertModel.
 
     Raises:
         UsageError: a value is not allowed.
@@ -113,6 +129,11 @@ class FinetuneConfig:
     all_reduce: str = "auto"
     packed_tokens: bool = True
     seed: int = 42
+    precision: str = "fp32"
+    loss_scale: Optional[float] = None
+    on_nan: str = "stop"
+    gradient_accumulation_steps: int = 1
+    recompute_activations: bool = False
 
     def __post_init__(self) -> None:
         for name in (*_POSITIVE, "warmup_steps", "seed"):
@@ -133,9 +154,12 @@ class FinetuneConfig:
                 warmup_steps=self.warmup_steps,
                 train_steps=self.train_steps,
             )
-        is_number = isinstance(self.learning_rate, float) or _is_integer(self.learning_rate)
-        if not is_number or not 0 < self.learning_rate < math.inf:
-            raise UsageError("<learning_rate> must be above 0.", learning_rate=self.learning_rate)
+        for name in ("learning_rate", "loss_scale"):
+            value = getattr(self, name)
+            is_number = isinstance(value, float) or _is_integer(value)
+            is_left_out = value is None and name == "loss_scale"
+            if not is_left_out and not (is_number and 0 < value < math.inf):
+                raise UsageError(f"<{name}> must be above 0.", **{name: value})
         for name, allowed in _CHOICES.items():
             value = getattr(self, name)
             if value not in allowed:
@@ -167,7 +191,12 @@ class FinetuneConfig:
     @property
     def global_batch_size(self) -> int:
         """Examples per update."""
-        return self.train_batch_size * self.num_replicas
+        return self.replica_batch_size * self.num_replicas
+
+    @property
+    def replica_batch_size(self) -> int:
+        """Examples per update on each replica, in all its micro-batches."""
+        return self.train_batch_size * self.gradient_accumulation_steps
 
     @property
     def feature_dir(self) -> str:

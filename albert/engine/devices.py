@@ -14,6 +14,8 @@ from tensorflow.python.platform import build_info
 from albert.common import parallel
 from albert.common.errors import UsageError
 
+FIRST_CAPABILITY_OF_BF16 = 8.0  # Ampere
+
 IS_TF2 = tf.__version__.startswith("2.")
 
 _log = logging.getLogger(__name__)
@@ -103,6 +105,32 @@ def check_all_reduce(devices: Sequence[str], all_reduce: str) -> None:
         raise UsageError(
             "<all_reduce> needs GPUs; use auto or hierarchical_copy.", all_reduce=all_reduce
         )
+
+
+def check_precision(devices: Sequence[str], precision: str) -> None:
+    """Checks that these devices can compute in a precision; warns where that is slow.
+
+    Raises:
+        UsageError: they cannot.
+    """
+    is_on_gpu = "gpu" in devices[0]
+    if precision == "bf16" and not IS_TF2:
+        other = "fp16" if is_on_gpu else "fp32"
+        raise UsageError(
+            f"<precision> needs TensorFlow 2.15, and this is {tf.__version__}: use {other}.",
+            precision=precision,
+        )
+    if precision == "bf16" and is_on_gpu:
+        for gpu in describe_gpus()[: len(devices)]:
+            capability = gpu["compute_capability"]
+            if capability and float(capability) < FIRST_CAPABILITY_OF_BF16:
+                raise UsageError(
+                    f"<precision> needs GPUs of compute capability {FIRST_CAPABILITY_OF_BF16} or "
+                    f"above, and {gpu['name']} has {capability}: use fp16.",
+                    precision=precision,
+                )
+    if precision == "fp16" and not is_on_gpu:
+        _log.warning("fp16 is slow on a CPU, and for tests only.")
 
 
 def without_autotuning(dataset: Any) -> Any:

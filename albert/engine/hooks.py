@@ -1,4 +1,4 @@
-"""Session hooks of a training run: one reports progress, one stops the run on a signal."""
+"""Session hooks of a training run: progress, skipped updates, and stopping on a signal."""
 
 import logging
 import os
@@ -11,10 +11,14 @@ import tensorflow.compat.v1 as tf
 import tqdm
 
 from albert.common import console
+from albert.common.errors import UsageError
+from albert.engine import checkpoints
+from albert.engine.config import FinetuneConfig
 from albert.engine.progress import Progress, duration, speed
 
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_OF_ONE_SIGNAL = 1.0  # a signal repeated within this time counts once
+MAX_SKIPPED_IN_A_ROW = 50
 MIN_POINTS_PER_CURVE = 1000  # unless there are fewer steps
 
 _log = logging.getLogger(__name__)
@@ -73,6 +77,8 @@ class ProgressHook(tf.train.SessionRunHook):
     def after_run(self, run_context: Any, run_values: Any) -> None:
         del run_context
         values = run_values.results
+        if not values["is_applied"]:
+            return
         seconds = time.monotonic() - self._started
         self.progress.add(seconds, values["num_tokens"])
         self._point.add(seconds, values)
@@ -144,6 +150,64 @@ def bar_text(values: Dict[str, float], progress: Progress) -> str:
     if progress.seconds_left is not None:
         text += f" {speed(progress)} {duration(progress.seconds_left)} left".replace(",", "")
     return text
+
+
+class NotFinite(UsageError):
+    """The gradient of an update was NaN or infinite, and the run is not to go on."""
+
+
+class SkippedUpdates(tf.train.SessionRunHook):
+    """Reports updates that changed nothing because their gradient was not finite.
+
+    Args:
+        step_values: the model_fn.StepValues of the training graph.
+        config: its on_nan decides what to do in fp32 and bf16. In fp16 such updates are a part of
+            loss scaling.
+    """
+
+    def __init__(self, step_values: Any, config: FinetuneConfig) -> None:
+        self._step_values = step_values
+        self._config = config
+        self._num_in_a_row = 0
+
+    def begin(self) -> None:
+        self._fetches = self._step_values.fetches()
+        self._global_step = tf.train.get_global_step()
+
+    def before_run(self, run_context: Any) -> Any:
+        del run_context
+        return tf.train.SessionRunArgs(self._fetches["is_applied"])
+
+    def after_run(self, run_context: Any, run_values: Any) -> None:
+        """Raises NotFinite at the first such update, or after MAX_SKIPPED_IN_A_ROW, by on_nan."""
+        if run_values.results:
+            self._num_in_a_row = 0
+            return
+        self._num_in_a_row += 1
+        step = int(run_context.session.run(self._global_step)) + 1
+        config, cause = self._config, "its gradient is not finite"
+        if config.precision == "fp16":
+            _log.info("Skipped a batch at step %d: %s; the loss scale adapts.", step, cause)
+        elif config.on_nan == "stop":
+            raise self._error(f"Step {step} was not applied: {cause}", "<on_nan>")
+        else:
+            _log.warning("Skipped a batch at step %d: %s.", step, cause)
+        if self._num_in_a_row == MAX_SKIPPED_IN_A_ROW:
+            raise self._error(
+                f"Step {step} was given up after {MAX_SKIPPED_IN_A_ROW} batches: {cause}", ""
+            )
+
+    def _error(self, what, alternative):
+        config = self._config
+        saved = checkpoints.latest(config.output_dir) or "none"
+        advice = "Use a lower <learning_rate> or a longer warm-up, and another <output_dir>"
+        return NotFinite(
+            f"{what}. The last good checkpoint is {saved}. {advice}"
+            + (f", or {alternative} to leave out such batches." if alternative else "."),
+            learning_rate=config.learning_rate,
+            output_dir=None,
+            on_nan="skip",
+        )
 
 
 class StopOnSignal(tf.train.SessionRunHook):

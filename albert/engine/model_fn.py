@@ -2,15 +2,17 @@
 
 import logging
 import zlib
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 import tensorflow.compat.v1 as tf
 
-from albert.custom_optimization import learning_rate_schedule, minimize
+from albert.custom_optimization import flat_gradient, learning_rate_schedule, update
 from albert.engine import pretrained
 from albert.engine.config import FinetuneConfig
 from albert.engine.task import INPUT_IDS, INPUT_MASK, ModelOutput, Task
 from albert.modeling import AlbertConfig, AlbertModel
+from albert.nn.loss_scale import LossScale
+from albert.nn.precision import COMPUTE_TYPES
 
 # A variable that counts attempted updates. Data order and dropout depend on it, so that a killed
 # run resumes in exactly the state in which its checkpoint was written.
@@ -28,6 +30,8 @@ def build(
     is_training: bool,
     dropout_seed: Any = None,
     packed_tokens: bool = True,
+    precision: str = "fp32",
+    recompute_activations: bool = False,
 ) -> ModelOutput:
     """Returns the output of the task's head on a new AlbertModel in the current graph.
 
@@ -35,6 +39,8 @@ def build(
         features: {name: tensor}, a batch from the input pipeline.
         dropout_seed: int64 tensor [2], used if `is_training`.
         packed_tokens: compute only real tokens, not padding.
+        precision: a key of nn.precision.COMPUTE_TYPES.
+        recompute_activations: see AlbertModel.
     """
     model = AlbertModel(
         albert_config,
@@ -44,6 +50,8 @@ def build(
         token_type_ids=_flatten_sequences(features["segment_ids"]),
         dropout_seed=dropout_seed,
         packed_tokens=packed_tokens,
+        compute_type=COMPUTE_TYPES[precision],
+        recompute_activations=recompute_activations,
     )
     return task.head(model, features, is_training)
 
@@ -62,23 +70,27 @@ class StepValues:
     """
 
     def __init__(self) -> None:
-        self._losses: list = []
-        self._learning_rates: list = []
-        self._num_tokens: list = []
+        self._of_replicas: List[Dict[str, Any]] = []
 
-    def add(self, loss: Any, learning_rate: Any, num_tokens: Any) -> None:
-        """Adds a replica's mean loss, learning rate and number of real tokens, all scalars."""
-        self._losses.append(loss)
-        self._learning_rates.append(learning_rate)
-        self._num_tokens.append(num_tokens)
+    def add(self, **values: Any) -> None:
+        """Adds a replica's scalars.
+
+        Args:
+            loss: its mean over the replicas is the loss of the global batch.
+            num_tokens: real tokens.
+            learning_rate: that of this update.
+            is_applied: False if the gradient was not finite, so that the update changed nothing.
+        """
+        self._of_replicas.append(values)
 
     def fetches(self) -> Dict[str, Any]:
-        """Returns {name: scalar tensor}: mean loss, learning rate and total number of tokens."""
-        return {
-            "loss": tf.add_n(self._losses) / len(self._losses),
-            "learning_rate": self._learning_rates[0],
-            "num_tokens": tf.add_n(self._num_tokens),
-        }
+        """Returns {name: scalar tensor}, as for `add`, of all replicas together."""
+        losses, num_tokens = (
+            tf.add_n([values[name] for values in self._of_replicas])
+            for name in ("loss", "num_tokens")
+        )
+        loss = losses / len(self._of_replicas)
+        return dict(self._of_replicas[0], loss=loss, num_tokens=num_tokens)
 
 
 def model_fn(
@@ -97,28 +109,108 @@ def model_fn(
     def training_step(features, mode):
         batches_consumed = _batches_consumed()
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-        with tf.variable_scope("", custom_getter=_seeded_getter(config.seed)):
-            output = build(
-                task,
-                config.albert_config,
-                features,
-                is_training=True,
-                dropout_seed=_dropout_seed(config.seed, replica, batches_consumed),
-                packed_tokens=config.packed_tokens,
-            )
+        loss_scale = None
+        if config.precision == "fp16":
+            loss_scale = LossScale.create(config.loss_scale)
+        loss, flat, variables = _gradient(
+            task, config, features, replica, batches_consumed, loss_scale
+        )
         if init_checkpoint:
             is_first_replica = tf.get_static_value(replica) in (0, None)
             _load_pretrained(init_checkpoint, config.discard_classifier_weights, is_first_replica)
         learning_rate = _learning_rate(config)
-        update = minimize(output.loss, learning_rate, config.optimizer)
-        with tf.control_dependencies([update]):
+        step = update(flat, variables, learning_rate, config.optimizer, loss_scale=loss_scale)
+        with tf.control_dependencies([step.op]):
             train_op = tf.group(batches_consumed.assign_add(1))
-        step_values.add(output.loss, learning_rate, tf.reduce_sum(features[INPUT_MASK]))
-        # Estimator sums this loss over the replicas, and stops if it is NaN.
-        mean_loss = output.loss / config.num_replicas
-        return tf.estimator.EstimatorSpec(mode, loss=mean_loss, train_op=train_op)
+        step_values.add(
+            loss=loss,
+            num_tokens=tf.reduce_sum(features[INPUT_MASK]),
+            learning_rate=learning_rate,
+            is_applied=step.is_finite,
+        )
+        # Estimator sums this loss over the replicas, and would stop if it were NaN: on_nan decides.
+        finite_loss = tf.where(step.is_finite, loss, tf.zeros_like(loss)) / config.num_replicas
+        return tf.estimator.EstimatorSpec(mode, loss=finite_loss, train_op=train_op)
 
     return training_step
+
+
+def _gradient(task, config, features, replica, batches_consumed, loss_scale):
+    """Returns (loss, gradient as one vector, its variables) of a replica's micro-batches.
+
+    The means over the replicas of loss and gradient are those of the global batch; the gradient is
+    multiplied by the loss scale.
+
+    Args:
+        features: of all micro-batches, in order.
+    """
+    num_batches = config.gradient_accumulation_steps
+    scale = 1.0 if loss_scale is None else tf.identity(loss_scale.scale)
+    weights = _loss_weights(task, features)
+    variables: List[Any] = []
+
+    def of_batch(number, batch):
+        # Micro-batches draw their dropout as if each were a replica's.
+        share = tf.cast(replica, tf.int64) * num_batches + tf.cast(number, tf.int64)
+        with tf.variable_scope("", custom_getter=_seeded_getter(config.seed)):
+            output = build(
+                task,
+                config.albert_config,
+                batch,
+                is_training=True,
+                dropout_seed=_dropout_seed(config.seed, share, batches_consumed),
+                packed_tokens=config.packed_tokens,
+                precision=config.precision,
+                recompute_activations=config.recompute_activations,
+            )
+        terms = [
+            term / (config.replica_batch_size if weights is None else weight)
+            for term, weight in zip(output.loss_sums, weights or output.loss_sums)
+        ]
+        loss = tf.add_n(terms)
+        flat, variables[:] = flat_gradient(loss, scale)
+        return loss, flat
+
+    if num_batches == 1:
+        return (*of_batch(0, features), variables)
+
+    def add_batch(number, loss, flat):
+        more_loss, more = of_batch(number, _micro_batch(features, number, config.train_batch_size))
+        return number + 1, loss + more_loss, flat + more
+
+    # One batch at a time, in a loop and not unrolled, has the memory and the graph of one batch.
+    _, loss, flat = tf.while_loop(
+        lambda number, *_: number < num_batches,
+        add_batch,
+        [tf.constant(0), tf.constant(0.0), tf.zeros([1])],  # zeros broadcast to the gradient
+        shape_invariants=[tf.TensorShape([]), tf.TensorShape([]), tf.TensorShape([None])],
+        parallel_iterations=1,
+        back_prop=False,
+    )
+    flat.set_shape([sum(variable.shape.num_elements() for variable in variables)])
+    return loss, flat, variables
+
+
+def _loss_weights(task, features):
+    """Returns the weight of each loss term, as a mean over the replicas; None counts examples."""
+    weights = task.loss_weights(features)
+    if weights is None:
+        return None
+    context = tf.distribute.get_replica_context()
+    return [context.all_reduce(tf.distribute.ReduceOp.MEAN, weight) for weight in weights]
+
+
+def _micro_batch(features, number, batch_size):
+    """Returns one micro-batch of a replica's features, with padding up to its longest sequence."""
+    batch = {
+        name: value[number * batch_size : (number + 1) * batch_size]
+        for name, value in features.items()
+    }
+    longest = tf.reduce_max(tf.reduce_sum(batch[INPUT_MASK], axis=-1))
+    return {
+        name: value[..., :longest] if value.shape.ndims > 1 else value
+        for name, value in batch.items()
+    }
 
 
 def _learning_rate(config):

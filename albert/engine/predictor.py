@@ -27,6 +27,7 @@ class Predictor:
     Args:
         devices: names of the devices to use.
         packed_tokens: compute only real tokens, not padding.
+        precision: of products and activations, a key of nn.precision.COMPUTE_TYPES.
     """
 
     def __init__(
@@ -35,11 +36,13 @@ class Predictor:
         albert_config: AlbertConfig,
         devices: Sequence[str],
         packed_tokens: bool = True,
+        precision: str = "fp32",
     ) -> None:
         self._task = task
         self._albert_config = albert_config
         self._devices = devices
         self._packed_tokens = packed_tokens
+        self._precision = precision
         self._spec = task.feature_spec()
         self._workers: List[_Worker] = []
         self._shapes: Dict[str, List[int]] = {}
@@ -97,6 +100,7 @@ class Predictor:
                 inputs,
                 is_training=False,
                 packed_tokens=self._packed_tokens,
+                precision=self._precision,
             )
             fetches = {name: tensor.name for name, tensor in _output_tensors(output).items()}
             feeds = {name: tensor.name for name, tensor in inputs.items()}
@@ -109,7 +113,7 @@ class Predictor:
         workers = [_Worker(graph, config, feeds, fetches, saver_def)]
         for device in self._devices[1:]:
             with tf.Graph().as_default() as copy:
-                tf.import_graph_def(_on_device(graph_def, device), name="")
+                tf.import_graph_def(_on_device(graph_def, self._devices[0], device), name="")
             workers.append(_Worker(copy, config, feeds, fetches, saver_def))
         return workers
 
@@ -169,12 +173,16 @@ def _output_tensors(output):
     return dict(output.predictions, **losses)
 
 
-def _on_device(graph_def, device):
-    """Returns a copy of the graph with every node that is on a device moved to another device."""
+def _on_device(graph_def, first, device):
+    """Returns a copy of the graph with every node on the first device moved to another one.
+
+    What is pinned to the host stays there.
+    """
+    pinned = tf.DeviceSpec.from_string(first).to_string()
     moved = tf.GraphDef()
     moved.CopyFrom(graph_def)
     for node in moved.node:
-        if node.device:
+        if node.device == pinned:
             node.device = device
     return moved
 

@@ -5,7 +5,7 @@ import enum
 import hashlib
 import json
 import os
-from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -50,13 +50,14 @@ class ModelOutput(NamedTuple):
     """What a head returns. `batch` is the number of features, however many sequences each has.
 
     Attributes:
-        loss: scalar float32, the mean over the batch; may be None outside training.
+        loss_sums: the terms of the loss, each a scalar float32 summed over the batch; the engine
+            divides each by its weight, see `Task.loss_weights`. May be empty outside training.
         predictions: {name: tensor [batch, ...]}, for `evaluate` and `write_predictions`.
         losses: float32 [batch], the loss of each feature; evaluations report its mean as `loss`.
             None if the task has no loss outside training.
     """
 
-    loss: Any
+    loss_sums: Sequence[Any]
     predictions: Dict[str, Any]
     losses: Any = None
 
@@ -192,6 +193,17 @@ class Task(abc.ABC):
         If a feature has n sequences, the model's batch consists of batch * n sequences, in order.
         A head uses `model.dropout`: it acts only in training, and its masks are reproducible.
         """
+
+    def loss_weights(self, features: Dict[str, Any]) -> Optional[Sequence[Any]]:
+        """Returns what the sum of each loss term is divided by, or None, which is the default.
+
+        None divides every term by the number of examples. Otherwise there is a scalar float32 for
+        each term, computed from a batch of features alone, such as the number of labelled tokens.
+        The engine adds them up over all replicas and micro-batches before it divides, so that the
+        loss is that of the global batch, however it is shared out.
+        """
+        del features
+        return None
 
     @abc.abstractmethod
     def evaluate(

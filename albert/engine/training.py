@@ -15,7 +15,7 @@ from albert.common.errors import UsageError
 from albert.engine import checkpoints, curve, devices, output_lock, pretrained, run_identity
 from albert.engine.config import FinetuneConfig
 from albert.engine.evaluation import Evaluator, shown_metrics
-from albert.engine.hooks import ProgressHook, StopOnSignal
+from albert.engine.hooks import ProgressHook, SkippedUpdates, StopOnSignal
 from albert.engine.input_pipeline import (
     FeatureFile,
     cached_features,
@@ -102,7 +102,14 @@ class Engine:
                 "Strategy one trains on a single device, not on the %d requested.",
                 config.num_devices,
             )
-        self._predictor = Predictor(task, config.albert_config, self._devices, config.packed_tokens)
+        devices.check_precision(self._devices, config.precision)
+        self._predictor = Predictor(
+            task,
+            config.albert_config,
+            self._devices,
+            config.packed_tokens,
+            config.precision,
+        )
         self._evaluator: Optional[Evaluator] = None
         self._progress: Optional[Progress] = None
         try:
@@ -212,12 +219,12 @@ class Engine:
                         train_dataset(
                             examples,
                             self._task.feature_spec(),
-                            config.train_batch_size,
+                            config.replica_batch_size,
                             config.seed,
                             num_consumed=batches_consumed * config.global_batch_size,
                         )
                     ),
-                    hooks=[progress_hook, saver, stop],
+                    hooks=[progress_hook, SkippedUpdates(step_values, config), saver, stop],
                     max_steps=config.train_steps,
                 )
         finally:
@@ -398,10 +405,13 @@ class Engine:
     def _announce_training(self, examples, start):
         config = self._config
         _log.info(
-            "Training on %s: %d examples, batch %d on each of %d replica(s), %d in all.",
+            "Training on %s in %s: %d examples, batch %s on each of %d replica(s), %d in all.",
             ", ".join(self._devices),
+            config.precision,
             examples.num_features,
-            config.train_batch_size,
+            f"{config.train_batch_size} x {config.gradient_accumulation_steps}"
+            if config.gradient_accumulation_steps > 1
+            else config.train_batch_size,
             config.num_replicas,
             config.global_batch_size,
         )
@@ -446,6 +456,7 @@ def _settings(task: Task, config: FinetuneConfig) -> Dict[str, Any]:
         "train_steps": config.train_steps,
         "warmup_steps": config.warmup_steps,
         "optimizer": config.optimizer,
+        "precision": config.precision,
         "seed": config.seed,
     }
 

@@ -176,7 +176,7 @@ class ClassifierTask(Task):
             return softmax_output(logits, labels)
         scores = tf.squeeze(logits, axis=-1)
         losses = tf.squared_difference(scores, labels)
-        return ModelOutput(tf.reduce_mean(losses), {"scores": scores}, losses)
+        return ModelOutput([tf.reduce_sum(losses)], {"scores": scores}, losses)
 
     def evaluate(
         self, predictions: Predictions, metrics: Optional[Dict[str, float]] = None
@@ -307,4 +307,4 @@ def classification_logits(model: Any, num_outputs: int, dropout_prob: float) -> 
 def softmax_output(logits: Any, labels: Any) -> ModelOutput:
     """Returns the output for a choice among n classes: logits [batch, n], labels [batch]."""
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
-    return ModelOutput(tf.reduce_mean(losses), {"probabilities": tf.nn.softmax(logits)}, losses)
+    return ModelOutput([tf.reduce_sum(losses)], {"probabilities": tf.nn.softmax(logits)}, losses)

@@ -4,7 +4,7 @@ Outside attention the model works on a matrix with one row per token, [num_token
 converts [batch, seq, ...] to such rows and back; nothing else knows which positions have a row.
 """
 
-from typing import Any, Sequence, Union
+from typing import Any, Dict, Sequence, Union
 
 import tensorflow.compat.v1 as tf
 
@@ -57,13 +57,17 @@ class PackedTokens:
 
     def __init__(self, input_mask: Any, shape: Sequence[Any], num_heads: int) -> None:
         self._num_heads = num_heads
-        is_token = tf.reshape(input_mask, [-1]) > 0  # [batch * seq]
-        self._token_indices = tf.cast(tf.where(is_token)[:, 0], tf.int32)  # [num_tokens]
+        # On the host, where the batch comes from: a GPU has no kernel for some of these operations,
+        # and the host would wait in every step to be told the number of tokens.
+        with tf.device("/cpu:0"):
+            is_token = tf.reshape(input_mask, [-1]) > 0  # [batch * seq]
+            self._token_indices = tf.cast(tf.where(is_token)[:, 0], tf.int32)  # [num_tokens]
+            # Padding points to the row of some token, so that its value is finite.
+            rows = tf.maximum(tf.cumsum(tf.cast(is_token, tf.int32)) - 1, 0)
         self.positions = self._token_indices % shape[1]  # [num_tokens]
-        # Padding points to the row of some token, so that its value is finite.
-        rows = tf.maximum(tf.cumsum(tf.cast(is_token, tf.int32)) - 1, 0)
         self._rows = tf.reshape(rows, shape)  # [batch, seq]
-        self._is_token = tf.reshape(tf.cast(is_token, tf.float32), shape)
+        self._is_token = tf.reshape(is_token, shape)
+        self._real_in: Dict[Any, Any] = {}
         # The same for the rows of single heads: [num_tokens, heads] and [batch, heads, seq].
         head = tf.range(num_heads)
         sequence = (self._token_indices // shape[1])[:, None] * num_heads + head
@@ -79,7 +83,8 @@ class PackedTokens:
 
         @tf.custom_gradient
         def unflattened(tokens):
-            return tf.gather(tokens, self._rows) * self._is_token[:, :, None], self.flatten
+            is_real = self._real(tokens.dtype)[:, :, None]
+            return tf.gather(tokens, self._rows) * is_real, self.flatten
 
         return unflattened(tokens)
 
@@ -101,11 +106,17 @@ class PackedTokens:
         @tf.custom_gradient
         def merged(heads):
             def gradient(tokens):
-                return self._split(tokens) * self._is_token[:, None, :, None]
+                return self._split(tokens) * self._real(tokens.dtype)[:, None, :, None]
 
             return self._merge(heads), gradient
 
         return merged(heads)
+
+    def _real(self, dtype):
+        """Returns 1 for tokens and 0 for padding: [batch, seq]."""
+        if dtype not in self._real_in:
+            self._real_in[dtype] = tf.cast(self._is_token, dtype)
+        return self._real_in[dtype]
 
     def _split(self, tokens):
         size = tokens.shape.as_list()[-1] // self._num_heads

@@ -12,7 +12,7 @@ from albert.nn.layers import ClassLogits, Dense, LayerNorm, mask_logits
 def head_of_version_1(
     model: AlbertModel, features: Dict[str, Any], is_training: bool
 ) -> ModelOutput:
-    """Returns the loss, the mean of the cross-entropies of start and end, and the predictions.
+    """Returns the loss, half the sum of the cross-entropies of start and end, and the predictions.
 
     Predictions: `start_logits` and `end_logits`, float [batch, seq].
     """
@@ -29,7 +29,7 @@ def head_of_version_1(
         _position_loss(start_logits, features["start_positions"])
         + _position_loss(end_logits, features["end_positions"])
     )
-    return ModelOutput(loss, {"start_logits": start_logits, "end_logits": end_logits})
+    return ModelOutput([loss], {"start_logits": start_logits, "end_logits": end_logits})
 
 
 def head_of_version_2(
@@ -63,12 +63,12 @@ def head_of_version_2(
         spans = _position_loss(start_logits, features["start_positions"]) + _position_loss(
             end_logits, features["end_positions"]
         )
-        return ModelOutput(0.5 * spans + 0.5 * _null_loss(null_logits, features), {})
+        return ModelOutput([0.5 * spans + 0.5 * _null_loss(null_logits, features)], {})
     start_log_probs, starts = _best(start_logits, start_n_top, p_mask)
     end_log_probs, ends = _best(_end_logits(sequence, starts, p_mask), end_n_top, p_mask)
     predictions = {"start_index": starts, "start_log_probs": start_log_probs}
     predictions.update(end_index=ends, end_log_probs=end_log_probs, null_logits=null_logits)
-    return ModelOutput(None, predictions)
+    return ModelOutput([], predictions)
 
 
 def _start_logits(sequence, p_mask):
@@ -117,17 +117,17 @@ def _best(logits, count, p_mask):
 
 
 def _null_loss(null_logits, features):
-    """Returns the mean cross-entropy of whether there is no answer."""
+    """Returns the sum of the cross-entropies of whether there is no answer."""
     losses = tf.nn.sigmoid_cross_entropy_with_logits(
         labels=tf.cast(features["is_impossible"], tf.float32), logits=null_logits
     )
-    return tf.reduce_mean(losses)
+    return tf.reduce_sum(losses)
 
 
 def _position_loss(logits, positions):
-    """Returns the mean cross-entropy: [batch, seq], int [batch] -> scalar."""
+    """Returns the sum of the cross-entropies: [batch, seq], int [batch] -> scalar."""
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=positions, logits=logits)
-    return tf.reduce_mean(losses)
+    return tf.reduce_sum(losses)
 
 
 def _width(tensor):

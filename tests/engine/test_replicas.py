@@ -82,7 +82,7 @@ class TinyTask(tiny_task.TinyTask):
 
     def head(self, model, features, is_training):
         output = super().head(model, features, is_training)
-        return output._replace(loss=LOSS_SCALE * output.loss)
+        return output._replace(loss_sums=[LOSS_SCALE * term for term in output.loss_sums])
 
 
 class CrowdedTask(TinyTask):
@@ -92,7 +92,8 @@ class CrowdedTask(TinyTask):
         noise = tf.random.normal([3]) + tf.random.uniform([3])
         extra = tf.get_variable("extra", [3], initializer=tf.random_normal_initializer())
         output = super().head(model, features, is_training)
-        return output._replace(loss=output.loss + 0.0 * tf.reduce_sum(noise * extra))
+        (loss,) = output.loss_sums
+        return output._replace(loss_sums=[loss + 0.0 * tf.reduce_sum(noise * extra)])
 
 
 class MaskTask(TinyTask):
@@ -100,7 +101,8 @@ class MaskTask(TinyTask):
 
     def head(self, model, features, is_training):
         weights = tf.get_variable("weights", [64], initializer=tf.zeros_initializer())
-        return ModelOutput(tf.reduce_sum(model.dropout(weights + 0.0, 0.5)), {})
+        loss = tf.reduce_sum(model.dropout(weights + 0.0, 0.5))
+        return ModelOutput([loss * tf.cast(tf.size(features["label_ids"]), tf.float32)], {})
 
 
 def tiny_model(**changes):
@@ -227,7 +229,8 @@ def measure(tmp_path_factory):
     """Returns a function of (folder, step): a checkpoint's loss and gradient norm on all data."""
     with tf.Graph().as_default(), tf.Session() as session:
         features = tf.data.make_one_shot_iterator(all_examples(tmp_path_factory)).get_next()
-        loss = build(TinyTask(), tiny_model(), features, is_training=False).loss
+        output = build(TinyTask(), tiny_model(), features, is_training=False)
+        loss = output.loss_sums[0] / NUM_EXAMPLES
         norm = tf.linalg.global_norm(tf.gradients(loss, tf.trainable_variables()))
         saver = tf.train.Saver(tf.trainable_variables())
 
@@ -334,7 +337,8 @@ def test_a_checkpoint_has_the_same_variables_for_any_number_of_replicas(runs, nu
 def test_one_update_changes_every_variable(tmp_path_factory):
     with tf.Graph().as_default(), tf.Session() as session:
         features = tf.data.make_one_shot_iterator(all_examples(tmp_path_factory)).get_next()
-        loss = build(TinyTask(), tiny_model(), features, is_training=True).loss
+        output = build(TinyTask(), tiny_model(), features, is_training=True)
+        loss = output.loss_sums[0] / NUM_EXAMPLES
         update = custom_optimization.create_optimizer(loss, LEARNING_RATE, NUM_UPDATES, 0)
         session.run(tf.global_variables_initializer())
         variables = {variable.op.name: variable for variable in tf.trainable_variables()}
@@ -364,10 +368,11 @@ def by_layout(tmp_path_factory, runs):
             batch = tf.data.make_one_shot_iterator(batches).get_next()
             seed = tf.zeros([2], tf.int64)
             output = build(task, tiny_model(), batch, True, seed, packed_tokens)
-            update = custom_optimization.create_optimizer(output.loss, LEARNING_RATE, 20, 0)
+            loss = output.loss_sums[0] / GLOBAL_BATCH
+            update = custom_optimization.create_optimizer(loss, LEARNING_RATE, 20, 0)
             session.run(tf.global_variables_initializer())
             tf.train.Saver(tf.trainable_variables()).restore(session, begin)
-            losses = [session.run([output.loss, update])[0] for _ in range(10)]
+            losses = [session.run([loss, update])[0] for _ in range(10)]
             found[packed_tokens] = losses, session.run(output.predictions["probabilities"])
     return found
 

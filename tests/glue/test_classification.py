@@ -181,7 +181,7 @@ def run_head(own_task, config, labels):
             bias.load(random.normal(size=bias.shape.as_list()), session)
             return session.run(
                 (
-                    output.loss,
+                    output.loss_sums[0] / len(labels),
                     output.losses,
                     output.predictions,
                     model.get_pooled_output(),

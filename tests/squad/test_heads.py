@@ -33,7 +33,7 @@ def run_head(head, features, is_training, seed=1):
         for variable in variables.values():
             variable.load(random.normal(size=variable.shape.as_list()), session)
         predictions, values = session.run([output.predictions, variables])
-        loss = None if output.loss is None else session.run(output.loss)
+        loss = session.run(output.loss_sums)
     return sequence, loss, predictions, values
 
 
@@ -63,7 +63,7 @@ def test_head_of_version_1_agrees_with_numpy():
     np.testing.assert_allclose(predictions["end_logits"], expected[..., 1], rtol=1e-5)
     starts, ends = np_log_softmax(expected[..., 0]), np_log_softmax(expected[..., 1])
     losses = [starts[0, 2], starts[1, 0], ends[0, 3], ends[1, 0]]
-    np.testing.assert_allclose(loss, -np.mean(losses), rtol=1e-5)
+    np.testing.assert_allclose(loss, [-0.5 * np.sum(losses)], rtol=1e-5)
 
 
 def head_2(model, features, is_training):
@@ -122,7 +122,7 @@ def test_loss_of_version_2_agrees_with_numpy():
         spans -= np_log_softmax(start[example])[begin] / 2
         spans -= np_log_softmax(ends_of(example, begin))[end] / 2
     nulls = (np.log1p(np.exp(null[0])) + np.log1p(np.exp(-null[1]))) / 2
-    np.testing.assert_allclose(loss, 0.5 * spans + 0.5 * nulls, rtol=1e-5)
+    np.testing.assert_allclose(loss, [spans + nulls], rtol=1e-5)  # summed over two examples
 
 
 def test_predictions_of_version_2_agree_with_numpy():
