@@ -19,7 +19,7 @@ ALLOWED = {
     "text": "common",
     "nn": "common",
     "modeling": "common nn",
-    "custom_optimization": "common",
+    "custom_optimization": "common nn",
     "contract": "common nn modeling",
     "engine": "common nn modeling custom_optimization contract",
     "tasks": "common nn modeling text contract",

@@ -477,7 +477,7 @@ MISTAKES = {
     "divergence": (
         {"learning_rate": 1e30, "num_gpu_cores": 1},
         ["do_train"],
-        "The loss became NaN with --learning_rate=1e+30: use a lower one",
+        "at --learning_rate=1e+30, was not applied: its gradient is not finite",
     ),
     "nothing to evaluate": ({}, ["do_eval"], "holds no checkpoint to evaluate"),
     "nothing to predict with": ({}, ["do_predict"], "holds no checkpoint to predict with"),

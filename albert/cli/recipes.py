@@ -89,19 +89,25 @@ def find(name: str) -> Recipe:
 def settings_for(recipe: Recipe, given: Mapping[str, Any], num_replicas: int) -> Dict[str, Setting]:
     """Returns {flag: Setting} for everything that a recipe sets.
 
-    A value that the user has given stays. Where the user's batch differs from the published one,
-    step counts are scaled so that training sees as many examples; where the user gives the number
-    of steps, the warm-up is scaled with it.
+    A value that the user has given stays. Where the user's batch on all devices divides the
+    published one, an update takes several of them. Where it differs otherwise, step counts are
+    scaled so that training sees as many examples; where the user gives the number of steps, the
+    warm-up is scaled with it.
 
     Args:
         given: {flag: value} of all flags that the user has set.
     """
-    default_batch = -(-recipe.batch_size // num_replicas)  # rounded up
-    batch_size = given.get("train_batch_size", default_batch) * num_replicas
+    reason = f"published: {recipe.batch_size}, on all devices together"
+    num_batches = given.get("gradient_accumulation_steps", 1)
+    default_batch = -(-recipe.batch_size // max(num_replicas * num_batches, 1))  # rounded up
     settings = {flag: Setting(value, "published") for flag, value in recipe.settings.items()}
-    settings["train_batch_size"] = Setting(
-        default_batch, f"published: {recipe.batch_size}, on all devices together"
-    )
+    settings["train_batch_size"] = Setting(default_batch, reason)
+    batch_size = given.get("train_batch_size", default_batch) * num_replicas
+    is_chosen = "train_batch_size" in given and "gradient_accumulation_steps" not in given
+    if is_chosen and 0 < batch_size < recipe.batch_size and recipe.batch_size % batch_size == 0:
+        num_batches = recipe.batch_size // batch_size
+        settings["gradient_accumulation_steps"] = Setting(num_batches, reason)
+    batch_size *= num_batches
     if "train_step" in recipe.settings:
         settings.update(_scaled_steps(recipe, batch_size, given.get("train_step")))
     for flag, setting in settings.items():

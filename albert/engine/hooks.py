@@ -185,29 +185,33 @@ class SkippedUpdates(tf.train.SessionRunHook):
             return
         self._num_in_a_row += 1
         step = int(run_context.session.run(self._global_step)) + 1
-        config, cause = self._config, "its gradient is not finite"
-        if config.precision == "fp16":
-            _log.info("Skipped a batch at step %d: %s; the loss scale adapts.", step, cause)
-        elif config.on_nan == "stop":
-            raise self._error(f"Step {step} was not applied: {cause}", "<on_nan>")
+        if self._config.precision == "fp16":
+            _log.info(
+                "Skipped a batch at step %d: its gradient is not finite; the loss scale adapts.",
+                step,
+            )
+        elif self._config.on_nan == "stop":
+            raise self._error(
+                f"Step {step}, at <learning_rate>, was not applied: its gradient is not finite. "
+                f"The last good checkpoint is {self._saved()}. Use a lower rate or a longer "
+                "warm-up, and another <output_dir>, or <on_nan>, which leaves out such batches."
+            )
         else:
-            _log.warning("Skipped a batch at step %d: %s.", step, cause)
+            _log.warning("Skipped a batch at step %d: its gradient is not finite.", step)
         if self._num_in_a_row == MAX_SKIPPED_IN_A_ROW:
             raise self._error(
-                f"Step {step} was given up after {MAX_SKIPPED_IN_A_ROW} batches: {cause}", ""
+                f"Step {step}, at <learning_rate>, was given up after {self._num_in_a_row} "
+                "batches: none of their gradients is finite. "
+                f"The last good checkpoint is {self._saved()}. Use a lower rate or a longer "
+                "warm-up, and another <output_dir>."
             )
 
-    def _error(self, what, alternative):
-        config = self._config
-        saved = checkpoints.latest(config.output_dir) or "none"
-        advice = "Use a lower <learning_rate> or a longer warm-up, and another <output_dir>"
-        return NotFinite(
-            f"{what}. The last good checkpoint is {saved}. {advice}"
-            + (f", or {alternative} to leave out such batches." if alternative else "."),
-            learning_rate=config.learning_rate,
-            output_dir=None,
-            on_nan="skip",
-        )
+    def _saved(self):
+        return checkpoints.latest(self._config.output_dir)
+
+    def _error(self, message):
+        rate = self._config.learning_rate
+        return NotFinite(message, learning_rate=rate, output_dir=None, on_nan="skip")
 
 
 class StopOnSignal(tf.train.SessionRunHook):

@@ -39,7 +39,7 @@ def values(settings):
         (1, {}, 16, 5336, 320),
         (4, {}, 4, 5336, 320),
         (4, {"train_batch_size": 8}, 8, 2668, 160),  # twice the batch
-        (1, {"train_batch_size": 4}, 4, 21344, 1280),
+        (1, {"train_batch_size": 3}, 3, 28459, 1707),  # does not divide the published one
         (3, {}, 6, 4743, 284),  # 18 in all: 5336 * 16 / 18
     ],
 )
@@ -55,6 +55,27 @@ def test_warm_up_is_scaled_with_the_steps_that_are_given(steps, warmup_steps):
         given = dict(batch, train_step=steps)
         settings = values(recipes.settings_for(recipes.find("cola"), given, 2))
         assert (settings["train_step"], settings["warmup_step"]) == (steps, warmup_steps)
+
+
+@pytest.mark.parametrize(
+    "num_replicas, given, num_batches, batch, steps",
+    [
+        (1, {"train_batch_size": 8}, 4, 8, 800),  # RTE: 32
+        (2, {"train_batch_size": 4}, 4, 4, 800),
+        (2, {"train_batch_size": 16}, None, 16, 800),
+        (1, {"train_batch_size": 12}, None, 12, 2133),  # does not divide it: scaled
+        (1, {"train_batch_size": 8, "gradient_accumulation_steps": 2}, 2, 8, 1600),
+        (2, {"gradient_accumulation_steps": 2}, 2, 8, 800),
+        (1, {"train_batch_size": 0}, None, 0, 25600),  # reported later
+    ],
+)
+def test_batch_that_divides_the_published_one_is_accumulated_to_it(
+    num_replicas, given, num_batches, batch, steps
+):
+    settings = values(recipes.settings_for(recipes.find("rte"), given, num_replicas))
+    settings.setdefault("gradient_accumulation_steps", given.get("gradient_accumulation_steps"))
+    names = ("gradient_accumulation_steps", "train_batch_size", "train_step")
+    assert [settings[name] for name in names] == [num_batches, batch, steps]
 
 
 def test_epochs_need_no_scaling():
