@@ -37,7 +37,12 @@ def graph(monkeypatch):
 def values_of_two_replicas():
     step_values = StepValues()
     for loss, num_tokens in ((0.75, 60), (0.25, 40)):
-        step_values.add(tf.constant(loss), tf.constant(2e-5), tf.constant(num_tokens))
+        step_values.add(
+            loss=tf.constant(loss),
+            num_tokens=tf.constant(num_tokens),
+            learning_rate=tf.constant(2e-5),
+            is_applied=tf.constant(True),
+        )
     return step_values
 
 
@@ -56,7 +61,7 @@ def run_steps(hook, clock, seconds, losses=None):
     for duration, loss in zip(seconds, losses or [0.5] * len(seconds)):
         hook.before_run(None)
         clock.now += duration
-        values = {"loss": loss, "learning_rate": 2e-5, "num_tokens": 100}
+        values = {"loss": loss, "learning_rate": 2e-5, "num_tokens": 100, "is_applied": True}
         hook.after_run(None, tf.train.SessionRunValues(values, None, None))
 
 

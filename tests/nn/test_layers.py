@@ -117,6 +117,25 @@ def test_layer_norm_normalises_then_scales_and_shifts():
     np.testing.assert_allclose(value_of(build), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_gradients_of_layer_norm_are_those_of_tensorflow():
+    random = np.random.RandomState(6)
+    inputs, outer = random.randn(2, 3, 8).astype("f"), random.randn(2, 3, 8).astype("f")
+    gamma_and_beta = random.randn(2, 8).astype("f")
+
+    def build():
+        tensor, outer_tensor = tf.constant(inputs), tf.constant(outer)
+        gamma, beta = tf.constant(gamma_and_beta[0]), tf.constant(gamma_and_beta[1])
+        mean, variance = tf.nn.moments(tensor, axes=[-1], keep_dims=True)
+        expected = (tensor - mean) / tf.sqrt(variance + 1e-12) * gamma + beta
+        return [
+            tf.gradients(output, [tensor, gamma, beta], outer_tensor)
+            for output in (layers._layer_norm(tensor, gamma, beta), expected)
+        ]
+
+    for own, tensorflows in zip(*value_of(build)):
+        np.testing.assert_allclose(own, tensorflows, rtol=1e-4, atol=1e-5)
+
+
 # Masks
 
 
@@ -197,6 +216,30 @@ def test_masks_of_different_calls_are_independent():
 def evaluate(tensor):
     with tf.Session() as session:
         return session.run(tensor)
+
+
+def test_gradient_of_gelu_is_its_slope():
+    x = np.linspace(-6, 6, 101).astype("f")
+
+    def build():
+        tensor = tf.constant(x)
+        return tf.gradients(layers.gelu(tensor), tensor, tf.constant(2 * np.ones_like(x)))[0]
+
+    wide = np.float64(x)
+    expected = (np_gelu(wide + 1e-5) - np_gelu(wide - 1e-5)) / 1e-5  # twice the slope
+    np.testing.assert_allclose(value_of(build), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_gelu_and_its_gradient_are_finite_over_the_range_of_float16():
+    x = np.array([-65504, -300, -30, 0, 30, 300, 65504], np.float16)
+
+    def build():
+        tensor = tf.constant(x)
+        return layers.gelu(tensor), tf.gradients(layers.gelu(tensor), tensor)[0]
+
+    output, slope = value_of(build)
+    np.testing.assert_array_equal(output, np.maximum(x, 0))
+    np.testing.assert_array_equal(slope, [0, 0, 0, 0.5, 1, 1, 1])
 
 
 def test_gelu_is_the_tanh_form():
