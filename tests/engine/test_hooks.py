@@ -84,7 +84,12 @@ def scalars_of(folder):
 def test_values_of_all_replicas_are_combined():
     with tf.Graph().as_default(), tf.Session() as session:
         values = session.run(values_of_two_replicas().fetches())
-    assert values == {"loss": 0.5, "learning_rate": pytest.approx(2e-5), "num_tokens": 100}
+    assert values == {
+        "loss": 0.5,
+        "learning_rate": pytest.approx(2e-5),
+        "num_tokens": 100,
+        "is_applied": True,
+    }
 
 
 def test_progress_counts_only_the_time_inside_steps(tmp_path, graph, clock):
