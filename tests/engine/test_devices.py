@@ -118,6 +118,11 @@ def test_gpus_are_described_from_what_tensorflow_reports(monkeypatch):
     ]
 
 
+def test_a_gpu_takes_more_tokens_at_a_time_than_a_cpu():
+    assert devices.tokens_to_predict("/cpu:1") == 1024
+    assert devices.tokens_to_predict("/gpu:0") > 4 * 1024
+
+
 def test_tensorflow_was_built_with_the_cuda_of_its_runtime():
     assert devices.built_with() in (("10", "7"), ("12.2", "8"))
 

@@ -182,7 +182,7 @@ def test_padded_tokens_are_predicted_like_packed_ones(predictors, checkpoint, de
     assert num_sums == [0, 1]
 
 
-@pytest.mark.parametrize("batch_size", [1, BATCH_SIZE, NUM_FEATURES, 100])
+@pytest.mark.parametrize("batch_size", [1, BATCH_SIZE, NUM_FEATURES, 100, None])
 def test_predictions_agree_with_each_example_run_alone(
     predictors, reference, checkpoint, dev_file, batch_size
 ):
@@ -190,6 +190,27 @@ def test_predictions_agree_with_each_example_run_alone(
     assert np.ptp(expected, axis=0).min() > 0.1, "the examples must differ to show anything"
     rows = predictors[2].predict(checkpoint, dev_file, batch_size)
     np.testing.assert_allclose(logits_of(rows), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "batch_size, num_tokens, num_batches", [(None, 40, 5), (None, 10**6, 1), (10, 40, 3)]
+)
+def test_a_device_takes_as_many_features_as_suit_it_unless_the_size_is_given(
+    predictors, checkpoint, dev_file, monkeypatch, batch_size, num_tokens, num_batches
+):
+    monkeypatch.setattr(predictor.devices_lib, "tokens_to_predict", lambda device: num_tokens)
+    shapes = []
+
+    def read(*args):
+        for positions, batch in read_batches(*args):
+            shapes.append(batch["input_ids"].shape)
+            yield positions, batch
+
+    monkeypatch.setattr(predictor, "read_batches", read)
+    predictors[2].predict(checkpoint, dev_file, batch_size)
+    assert len(shapes) == num_batches
+    if batch_size is None:
+        assert all(rows * longest <= num_tokens for rows, longest in shapes)
 
 
 def test_predictions_have_no_dropout(predictors, checkpoint, dev_file):
