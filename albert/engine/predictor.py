@@ -54,7 +54,8 @@ class Predictor:
             batch_size: features that a device takes at a time; None for as many as suit it.
 
         Raises:
-            UsageError: the checkpoint is damaged, or the feature file has changed.
+            UsageError: the checkpoint is damaged, the feature file has changed, or a device has not
+                enough memory for a batch.
         """
         if not self._workers:
             self._workers = self._make_workers()
@@ -139,7 +140,11 @@ class _Worker:
         for positions, batch in batches:
             feed = {self._feeds[name]: batch[name] for name in self._feeds}
             not_fed = {name: batch[name] for name in batch if name not in self._feeds}
-            outputs = self._session.run(self._fetches, feed)
+            try:
+                outputs = self._session.run(self._fetches, feed)
+            except tf.errors.ResourceExhaustedError as error:
+                num_features, *_, length = batch[INPUT_IDS].shape
+                raise devices_lib.no_memory_to_predict(num_features, length) from error
             rows.update(zip(positions.tolist(), _split_batch(dict(not_fed, **outputs))))
 
 

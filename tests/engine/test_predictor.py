@@ -357,6 +357,57 @@ def test_an_error_on_one_device_stops_the_others(
         predictors[3].predict(checkpoint, dev_file, BATCH_SIZE)
 
 
+class GreedyTask(TinyTask):
+    """Its head takes petabytes of memory for a batch of more features than `num_allowed`."""
+
+    def __init__(self, num_allowed):
+        super().__init__()
+        self._num_allowed = num_allowed
+
+    def head(self, model, features, is_training):
+        output = super().head(model, features, is_training)
+        excess = tf.maximum(tf.shape(features["number"])[0] - self._num_allowed, 0)
+        huge = tf.fill([excess, 1 << 25, 1 << 25], features["number"][0])
+        taken = features["number"] + tf.reduce_sum(huge)
+        return output._replace(predictions=dict(output.predictions, taken=taken))
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "num_allowed, batch_size, advice",
+    [
+        (
+            5,
+            8,
+            "8 examples of up to 11 tokens at a time: try predict_batch_size=4, and "
+            "eval_batch_size=4 for evaluation.",
+        ),
+        (
+            5,
+            None,
+            "23 examples of up to 11 tokens at a time: try predict_batch_size=11, and "
+            "eval_batch_size=11 for evaluation.",
+        ),
+        (0, 1, "one example at a time: try max_seq_length=5."),
+    ],
+)
+def test_a_lack_of_memory_is_one_line_that_says_what_to_try(
+    checkpoint, dev_file, num_allowed, batch_size, advice
+):
+    own = make_predictor(1, GreedyTask(num_allowed))
+    with pytest.raises(UsageError) as caught:
+        own.predict(checkpoint, dev_file, batch_size)
+    assert str(caught.value) == f"The device has not enough memory to predict {advice}"
+
+
+def test_less_at_a_time_fits_after_a_lack_of_memory(checkpoint, dev_file):
+    own = make_predictor(2, GreedyTask(num_allowed=5))
+    with pytest.raises(UsageError, match="not enough memory"):
+        own.predict(checkpoint, dev_file)
+    rows = own.predict(checkpoint, dev_file, 5)
+    assert [row["number"] for row in rows] == list(range(NUM_FEATURES))
+
+
 @pytest.mark.timeout(60)
 def test_ctrl_c_stops_all_devices(predictors, checkpoint, dev_file, monkeypatch):
     monkeypatch.setattr(predictor, "read_batches", endless_batches)
