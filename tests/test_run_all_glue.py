@@ -369,7 +369,7 @@ def test_script_runs_all_tasks_by_their_recipes(script, tmp_path):
     }
     assert expected <= set(arguments)
     text = " ".join(arguments)
-    assert not re.search("--(\w+_batch_size|max_seq_length|learning_rate|train_step)", text)
+    assert not re.search(r"--(\w+_batch_size|max_seq_length|learning_rate|train_step)", text)
 
 
 def test_settings_of_the_script_are_passed_on_and_flags_come_last(script):
