@@ -133,9 +133,9 @@ def session_config(devices: Sequence[str]) -> Any:
 def tokens_to_predict(device: str) -> int:
     """Returns how many tokens, padding included, a batch for inference has on a device by default.
 
-    On a CPU (measured with ALBERT base), smaller batches use the cores less well, and larger ones
-    leave the caches. A GPU needs more to be busy; with these, the largest tensors of xxlarge have
-    1 to 2 GB.
+    On two CPU cores, ALBERT base was about as fast with 512 to 4096; with few, several devices end
+    together. A GPU needs more to be busy (not measured); with 16384, the largest tensors of
+    xxlarge have 1 to 2 GB.
     """
     return 1024 if "cpu" in device else 16384
 
