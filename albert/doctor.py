@@ -8,10 +8,10 @@ The exit status is 0 if everything fits and 1 if something does not.
 import argparse
 import sys
 import textwrap
-from typing import Any, Dict
+from typing import Any, Dict, Optional
 
 from albert.cli.complaints import GIB, find_complaints
-from albert.cli.machine import Facts, gather_facts
+from albert.cli.machine import Facts, fast_precisions, gather_facts
 
 _WIDTH = 79
 
@@ -21,14 +21,14 @@ def report(facts: Facts) -> str:
     lines = ["Versions", _row("Python", facts.python)]
     lines += [_row("TensorFlow", _tensorflow_line(facts))]
     lines += [_row(name, facts.versions[name] or "not installed") for name in facts.packages]
-    lines += ["", "Devices", _row("CPU", f"{facts.num_cpus} core(s)")]
+    lines += ["", "Devices", _row("CPU", f"{facts.num_cpus} core(s), {_fast_in(facts)}")]
     gpus = facts.tensorflow.gpus
     if gpus is None:
         lines.append(_row("GPU", "unknown, since TensorFlow does not start"))
     elif not gpus:
         lines.append(_row("GPU", "none that TensorFlow can use"))
     for index, gpu in enumerate(gpus or []):
-        lines.append(_row(f"GPU {index}", _gpu_line(gpu)))
+        lines.append(_row(f"GPU {index}", _gpu_line(facts, gpu)))
     found = find_complaints(facts)
     lines += ["", "What does not fit" if found else "Everything fits."]
     for complaint in found:
@@ -66,10 +66,19 @@ def _tensorflow_line(facts: Facts) -> str:
     )
 
 
-def _gpu_line(gpu: Dict[str, Any]) -> str:
-    capability = gpu["compute_capability"]
+def _gpu_line(facts: Facts, gpu: Dict[str, Any]) -> str:
     line = f"{gpu['name']}, {gpu['memory'] / GIB:.1f} GiB free"
-    return f"{line}, compute capability {capability}" if capability else line
+    if not gpu["compute_capability"]:
+        return line
+    return f"{line}, compute capability {gpu['compute_capability']}, {_fast_in(facts, gpu)}"
+
+
+def _fast_in(facts: Facts, gpu: Optional[Dict[str, Any]] = None) -> str:
+    """Returns the values of --precision for the CPU, or for a GPU: "fast in fp32, bf16"."""
+    precisions = fast_precisions(facts, gpu)
+    if gpu and "bf16" in precisions:  # TensorFlow then multiplies float32 matrices in TF32
+        precisions[0] = "fp32 (as TF32)"
+    return f"fast in {', '.join(precisions)}"
 
 
 def main() -> None:

@@ -71,7 +71,7 @@ def define_flags() -> None:
         shared_flags.define_without_effect(name, "--cached_dir keeps the features.")
     shared_flags.define_without_effect("data_dir", "--train_file and --predict_file are read.")
     flags.DEFINE_integer(
-        "eval_batch_size", 8, "--predict_batch_size is used.", module_name=WITHOUT_EFFECT
+        "eval_batch_size", None, "--predict_batch_size is used.", module_name=WITHOUT_EFFECT
     )
 
 

@@ -8,7 +8,7 @@ set -euo pipefail
 
 : "${TASK:=CoLA}"   # CoLA, SST-2, MRPC, STS-B, QQP, MNLI, QNLI, RTE, WNLI or AX
 : "${BS:=8}"        # batch size per GPU
-: "${EBS:=8}"       # batch size of evaluation and prediction
+: "${EBS:=}"        # batch size of evaluation and prediction; empty: what suits the device
 : "${MSL:=512}"     # maximum sequence length
 : "${LR:=1e-05}"    # learning rate
 : "${ALBERT_DP:=0}" # dropout inside ALBERT
@@ -35,6 +35,6 @@ exec "$python" -m albert.run_multigpus_classifier \
   --train_step="$TSP" \
   --warmup_step="$WPSP" \
   --train_batch_size="$BS" \
-  --eval_batch_size="$EBS" \
+  ${EBS:+--eval_batch_size="$EBS"} \
   --albert_dropout_prob="$ALBERT_DP" \
   "$@"

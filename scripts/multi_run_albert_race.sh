@@ -7,7 +7,7 @@
 set -euo pipefail
 
 : "${TASK:=RACE}"    # part of the name of the output folder
-: "${EBS:=8}"        # questions per batch of evaluation and prediction
+: "${EBS:=}"         # questions per batch of evaluation and prediction; empty: what suits the device
 : "${MSL:=512}"      # maximum sequence length: article, question and one option
 : "${MQL:=128}"      # maximum length of a question with one option
 : "${WPSP:=1000}"    # warm-up steps
@@ -40,6 +40,6 @@ exec "$python" -m albert.run_multigpus_race \
   --train_step="$TSP" \
   --warmup_step="$WPSP" \
   --train_batch_size="$BS" \
-  --eval_batch_size="$EBS" \
+  ${EBS:+--eval_batch_size="$EBS"} \
   --albert_dropout_prob="$ALBERT_DP" \
   "$@"

@@ -9,7 +9,7 @@ set -euo pipefail
 : "${TASK:=SQuAD}"        # part of the name of the output folder
 : "${SQUAD_VERSION:=1.1}" # 1.1 or 2.0
 : "${BS:=4}"              # batch size per GPU
-: "${EBS:=8}"             # batch size of prediction
+: "${EBS:=}"              # batch size of prediction; empty: what suits the device
 : "${LR:=5e-05}"          # learning rate
 : "${EPOCH:=2}"           # epochs
 : "${MSL:=384}"           # maximum sequence length

@@ -3,7 +3,7 @@
 # ALBERT_DOWNLOAD_URL if that is set, and sets
 #   base, model, vocabulary   folders, from CURRENT_PWD, ALBERT_DIR and VERSION
 #   python                    an interpreter that has TensorFlow
-#   shared_flags              flags for every runner, from EBS and, if they are set, MSL and LR
+#   shared_flags              flags for every runner; among them, if they are set, those of EBS, MSL and LR
 # shellcheck shell=bash disable=SC2034
 
 # shellcheck source=scripts/environment.sh
@@ -38,11 +38,11 @@ shared_flags=(
   --strategy_type=mirror
   --num_gpu_cores="$NUM_GPUS"
   --cached_dir="$base/cached_albert_tfrecord"
-  --predict_batch_size="$EBS"
   --albert_config_file="$model/albert_config.json"
   --init_checkpoint="$model/model.ckpt-best"
   --vocab_file="$vocabulary/30k-clean.vocab"
   --spm_model_file="$vocabulary/30k-clean.model"
+  ${EBS:+--predict_batch_size="$EBS"}
   ${MSL:+--max_seq_length="$MSL"}
   ${LR:+--learning_rate="$LR"}
 )

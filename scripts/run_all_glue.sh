@@ -14,7 +14,7 @@ set -euo pipefail
 
 : "${TASKS:=MNLI CoLA SST-2 MRPC STS-B QQP QNLI RTE WNLI}" # MNLI runs first: others start from it
 : "${SEEDS:=42}"
-: "${EBS:=8}" # batch size of evaluation and prediction
+: "${EBS:=}" # batch size of evaluation and prediction; empty: what suits the device
 
 RUNNER=classifier
 MORE_OPTIONS="base_url timeout retries wait"
@@ -29,7 +29,7 @@ exec "$python" -m albert.run_all_glue \
   --output_dir="$base/albert_output/GLUE_${ALBERT_DIR}_v${VERSION}" \
   "${shared_flags[@]}" \
   --do_eval=True \
-  --eval_batch_size="$EBS" \
+  ${EBS:+--eval_batch_size="$EBS"} \
   --recipe \
   ${BS:+--train_batch_size="$BS"} \
   "$@"

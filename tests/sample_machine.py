@@ -28,6 +28,7 @@ def facts(**changes):
         folder="/work",
         free_bytes=100 << 30,
         num_cpus=8,
+        cpu_features=frozenset({"avx2", "avx512_bf16"}),
     )
     return fitting._replace(**changes)
 

@@ -48,6 +48,20 @@ def test_the_report_fits_80_columns_and_holds_every_complaint():
     assert "GPU 0 NVIDIA H200, 130.0 GiB free, compute capability 9.0" in flat
 
 
+@pytest.mark.parametrize(
+    "given, cpu, gpu",
+    [
+        (facts(), "fp32, bf16", "fp32 (as TF32), bf16, fp16"),
+        (facts(cpu_features=frozenset({"avx2"})), "fp32", "fp32 (as TF32), bf16, fp16"),
+        (old_facts(), "fp32", "fp32, fp16"),
+    ],
+)
+def test_the_report_says_which_precisions_are_fast(given, cpu, gpu):
+    flat = " ".join(doctor.report(given).split())
+    assert f" CPU 8 core(s), fast in {cpu} GPU 0 " in flat
+    assert re.search(rf"GPU 0 [^:]+, fast in {re.escape(gpu)} (GPU 1|Everything)", flat)
+
+
 # The command
 
 

@@ -13,7 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, FrozenSet, List, NamedTuple, Optional, Tuple
 
 from albert.cli import requirements
 
@@ -63,6 +63,7 @@ class Facts(NamedTuple):
         folder: the working directory.
         free_bytes: free space on its disk.
         num_cpus: CPU cores.
+        cpu_features: instruction sets of the CPU, as Linux names them; empty where unknown.
     """
 
     python: str
@@ -76,6 +77,7 @@ class Facts(NamedTuple):
     folder: str
     free_bytes: int
     num_cpus: int
+    cpu_features: FrozenSet[str]
 
     @property
     def packages(self) -> List[str]:
@@ -110,7 +112,32 @@ def gather_facts() -> Facts:
         folder=folder,
         free_bytes=shutil.disk_usage(folder).free,
         num_cpus=os.cpu_count() or 1,
+        cpu_features=read_cpu_features(),
     )
+
+
+def fast_precisions(facts: Facts, gpu: Optional[Dict[str, Any]] = None) -> List[str]:
+    """Returns the values of --precision in which a GPU, or by default the CPU, is fast.
+
+    That is where it multiplies matrices of that precision in hardware, and TensorFlow uses it.
+    """
+    has_bf16 = (facts.tensorflow_version or "").startswith("2.")
+    if gpu is None:
+        is_fast = {"fp32": True, "bf16": facts.cpu_features & {"avx512_bf16", "amx_bf16"}}
+    else:
+        capability = float(gpu["compute_capability"] or 0)
+        is_fast = {"fp32": True, "bf16": capability >= 8, "fp16": capability >= 7}
+    return [name for name, fast in is_fast.items() if fast and (name != "bf16" or has_bf16)]
+
+
+def read_cpu_features(path: str = "/proc/cpuinfo") -> FrozenSet[str]:
+    """Returns the instruction sets of the CPU; an empty set where Linux does not list them."""
+    try:
+        text = pathlib.Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return frozenset()
+    flags = re.search(r"^flags\s*:(.*)$", text, re.MULTILINE)
+    return frozenset(flags.group(1).split()) if flags else frozenset()
 
 
 def _version_of(package: str) -> Optional[str]:

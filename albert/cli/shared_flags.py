@@ -169,7 +169,10 @@ def _define_prediction(has_dev_set: bool) -> None:
         batches["eval_batch_size"] = "evaluation"
     for name, what in batches.items():
         flags.DEFINE_integer(
-            name, 8, f"Examples per {what} batch of a device.", module_name=PREDICTION
+            name,
+            None,
+            f"Examples per {what} batch of a device (default: as many as suit it).",
+            module_name=PREDICTION,
         )
     flags.DEFINE_string(
         "predict_output_dir",

@@ -85,8 +85,9 @@ class FinetuneConfig:
             data other than the run's own.
         init_checkpoint: prefix of the pre-trained checkpoint; None trains from scratch.
         discard_classifier_weights: load only the encoder from it.
-        train_batch_size, eval_batch_size, predict_batch_size: examples per replica; in training, of
-            one micro-batch.
+        train_batch_size: examples per replica, in one micro-batch.
+        eval_batch_size, predict_batch_size: examples that a device takes at a time; None for as
+            many as suit it.
         learning_rate: peak of the schedule.
         train_steps, warmup_steps: numbers of updates.
         save_checkpoints_steps: updates between checkpoints.
@@ -115,8 +116,8 @@ class FinetuneConfig:
     init_checkpoint: Optional[str] = None
     discard_classifier_weights: bool = False
     train_batch_size: int = 32
-    eval_batch_size: int = 8
-    predict_batch_size: int = 8
+    eval_batch_size: Optional[int] = None
+    predict_batch_size: Optional[int] = None
     learning_rate: float = 5e-5
     train_steps: int = 1000
     warmup_steps: int = 0
@@ -136,10 +137,13 @@ class FinetuneConfig:
     recompute_activations: bool = False
 
     def __post_init__(self) -> None:
-        for name in (*_POSITIVE, "warmup_steps", "seed"):
+        optional = ("eval_batch_size", "predict_batch_size")
+        unset = [name for name in optional if getattr(self, name) is None]
+        positive = [name for name in _POSITIVE if name not in unset]
+        for name in (*positive, "warmup_steps", "seed"):
             if not _is_integer(getattr(self, name)):
                 raise UsageError(f"<{name}> must be a whole number.", **{name: getattr(self, name)})
-        for name in _POSITIVE:
+        for name in positive:
             if getattr(self, name) < 1:
                 raise UsageError(f"<{name}> must be 1 or more.", **{name: getattr(self, name)})
             if getattr(self, name) > _LARGEST:

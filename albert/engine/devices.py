@@ -158,6 +158,73 @@ def session_config(devices: Sequence[str]) -> Any:
     return config
 
 
+def tokens_to_predict(device: str) -> int:
+    """Returns how many tokens, padding included, a batch for inference has on a device by default.
+
+    On two CPU cores, ALBERT base was about as fast with 512 to 4096; with few, several devices end
+    together. A GPU needs more to be busy (not measured); with 16384, the largest tensors of
+    xxlarge have 1 to 2 GB.
+    """
+    return 1024 if "cpu" in device else 16384
+
+
+def no_memory_to_predict(num_features: int, length: int) -> UsageError:
+    """Returns the error of a batch that did not fit into memory in evaluation or prediction.
+
+    Args:
+        num_features: of the batch.
+        length: tokens of its longest sequence.
+    """
+    if num_features == 1:
+        return UsageError(
+            "The device has not enough memory to predict one example at a time: try "
+            "<max_seq_length>.",
+            max_seq_length=max(length // 2, 1),
+        )
+    half = num_features // 2
+    return UsageError(
+        f"The device has not enough memory to predict {num_features} examples of up to {length} "
+        "tokens at a time: try <predict_batch_size>, and <eval_batch_size> for evaluation.",
+        predict_batch_size=half,
+        eval_batch_size=half,
+    )
+
+
+def no_memory_to_train(
+    batch_size: int, num_accumulated: int = 1, recomputes: bool = False, precision: str = "fp32"
+) -> UsageError:
+    """Returns the error of an update that did not fit into memory, with all that may help.
+
+    A full disk is a ResourceExhaustedError of TensorFlow, too, and not meant here.
+
+    Args:
+        batch_size: examples that a replica computes at a time.
+        num_accumulated: how many such batches an update has on each replica.
+        recomputes: whether activations are computed again for the gradient, not kept.
+        precision: "fp32", "bf16" or "fp16".
+    """
+    settings: Dict[str, Any] = {}
+    advice = []
+    if batch_size > 1:
+        num_parts = next(parts for parts in range(2, batch_size + 1) if batch_size % parts == 0)
+        settings["train_batch_size"] = batch_size // num_parts
+        settings["gradient_accumulation_steps"] = num_accumulated * num_parts
+        advice.append("<train_batch_size> with <gradient_accumulation_steps> (the same updates)")
+    if not recomputes:
+        settings["recompute_activations"] = None
+        advice.append("<recompute_activations>")
+    if precision == "fp32":
+        settings["precision"] = "bf16" if IS_TF2 else "fp16"
+        advice.append("<precision>")
+    settings["max_seq_length"] = None
+    advice.append("a smaller <max_seq_length>")
+    return UsageError(
+        f"The device has not enough memory to train on {batch_size} example(s) at a time: try "
+        f"{', or '.join(advice)}.",
+        **settings,
+    )
+
+
 def built_with() -> Tuple[Optional[str], Optional[str]]:
     """Returns the CUDA and cuDNN versions that TensorFlow was built with, None if without."""
     if IS_TF2:

@@ -23,7 +23,7 @@ class Evaluator:
     Args:
         output_dir: folder of the checkpoints and of the results.
         feature_files: {dev split: its features}.
-        batch_size: examples per device.
+        batch_size: see Predictor.predict.
 
     Attributes:
         record: the EvaluationRecord in output_dir.
@@ -35,7 +35,7 @@ class Evaluator:
         predictor: Predictor,
         output_dir: str,
         feature_files: Dict[str, FeatureFile],
-        batch_size: int,
+        batch_size: Optional[int],
     ) -> None:
         self._task = task
         self._predictor = predictor

@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import zlib
-from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 import tensorflow.compat.v1 as tf
 import tqdm
@@ -21,6 +21,9 @@ from albert.engine import devices
 from albert.engine.task import INPUT_IDS, INPUT_MASK, Feature
 
 FORMAT_VERSION = 1
+# Features sorted by length at once: few enough for any memory (four long texts take about 10 kB),
+# and so many that a batch is hardly ever cut short by the end of its window.
+SORTED_FEATURES = 8192
 # Several sequences of a feature are stored as one; their lengths, under its name and this suffix.
 _LENGTHS = "/lengths"
 
@@ -225,7 +228,8 @@ def train_dataset(
     records = tf.data.Dataset.range(first_epoch, 1 << 62).flat_map(shuffled).skip(num_skipped)
     batches = records.batch(batch_size, drop_remainder=True)
     inputs = {name: feature for name, feature in spec.items() if feature.is_input}
-    return _parsed(batches, inputs)
+    parsed = batches.map(lambda batch: _parse(batch, inputs), num_parallel_calls=2)
+    return devices.without_autotuning(parsed.prefetch(2))
 
 
 def next_batch_of(dataset: Any) -> Callable[[], Dict[str, Any]]:
@@ -247,18 +251,32 @@ def next_batch_of(dataset: Any) -> Callable[[], Dict[str, Any]]:
     return next_batch
 
 
-def _parsed(batches, spec):
-    """Returns the dataset of parsed batches, given one of serialized features, string [batch]."""
-    parsed = batches.map(lambda batch: _parse(batch, spec), num_parallel_calls=2).prefetch(2)
-    return devices.without_autotuning(parsed)
-
-
 def read_batches(
-    feature_file: FeatureFile, spec: Dict[str, Feature], batch_size: int
-) -> Iterator[Dict[str, Any]]:
-    """Yields the features of a file in order, in batches {name: NumPy array}; the last is short."""
+    feature_file: FeatureFile,
+    spec: Dict[str, Feature],
+    batch_size: Optional[int],
+    num_tokens: int = 1024,
+) -> Iterator[Tuple[Any, Dict[str, Any]]]:
+    """Yields the features of a file in batches of similar length, so that there is little padding.
+
+    Each window of SORTED_FEATURES features is sorted, longest first: several devices that share
+    the batches then end together, and a batch that does not fit into memory is one of the first.
+
+    Args:
+        batch_size: features of a batch, the last of a window excepted; None for as many as have
+            `num_tokens` tokens, padding included, and at least one.
+
+    Yields:
+        (positions in the file, int64 [batch]; {name: NumPy array of Feature.shape})
+    """
     with tf.Graph().as_default() as graph:
-        batches = _parsed(_records(feature_file).batch(batch_size), spec)
+        windows = _records(feature_file).enumerate().batch(max(SORTED_FEATURES, batch_size or 0))
+        batches = windows.prefetch(1).flat_map(
+            lambda positions, records: _batches_of_window(
+                positions, records, spec, batch_size, num_tokens
+            )
+        )
+        batches = devices.without_autotuning(batches.prefetch(2))
         next_batch = tf.data.make_one_shot_iterator(batches).get_next()
     # Reading needs only the CPU: this session must not claim GPU memory. It is not made the default
     # session, because another thread may resume the generator.
@@ -270,6 +288,58 @@ def read_batches(
             except tf.errors.OutOfRangeError:
                 return
             yield batch
+
+
+def _batches_of_window(positions, records, spec, batch_size, num_tokens):
+    """Returns the dataset of a window's batches; positions int64 [window], records string [window].
+
+    A feature of several sequences counts as that many of its longest.
+    """
+    lengths = _longest_sequences(records, spec[INPUT_IDS])
+    order = tf.argsort(lengths, direction="DESCENDING", stable=True)
+    positions, records = tf.gather(positions, order), tf.gather(records, order)
+    if batch_size:
+        sizes = tf.fill(tf.shape(lengths), batch_size)
+    else:
+        tokens = tf.gather(lengths, order) * spec[INPUT_IDS].num_sequences
+        sizes = tf.maximum(num_tokens // tf.maximum(tokens, 1), 1)
+    starts, ends = _limits(sizes)
+    return tf.data.Dataset.from_tensor_slices((starts, ends)).map(
+        lambda start, end: (positions[start:end], _parse(records[start:end], spec)),
+        num_parallel_calls=2,
+    )
+
+
+def _limits(sizes):
+    """Returns where batches start and end, int32 [batches] each.
+
+    Args:
+        sizes: int32 [features], the size of a batch whose first feature is this one.
+    """
+    num_features = tf.shape(sizes)[0]
+
+    def add_batch(start, starts):
+        return start + sizes[start], tf.concat([starts, [start]], 0)
+
+    _, starts = tf.while_loop(
+        lambda start, _: start < num_features,
+        add_batch,
+        (tf.constant(0), tf.zeros([0], tf.int32)),
+        shape_invariants=(tf.TensorShape([]), tf.TensorShape([None])),
+    )
+    return starts, tf.concat([starts[1:], [num_features]], 0)
+
+
+def _longest_sequences(records, feature):
+    """Returns the length of each record's longest sequence of tokens, int32 [records]."""
+    name = INPUT_IDS + _LENGTHS if feature.num_sequences > 1 else INPUT_IDS
+    if feature.num_sequences > 1:
+        stored = tf.io.FixedLenFeature([feature.num_sequences], tf.int64)
+        lengths = tf.io.parse_example(records, {name: stored})[name]  # [records, sequences]
+        return tf.cast(tf.reduce_max(lengths, 1), tf.int32)
+    tokens = tf.io.parse_example(records, {name: tf.io.VarLenFeature(tf.int64)})[name]
+    rows = tokens.indices[:, 0]
+    return tf.math.unsorted_segment_sum(tf.ones_like(rows, tf.int32), rows, tf.size(records))
 
 
 def _parse(records, spec):

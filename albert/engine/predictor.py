@@ -3,12 +3,12 @@
 The strategy used for training would lose examples here: a mirrored graph drops the last batches if
 there is not one for every device. Instead each device runs its own session on its own copy of the
 graph and takes the next batch when it is free. Batches do not depend on the number of devices, so
-neither do the predictions.
+neither do the predictions. They hold features of similar length; see read_batches.
 """
 
 import concurrent.futures
 import threading
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 import tensorflow.compat.v1 as tf
 
@@ -48,24 +48,26 @@ class Predictor:
         self._shapes: Dict[str, List[int]] = {}
 
     def predict(
-        self, checkpoint: str, feature_file: FeatureFile, batch_size: int
+        self, checkpoint: str, feature_file: FeatureFile, batch_size: Optional[int] = None
     ) -> List[Dict[str, Any]]:
         """Returns one dict per feature, {name: value}, in the order of the file.
 
         Args:
             checkpoint: prefix of the checkpoint to restore.
-            batch_size: examples per device.
+            batch_size: features that a device takes at a time; None for as many as suit it.
 
         Raises:
-            UsageError: the checkpoint is damaged, or the feature file has changed.
+            UsageError: the checkpoint is damaged, the feature file has changed, or a device has not
+                enough memory for a batch.
         """
         if not self._workers:
             self._workers = self._make_workers()
-        batches = _SharedIterator(enumerate(read_batches(feature_file, self._spec, batch_size)))
-        results: Dict[int, Dict[str, Any]] = {}
+        num_tokens = devices_lib.tokens_to_predict(self._devices[0])
+        batches = _SharedIterator(read_batches(feature_file, self._spec, batch_size, num_tokens))
+        rows: Dict[int, Dict[str, Any]] = {}
         with concurrent.futures.ThreadPoolExecutor(len(self._workers)) as pool:
             futures = [
-                pool.submit(worker.run, checkpoint, batches, results) for worker in self._workers
+                pool.submit(worker.run, checkpoint, batches, rows) for worker in self._workers
             ]
             try:
                 done, _ = concurrent.futures.wait(futures, return_when="FIRST_EXCEPTION")
@@ -78,7 +80,7 @@ class Predictor:
             except BaseException:  # including Ctrl-C: the other devices stop after their batch
                 batches.stop()
                 raise
-        return [row for number in sorted(results) for row in _split_batch(results[number])]
+        return [rows[position] for position in sorted(rows)]
 
     def check(self, init_checkpoint: str) -> None:
         """Raises UsageError unless a checkpoint holds every variable of the task's model."""
@@ -133,16 +135,21 @@ class _Worker:
         self._saver_def = saver_def
 
     def run(
-        self, checkpoint: str, batches: "_SharedIterator", results: Dict[int, Dict[str, Any]]
+        self, checkpoint: str, batches: "_SharedIterator", rows: Dict[int, Dict[str, Any]]
     ) -> None:
-        """Restores a checkpoint, then adds {batch number: predictions} to `results`."""
+        """Restores a checkpoint, then adds {position in the file: predictions} to `rows`."""
         self._session.run(
             self._saver_def.restore_op_name, {self._saver_def.filename_tensor_name: checkpoint}
         )
-        for number, batch in batches:
+        for positions, batch in batches:
             feed = {self._feeds[name]: batch[name] for name in self._feeds}
             not_fed = {name: batch[name] for name in batch if name not in self._feeds}
-            results[number] = dict(not_fed, **self._session.run(self._fetches, feed))
+            try:
+                outputs = self._session.run(self._fetches, feed)
+            except tf.errors.ResourceExhaustedError as error:
+                num_features, *_, length = batch[INPUT_IDS].shape
+                raise devices_lib.no_memory_to_predict(num_features, length) from error
+            rows.update(zip(positions.tolist(), _split_batch(dict(not_fed, **outputs))))
 
 
 class _SharedIterator:

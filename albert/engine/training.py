@@ -213,7 +213,7 @@ class Engine:
         train = tf.autograph.experimental.do_not_convert(estimator.train)
         self._progress = progress_hook.progress
         try:
-            with explaining_loss_of(examples):
+            with explaining_loss_of(examples), self._explaining_lack_of_memory():
                 train(
                     lambda: next_batch_of(
                         train_dataset(
@@ -231,6 +231,22 @@ class Engine:
             progress_hook.close()
         if evaluator:
             _record_speed(evaluator.record, progress_hook.progress)
+
+    @contextlib.contextmanager
+    def _explaining_lack_of_memory(self):
+        """Turns the error of a block that trains into one line if memory does not suffice."""
+        try:
+            yield
+        except tf.errors.ResourceExhaustedError as error:
+            if "alloc" not in error.message:  # a full disk, for example
+                raise
+            config = self._config
+            raise devices.no_memory_to_train(
+                config.train_batch_size,
+                config.gradient_accumulation_steps,
+                config.recompute_activations,
+                config.precision,
+            ) from error
 
     def _estimator(self, init_checkpoint, step_values):
         config = self._config

@@ -4,6 +4,7 @@ import os
 import sys
 
 import pytest
+from sample_machine import VOLTA, facts, old_facts
 
 from albert.cli import machine
 
@@ -53,6 +54,47 @@ def test_what_tensorflow_reported_before_it_crashed_is_kept(monkeypatch):
     monkeypatch.setattr(machine, "run", lambda *_, **__: answer)
     expected = ("1.15.5", "10", "7", None, ("libcudnn.so.7",), "ended by SIGABRT")
     assert machine.ask_tensorflow() == expected
+
+
+@pytest.mark.parametrize(
+    "version, features, precisions",
+    [
+        ("2.15.1", {"avx512f", "avx512_bf16"}, ["fp32", "bf16"]),
+        ("2.15.1", {"amx_bf16"}, ["fp32", "bf16"]),
+        ("2.15.1", {"avx512f", "amx_tile"}, ["fp32"]),
+        ("2.15.1", set(), ["fp32"]),
+        ("1.15.5", {"avx512_bf16", "amx_bf16"}, ["fp32"]),
+    ],
+)
+def test_a_cpu_is_fast_in_bf16_if_it_has_instructions_for_it(version, features, precisions):
+    given = facts(tensorflow=machine.TensorFlow(version), cpu_features=frozenset(features))
+    assert machine.fast_precisions(given) == precisions
+
+
+@pytest.mark.parametrize(
+    "capability, old, new",
+    [
+        (None, ["fp32"], ["fp32"]),
+        ("6.1", ["fp32"], ["fp32"]),
+        ("7.0", ["fp32", "fp16"], ["fp32", "fp16"]),
+        ("7.5", ["fp32", "fp16"], ["fp32", "fp16"]),
+        ("8.0", ["fp32", "fp16"], ["fp32", "bf16", "fp16"]),
+        ("12.0", ["fp32", "fp16"], ["fp32", "bf16", "fp16"]),
+    ],
+)
+def test_a_gpu_is_fast_in_what_its_tensor_cores_compute(capability, old, new):
+    gpu = {**VOLTA, "compute_capability": capability}
+    assert machine.fast_precisions(old_facts(), gpu) == old
+    assert machine.fast_precisions(facts(), gpu) == new
+
+
+def test_the_features_of_the_cpu_are_read_where_linux_lists_them(tmp_path):
+    path = tmp_path / "cpuinfo"
+    path.write_text("processor\t: 0\nflags\t\t: fpu avx512_bf16\nbugs\t\t: x\n\nflags\t\t: fpu\n")
+    assert machine.read_cpu_features(str(path)) == {"fpu", "avx512_bf16"}
+    path.write_text("Features\t: asimd\n")
+    assert machine.read_cpu_features(str(path)) == set()
+    assert machine.read_cpu_features(str(tmp_path / "missing")) == set()
 
 
 def put_nvidia_smi(folder, monkeypatch, script):

@@ -22,6 +22,8 @@ def make_config(**changes):
     [
         ({"train_batch_size": 0}, "train_batch_size=0 must be 1 or more."),
         ({"train_batch_size": 2.0}, "train_batch_size=2.0 must be a whole number."),
+        ({"train_batch_size": None}, "train_batch_size must be a whole number."),
+        ({"eval_batch_size": 2.0}, "eval_batch_size=2.0 must be a whole number."),
         ({"eval_batch_size": -1}, "eval_batch_size=-1 must be 1 or more."),
         ({"predict_batch_size": 0}, "predict_batch_size=0 must be 1 or more."),
         ({"train_steps": 0}, "train_steps=0 must be 1 or more."),

@@ -118,6 +118,43 @@ def test_gpus_are_described_from_what_tensorflow_reports(monkeypatch):
     ]
 
 
+def test_a_gpu_takes_more_tokens_at_a_time_than_a_cpu():
+    assert devices.tokens_to_predict("/cpu:1") == 1024
+    assert devices.tokens_to_predict("/gpu:0") > 4 * 1024
+
+
+HALF_PRECISION = "bf16" if devices.IS_TF2 else "fp16"
+
+
+@pytest.mark.parametrize(
+    "state, advice",
+    [
+        (
+            {"batch_size": 32},
+            "32 example(s) at a time: try train_batch_size=16 with gradient_accumulation_steps=2 "
+            "(the same updates), or recompute_activations, or precision="
+            f"{HALF_PRECISION}, or a smaller max_seq_length.",
+        ),
+        (
+            {"batch_size": 9, "num_accumulated": 2, "precision": "bf16"},
+            "9 example(s) at a time: try train_batch_size=3 with gradient_accumulation_steps=6 "
+            "(the same updates), or recompute_activations, or a smaller max_seq_length.",
+        ),
+        (
+            {"batch_size": 1, "recomputes": True},
+            f"1 example(s) at a time: try precision={HALF_PRECISION}, or a smaller max_seq_length.",
+        ),
+        (
+            {"batch_size": 1, "recomputes": True, "precision": "fp16"},
+            "1 example(s) at a time: try a smaller max_seq_length.",
+        ),
+    ],
+)
+def test_a_lack_of_memory_in_training_names_what_is_not_in_use_yet(state, advice):
+    expected = f"The device has not enough memory to train on {advice}"
+    assert str(devices.no_memory_to_train(**state)) == expected
+
+
 def test_tensorflow_was_built_with_the_cuda_of_its_runtime():
     assert devices.built_with() in (("10", "7"), ("12.2", "8"))
 

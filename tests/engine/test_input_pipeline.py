@@ -1,4 +1,4 @@
-"""Tests of albert.engine.input_pipeline: feature files, and the batches read from them in order."""
+"""Tests of albert.engine.input_pipeline: feature files, and the batches read from them."""
 
 import json
 import logging
@@ -70,12 +70,18 @@ def make_file(tmp_path, features=FEATURES):
     return cached_features(str(tmp_path), "toy_dev", ORIGIN, lambda: features)
 
 
+def read_whole(feature_file, spec):
+    """Returns all features of a file as one batch, in the order of the file."""
+    ((positions, batch),) = read_batches(feature_file, spec, feature_file.num_features)
+    return {name: value[np.argsort(positions)] for name, value in batch.items()}
+
+
 def open_again(directory, caplog):
     """Opens the cache with a new maker; returns how often that was called, and the warnings."""
     make_features = CountingMaker(FEATURES)
     caplog.clear()
     feature_file = cached_features(str(directory), "toy_dev", ORIGIN, make_features)
-    assert sum(len(batch["score"]) for batch in read_batches(feature_file, SPEC, 2)) == 3
+    assert sum(len(batch["score"]) for _, batch in read_batches(feature_file, SPEC, 2)) == 3
     warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     return make_features.num_calls, warnings
 
@@ -83,7 +89,8 @@ def open_again(directory, caplog):
 def test_a_batch_of_one_feature_is_exact_and_unpadded(tmp_path):
     batches = list(read_batches(make_file(tmp_path), SPEC, batch_size=1))
     assert len(batches) == len(FEATURES)
-    for batch, feature in zip(batches, FEATURES):
+    for (position,), batch in batches:
+        feature = FEATURES[position]
         assert set(batch) == {*SPEC, "input_mask"}
         for name, value in feature.items():
             dtype = np.int32 if name in ("input_ids", "segment_ids", "label_ids") else np.float32
@@ -91,16 +98,25 @@ def test_a_batch_of_one_feature_is_exact_and_unpadded(tmp_path):
             np.testing.assert_array_equal(batch[name], np.asarray([value], dtype))
 
 
+IDS = {"input_ids": Feature(tf.int32)}
+
+
+def make_file_of_lengths(tmp_path, lengths):
+    return make_file(tmp_path, [{"input_ids": [9] * length} for length in lengths])
+
+
+def positions_of(batches):
+    return [positions.tolist() for positions, _ in batches]
+
+
 def test_each_batch_is_padded_to_its_longest_feature(tmp_path):
-    lengths = [3, 1, 2, 6, 4, 5, 1]
-    spec = {"input_ids": Feature(tf.int32)}
-    feature_file = make_file(tmp_path, [{"input_ids": [9] * length} for length in lengths])
-    shapes = [batch["input_ids"].shape for batch in read_batches(feature_file, spec, 3)]
-    assert shapes == [(3, 3), (3, 6), (1, 1)]
+    feature_file = make_file_of_lengths(tmp_path, [3, 1, 2, 6, 4, 5, 1])
+    shapes = [batch["input_ids"].shape for _, batch in read_batches(feature_file, IDS, 3)]
+    assert shapes == [(3, 6), (3, 3), (1, 1)]
 
 
 def test_padding_fills_with_zeros_after_the_real_values(tmp_path):
-    (batch,) = read_batches(make_file(tmp_path), SPEC, batch_size=3)
+    batch = read_whole(make_file(tmp_path), SPEC)
     expected_ids = [[2, 7, 3, 0], [2, 0, 29999, 0], [5, 0, 0, 0]]
     expected_segments = [[0, 0, 1, 0], [0, 1, 1, 1], [1, 0, 0, 0]]
     np.testing.assert_array_equal(batch["input_ids"], expected_ids)
@@ -109,7 +125,7 @@ def test_padding_fills_with_zeros_after_the_real_values(tmp_path):
 
 
 def test_input_mask_marks_real_tokens_even_those_with_id_0(tmp_path):
-    (batch,) = read_batches(make_file(tmp_path), SPEC, batch_size=3)
+    batch = read_whole(make_file(tmp_path), SPEC)
     np.testing.assert_array_equal(batch["input_mask"], [[1, 1, 1, 0], [1, 1, 1, 1], [1, 0, 0, 0]])
     assert batch["input_mask"].dtype == np.int32
 
@@ -120,7 +136,7 @@ def test_a_feature_is_padded_with_the_value_of_its_spec(tmp_path):
         "segment_ids": Feature(tf.int32, padding=-100),
         "weights": Feature(tf.float32, padding=-1),
     }
-    (batch,) = read_batches(make_file(tmp_path), spec, batch_size=3)
+    batch = read_whole(make_file(tmp_path), spec)
     np.testing.assert_array_equal(batch["input_ids"][2], [5, 7, 7, 7])
     np.testing.assert_array_equal(batch["segment_ids"][2], [1, -100, -100, -100])
     np.testing.assert_array_equal(batch["weights"][2], [7.0, -1.0, -1.0, -1.0])
@@ -138,7 +154,9 @@ def test_a_feature_of_several_sequences_is_a_matrix_padded_to_the_longest_of_the
         {"input_ids": [[2, 7, 3], [4, 5]], "weights": [[], [8.0]], "label_ids": 0},
         {"input_ids": [[6], [9]], "weights": [[0.25], [0.75]], "label_ids": 1},
     ]
-    both, last = read_batches(make_file(tmp_path, features), spec, batch_size=2)
+    (positions, both), (_, last) = read_batches(make_file(tmp_path, features), spec, batch_size=2)
+    assert positions.tolist() == [1, 0]
+    both = {name: value[::-1] for name, value in both.items()}
     np.testing.assert_array_equal(
         both["input_ids"], [[[2, 0, 0], [2, 0, 0]], [[2, 7, 3], [4, 5, 0]]]
     )
@@ -154,8 +172,39 @@ def test_the_last_batch_is_short_and_order_is_kept(tmp_path):
     spec = {"input_ids": Feature(tf.int32), "number": Feature(tf.int32, is_sequence=False)}
     features = [{"input_ids": [1], "number": number} for number in range(23)]
     batches = list(read_batches(make_file(tmp_path, features), spec, batch_size=4))
-    assert [len(batch["number"]) for batch in batches] == [4, 4, 4, 4, 4, 3]
-    assert np.concatenate([batch["number"] for batch in batches]).tolist() == list(range(23))
+    assert [len(batch["number"]) for _, batch in batches] == [4, 4, 4, 4, 4, 3]
+    assert np.concatenate([batch["number"] for _, batch in batches]).tolist() == list(range(23))
+
+
+def test_the_longest_features_come_first_and_equal_ones_in_order(tmp_path):
+    feature_file = make_file_of_lengths(tmp_path, [2, 5, 2, 7, 5, 2])
+    assert positions_of(read_batches(feature_file, IDS, 4)) == [[3, 1, 4, 0], [2, 5]]
+
+
+def test_features_are_sorted_within_a_window_that_does_not_grow_with_the_file(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(input_pipeline, "SORTED_FEATURES", 4)
+    feature_file = make_file_of_lengths(tmp_path, [1, 2, 3, 4, 1, 9, 2])
+    assert positions_of(read_batches(feature_file, IDS, 3)) == [[3, 2, 1], [0], [5, 6, 4]]
+    assert positions_of(read_batches(feature_file, IDS, 5)) == [[3, 2, 1, 0, 4], [5, 6]]
+
+
+def test_a_feature_of_several_sequences_is_as_long_as_its_longest(tmp_path):
+    spec = {"input_ids": Feature(tf.int32, num_sequences=2)}
+    features = [{"input_ids": [[9] * a, [9] * b]} for a, b in [(4, 4), (1, 6), (5, 1), (2, 2)]]
+    feature_file = make_file(tmp_path, features)
+    assert positions_of(read_batches(feature_file, spec, 2)) == [[1, 2], [0, 3]]
+    # With padding the features have 12, 10, 8 and 4 tokens.
+    assert positions_of(read_batches(feature_file, spec, None, 20)) == [[1], [2, 0], [3]]
+
+
+def test_a_batch_of_no_given_size_has_a_number_of_tokens_and_one_feature_at_least(tmp_path):
+    feature_file = make_file_of_lengths(tmp_path, [3, 25, 6, 1, 4, 5, 1, 10])
+    batches = list(read_batches(feature_file, IDS, None, 12))
+    assert positions_of(batches) == [[1], [7], [2, 5], [4, 0, 3], [6]]
+    shapes = [batch["input_ids"].shape for _, batch in batches]
+    assert shapes == [(1, 25), (1, 10), (2, 6), (3, 4), (1, 1)]
 
 
 def test_the_number_of_features_is_returned(tmp_path):
@@ -388,7 +437,7 @@ def _make_together(directory, barrier, results):
         barrier.wait()
 
     feature_file = cached_features(directory, "toy_dev", ORIGIN, features)
-    num_read = sum(len(batch["score"]) for batch in read_batches(feature_file, SPEC, 50))
+    num_read = sum(len(batch["score"]) for _, batch in read_batches(feature_file, SPEC, 50))
     results.put((feature_file.path, feature_file.num_features, num_read))
 
 

@@ -181,7 +181,7 @@ def test_padded_tokens_are_predicted_like_packed_ones(predictors, checkpoint, de
     assert num_sums == [0, 1]
 
 
-@pytest.mark.parametrize("batch_size", [1, BATCH_SIZE, NUM_FEATURES, 100])
+@pytest.mark.parametrize("batch_size", [1, BATCH_SIZE, NUM_FEATURES, 100, None])
 def test_predictions_agree_with_each_example_run_alone(
     predictors, reference, checkpoint, dev_file, batch_size
 ):
@@ -189,6 +189,27 @@ def test_predictions_agree_with_each_example_run_alone(
     assert np.ptp(expected, axis=0).min() > 0.1, "the examples must differ to show anything"
     rows = predictors[2].predict(checkpoint, dev_file, batch_size)
     np.testing.assert_allclose(logits_of(rows), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "batch_size, num_tokens, num_batches", [(None, 40, 5), (None, 10**6, 1), (10, 40, 3)]
+)
+def test_a_device_takes_as_many_features_as_suit_it_unless_the_size_is_given(
+    predictors, checkpoint, dev_file, monkeypatch, batch_size, num_tokens, num_batches
+):
+    monkeypatch.setattr(predictor.devices_lib, "tokens_to_predict", lambda device: num_tokens)
+    shapes = []
+
+    def read(*args):
+        for positions, batch in read_batches(*args):
+            shapes.append(batch["input_ids"].shape)
+            yield positions, batch
+
+    monkeypatch.setattr(predictor, "read_batches", read)
+    predictors[2].predict(checkpoint, dev_file, batch_size)
+    assert len(shapes) == num_batches
+    if batch_size is None:
+        assert all(rows * longest <= num_tokens for rows, longest in shapes)
 
 
 def test_predictions_have_no_dropout(predictors, checkpoint, dev_file):
@@ -333,6 +354,57 @@ def test_an_error_on_one_device_stops_the_others(
     monkeypatch.setattr(predictor, "read_batches", endless_batches)
     with pytest.raises(tf.errors.ResourceExhaustedError):
         predictors[3].predict(checkpoint, dev_file, BATCH_SIZE)
+
+
+class GreedyTask(TinyTask):
+    """Its head takes petabytes of memory for a batch of more features than `num_allowed`."""
+
+    def __init__(self, num_allowed):
+        super().__init__()
+        self._num_allowed = num_allowed
+
+    def head(self, model, features, is_training):
+        output = super().head(model, features, is_training)
+        excess = tf.maximum(tf.shape(features["number"])[0] - self._num_allowed, 0)
+        huge = tf.fill([excess, 1 << 25, 1 << 25], features["number"][0])
+        taken = features["number"] + tf.reduce_sum(huge)
+        return output._replace(predictions=dict(output.predictions, taken=taken))
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "num_allowed, batch_size, advice",
+    [
+        (
+            5,
+            8,
+            "8 examples of up to 11 tokens at a time: try predict_batch_size=4, and "
+            "eval_batch_size=4 for evaluation.",
+        ),
+        (
+            5,
+            None,
+            "23 examples of up to 11 tokens at a time: try predict_batch_size=11, and "
+            "eval_batch_size=11 for evaluation.",
+        ),
+        (0, 1, "one example at a time: try max_seq_length=5."),
+    ],
+)
+def test_a_lack_of_memory_is_one_line_that_says_what_to_try(
+    checkpoint, dev_file, num_allowed, batch_size, advice
+):
+    own = make_predictor(1, GreedyTask(num_allowed))
+    with pytest.raises(UsageError) as caught:
+        own.predict(checkpoint, dev_file, batch_size)
+    assert str(caught.value) == f"The device has not enough memory to predict {advice}"
+
+
+def test_less_at_a_time_fits_after_a_lack_of_memory(checkpoint, dev_file):
+    own = make_predictor(2, GreedyTask(num_allowed=5))
+    with pytest.raises(UsageError, match="not enough memory"):
+        own.predict(checkpoint, dev_file)
+    rows = own.predict(checkpoint, dev_file, 5)
+    assert [row["number"] for row in rows] == list(range(NUM_FEATURES))
 
 
 @pytest.mark.timeout(60)

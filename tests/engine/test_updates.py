@@ -382,3 +382,27 @@ def test_a_fixed_loss_scale_stays(tmp_path):
     folder = train(tmp_path, Explosive(), precision="fp16", loss_scale=128.0, train_batch_size=1)
     assert read(folder)["batches_consumed"] > NUM_UPDATES
     assert read(folder)["loss_scale"] == loss_scale.INITIAL_SCALE  # for a run that adapts it
+
+
+# --- Memory
+
+
+class TooLarge(tiny_task.TinyTask):
+    """A head that needs a tensor of some petabytes."""
+
+    def head(self, model, features, is_training):
+        output = super().head(model, features, is_training)
+        width = tf.shape(features[INPUT_IDS])[0] * (1 << 21)
+        (loss,) = output.loss_sums
+        return output._replace(loss_sums=[loss + tf.reduce_sum(tf.fill([width, width], 0.0))])
+
+
+def test_a_step_that_needs_more_memory_than_there_is_ends_in_one_line_with_advice(tmp_path):
+    with pytest.raises(UsageError) as error:
+        train(tmp_path, TooLarge())
+    assert str(error.value) == (
+        "The device has not enough memory to train on 8 example(s) at a time: try "
+        "train_batch_size=4 with gradient_accumulation_steps=2 (the same updates), or "
+        f"recompute_activations, or precision={'bf16' if devices.IS_TF2 else 'fp16'}, or a "
+        "smaller max_seq_length."
+    )
