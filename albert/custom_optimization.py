@@ -34,6 +34,27 @@ class Update(NamedTuple):
     is_finite: Any
 
 
+class _Scalars(NamedTuple):
+    """The scalars of an update, the same for all variables.
+
+    Attributes:
+        rate: the learning rate.
+        beta_1, beta_2: share of the old value in a moment.
+        m_factor, v_factor: correct the bias of the moments.
+        adam_rate, adam_epsilon: rate and epsilon with these factors moved into them.
+        zero: 0.0.
+    """
+
+    rate: Any
+    beta_1: Any
+    beta_2: Any
+    m_factor: Any
+    v_factor: Any
+    adam_rate: Any
+    adam_epsilon: Any
+    zero: Any
+
+
 def create_optimizer(
     loss: Any,
     init_lr: float,
@@ -262,9 +283,9 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
                     scale = tf.identity(scales[index].scale) if scales else 1.0
                     gradients, is_finite = self._clip_and_split(flat_copy, copies, scale)
                     verdicts.append(is_finite)
-                    is_applied = tf.cast(is_finite, tf.float32)
+                    scalars = self._scalars(is_finite, factors)
                     for gradient, copy, (m, v) in zip(gradients, copies, moments):
-                        updates += self._apply(gradient, copy, m, v, factors, is_applied)
+                        updates += self._apply(gradient, copy, m, v, scalars)
             # The schedule and the bias correction must read the step before it changes, and the
             # updates the scale.
             with tf.control_dependencies(updates):
@@ -310,30 +331,51 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
         gradients = [tf.reshape(part, variable.shape) for part, variable in zip(parts, variables)]
         return gradients, is_finite
 
-    def _apply(self, gradient, variable, m, v, factors, is_applied):
-        """Returns the ops that update one copy of one variable and its moments.
+    def _scalars(self, is_finite, factors):
+        """Returns the _Scalars of an update; without a finite gradient, those that change nothing.
 
         Args:
-            is_applied: 1.0, or 0.0 to leave all as it is.
+            factors: from `_moment_factors`.
         """
-        parameter = tf.cast(variable.read_value(), tf.float32)
-        next_m = _moved(m.read_value(), gradient, is_applied * (1.0 - self.beta_1))
-        next_v = _moved(v.read_value(), gradient * gradient, is_applied * (1.0 - self.beta_2))
-        update = next_m * factors[0] / (tf.sqrt(next_v * factors[1]) + self.epsilon)
-        if self._matches_none(variable, self.exclude_from_weight_decay):
-            update += self.weight_decay_rate * parameter
-        rate = is_applied * self._rate(variable, parameter, update)
-        next_parameter = parameter - rate * update
-        return [
-            variable.assign(tf.cast(next_parameter, variable.dtype.base_dtype)),
-            m.assign(next_m),
-            v.assign(next_v),
-        ]
+        is_applied = tf.cast(is_finite, tf.float32)
+        rate = is_applied * self.learning_rate
+        m_factor, v_factor = factors
+        return _Scalars(
+            rate=rate,
+            beta_1=1.0 - is_applied * (1.0 - self.beta_1),
+            beta_2=1.0 - is_applied * (1.0 - self.beta_2),
+            m_factor=m_factor,
+            v_factor=v_factor,
+            adam_rate=rate * m_factor / tf.sqrt(v_factor),
+            adam_epsilon=self.epsilon / tf.sqrt(v_factor),
+            zero=tf.constant(0.0),
+        )
 
-    def _rate(self, variable, parameter, update):
-        """Returns the step size of a variable's update, a scalar."""
-        del variable, parameter, update
-        return self.learning_rate
+    def _apply(self, gradient, variable, m, v, scalars):
+        """Returns the ops that update one copy of one variable and its moments."""
+        decayed = []
+        if self._matches_none(variable, self.exclude_from_weight_decay):
+            decay = scalars.rate * self.weight_decay_rate
+            decayed = [variable.assign_sub(decay * variable.read_value())]
+        # TensorFlow's kernel reads and writes everything once. Without corrections of its own, of
+        # beta_power 0, it computes m / (sqrt(v) + epsilon): ours are moved into rate and epsilon.
+        is_reference = variable.dtype != variable.dtype.base_dtype  # on TensorFlow 1.15
+        apply_adam = tf.raw_ops.ApplyAdam if is_reference else tf.raw_ops.ResourceApplyAdam
+        var, m, v = (x if is_reference else x.handle for x in (variable, m, v))
+        with tf.control_dependencies(decayed):
+            applied = apply_adam(
+                var=var,
+                m=m,
+                v=v,
+                beta1_power=scalars.zero,
+                beta2_power=scalars.zero,
+                lr=scalars.adam_rate,
+                beta1=scalars.beta_1,
+                beta2=scalars.beta_2,
+                epsilon=scalars.adam_epsilon,
+                grad=gradient,
+            )
+        return [*decayed, applied]
 
     @staticmethod
     def _matches_none(variable, patterns):
@@ -375,15 +417,28 @@ class LAMBOptimizer(AdamWeightDecayOptimizer):
             exclude_from_layer_adaptation = self.exclude_from_weight_decay
         self.exclude_from_layer_adaptation = tuple(exclude_from_layer_adaptation)
 
-    def _rate(self, variable, parameter, update):
-        if not self._matches_none(variable, self.exclude_from_layer_adaptation):
-            return self.learning_rate
-        parameter_norm = tf.norm(parameter)
-        update_norm = tf.norm(update)
-        both = tf.logical_and(parameter_norm > 0.0, update_norm > 0.0)
-        # tf.where evaluates both branches: the quotient must not divide by 0 even if it is unused.
-        quotient = parameter_norm / tf.where(both, update_norm, tf.ones_like(update_norm))
-        return self.learning_rate * tf.where(both, quotient, tf.ones_like(quotient))
+    def _apply(self, gradient, variable, m, v, scalars):
+        parameter = variable.read_value()
+        next_m = _moved(m.read_value(), gradient, 1.0 - scalars.beta_1)
+        next_v = _moved(v.read_value(), gradient * gradient, 1.0 - scalars.beta_2)
+        deviation = tf.sqrt(next_v * scalars.v_factor) + self.epsilon
+        update = next_m * scalars.m_factor / deviation
+        if self._matches_none(variable, self.exclude_from_weight_decay):
+            update += self.weight_decay_rate * parameter
+        rate = scalars.rate
+        if self._matches_none(variable, self.exclude_from_layer_adaptation):
+            rate *= _quotient_of_norms(parameter, update)
+        return [variable.assign(parameter - rate * update), m.assign(next_m), v.assign(next_v)]
+
+
+def _quotient_of_norms(parameter, update):
+    """Returns |parameter| / |update|, or 1 if either is 0."""
+    parameter_norm = tf.norm(parameter)
+    update_norm = tf.norm(update)
+    both = tf.logical_and(parameter_norm > 0.0, update_norm > 0.0)
+    # tf.where evaluates both branches: the quotient must not divide by 0 even if it is unused.
+    quotient = parameter_norm / tf.where(both, update_norm, tf.ones_like(update_norm))
+    return tf.where(both, quotient, tf.ones_like(quotient))
 
 
 def _moved(average, value, share):
