@@ -202,7 +202,7 @@ class Engine:
         )
         # The saver also evaluates. It comes after the progress hook, whose times exclude that, and
         # before the stop hook, which must notice signals that arrive meanwhile.
-        saver = tf.train.CheckpointSaverHook(
+        saver = _CheckpointSaver(
             config.output_dir,
             save_steps=config.save_checkpoints_steps,
             listeners=[_EvaluateAfterSave(evaluator, stop)] if evaluator else [],
@@ -444,6 +444,15 @@ class Engine:
                 "No initial checkpoint: training from random weights, which is far worse than "
                 "fine-tuning a pre-trained model."
             )
+
+
+class _CheckpointSaver(tf.train.CheckpointSaverHook):
+    """TensorFlow's own, which at the start also writes the graph, as text: that takes seconds."""
+
+    def after_create_session(self, session, coord):
+        step = session.run(self._global_step_tensor)
+        self._save(session, step)
+        self._timer.update_last_triggered_step(step)
 
 
 class _EvaluateAfterSave(tf.train.CheckpointSaverListener):
