@@ -12,6 +12,7 @@ from albert import custom_optimization
 from albert.common.errors import UsageError
 from albert.custom_optimization import AdamWeightDecayOptimizer, LAMBOptimizer
 from albert.engine import devices
+from albert.nn.loss_scale import LossScale
 
 RULES = {"adamw": AdamWeightDecayOptimizer, "lamb": LAMBOptimizer}
 DEVICES = {"no_strategy": (), "one_device": ("/cpu:0",), "mirrored": ("/cpu:0", "/cpu:1")}
@@ -90,6 +91,15 @@ def saved_values(saver, session):
         return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
 
 
+def placeholder(name, shape):
+    """Returns the placeholder of that name and `/fed`, one for all replicas."""
+    name = name + "/fed"
+    try:
+        return tf.get_default_graph().get_tensor_by_name(name + ":0")
+    except KeyError:
+        return tf.placeholder(tf.float32, shape, name=name)
+
+
 def train_on_gradients(optimizer, initial, gradients, strategy="no_strategy", count=True):
     """Returns Trained after one update for each of the given gradients.
 
@@ -106,14 +116,6 @@ def train_on_gradients(optimizer, initial, gradients, strategy="no_strategy", co
             local = placeholder(name, np.shape(values)[1:])[replica]
             pairs.append((local, variables[name]))
         return optimizer().apply_gradients(pairs, global_step=step if count else None)
-
-    def placeholder(name, shape):
-        # One for all replicas; each uses its own row.
-        name = name + "/fed"
-        try:
-            return tf.get_default_graph().get_tensor_by_name(name + ":0")
-        except KeyError:
-            return tf.placeholder(tf.float32, shape, name=name)
 
     def feeds(update):
         return {name + "/fed": values[update] for name, values in gradients.items()}
@@ -480,6 +482,69 @@ def test_an_update_advances_the_global_step_by_one(strategy):
         strategy,
     )
     assert list(trained.copies["global_step"]) == [3] * max(1, len(DEVICES[strategy]))
+
+
+# --- Gradients that are not finite, and the loss scale
+
+
+@pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan])
+@every_rule
+@every_strategy
+def test_a_gradient_that_is_not_finite_on_one_replica_changes_nothing(strategy, rule, bad):
+    num_replicas = max(1, len(DEVICES[strategy]))
+    good = np.random.RandomState(5).normal(size=(3, num_replicas, 2))
+    gradients = good.copy()
+    gradients[1, -1, 0] = bad  # of the second update, on the last replica
+    trained, expected = (
+        train_on_gradients(
+            lambda: RULES[rule](0.1, weight_decay_rate=0.01, clip_norm=1.0),
+            {"weights": [1.0, 2.0]},
+            {"weights": values},
+            strategy,
+        )
+        for values in (gradients, good[[0, 2]])
+    )
+    for name in expected.saved:
+        np.testing.assert_array_equal(trained.saved[name], expected.saved[name])
+    assert len(trained.copies["weights"]) == num_replicas
+    for copy in trained.copies["weights"]:
+        np.testing.assert_array_equal(copy, expected.weights("weights"))
+    assert list(trained.copies["global_step"]) == [2] * num_replicas
+
+
+@pytest.mark.parametrize("fixed", [None, 64.0])
+@every_rule
+@every_strategy
+def test_a_scaled_loss_gives_the_same_update_and_an_overflow_halves_the_scale(
+    strategy, rule, fixed
+):
+    num_replicas = max(1, len(DEVICES[strategy]))
+    slopes = np.random.RandomState(6).normal(size=(3, num_replicas, 2)).astype("f")
+
+    def trained_with(scaled, num_updates):
+        def make_update(variables, step, replica):
+            slope = placeholder("slope", [num_replicas, 2])
+            scale = LossScale.create(fixed) if scaled else None
+            factor = tf.identity(scale.scale) if scaled else 1.0
+            loss = tf.reduce_sum(variables["weights"] * slope[replica])
+            flat, found = custom_optimization.flat_gradient(loss, factor)
+            rate = tf.constant(0.1)
+            return custom_optimization.update(flat, found, rate, rule, loss_scale=scale).op
+
+        return train(
+            make_update,
+            {"weights": [1.0, 2.0]},
+            num_updates,
+            strategy,
+            lambda number: {"slope/fed": slopes[number]},
+        )
+
+    slopes[2, -1, 1] = np.inf
+    plain, scaled = trained_with(False, 3), trained_with(True, 3)
+    for name in plain.saved:
+        np.testing.assert_allclose(scaled.saved[name], plain.saved[name], rtol=1e-6)
+    assert scaled.saved["global_step"] == 2
+    assert scaled.saved["loss_scale"] == 2.0 ** (15 if fixed else 14)
 
 
 # --- The schedule and create_optimizer

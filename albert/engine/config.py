@@ -171,6 +171,12 @@ class FinetuneConfig:
         for name in _SWITCHES:
             if not isinstance(getattr(self, name), bool):
                 raise UsageError(f"<{name}> must be True or False.", **{name: getattr(self, name)})
+        if self.loss_scale is not None and self.precision != "fp16":
+            raise UsageError(
+                "<loss_scale> is for fp16, and not for <precision>.",
+                loss_scale=self.loss_scale,
+                precision=self.precision,
+            )
         self._check_paths()
 
     def _check_paths(self) -> None:

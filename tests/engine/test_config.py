@@ -11,6 +11,7 @@ from albert import custom_optimization
 from albert.common.errors import UsageError
 from albert.engine import config as engine_config
 from albert.engine.config import FinetuneConfig
+from albert.nn import precision
 
 
 def make_config(**changes):
@@ -42,6 +43,15 @@ def make_config(**changes):
         ({"strategy_type": "mirrored"}, "strategy_type=mirrored must be one of one, mirror."),
         ({"device_type": "tpu"}, "device_type=tpu must be one of auto, gpu, cpu."),
         ({"all_reduce": "ring"}, "all_reduce=ring must be one of auto, nccl, hierarchical_copy."),
+        ({"precision": "fp8"}, "precision=fp8 must be one of fp32, bf16, fp16."),
+        ({"precision": "fp16", "loss_scale": 0.0}, "loss_scale=0.0 must be above 0."),
+        ({"loss_scale": 8.0}, "loss_scale=8.0 is for fp16, and not for precision=fp32."),
+        ({"on_nan": "ignore"}, "on_nan=ignore must be one of stop, skip."),
+        (
+            {"gradient_accumulation_steps": 0},
+            "gradient_accumulation_steps=0 must be 1 or more.",
+        ),
+        ({"recompute_activations": 1}, "recompute_activations=1 must be True or False."),
         ({"packed_tokens": "no"}, "packed_tokens=no must be True or False."),
         (
             {"discard_classifier_weights": 1},
@@ -122,3 +132,13 @@ def test_warm_up_is_a_share_of_the_updates(share, warmup_steps):
 def test_epochs_must_be_above_zero(epochs):
     with pytest.raises(UsageError, match=f"num_train_epochs={epochs} must be above 0."):
         make_config().with_epochs(10, epochs, 0.0)
+
+
+def test_global_batch_counts_every_micro_batch_of_every_replica():
+    config = make_config(train_batch_size=4, gradient_accumulation_steps=3, num_devices=2)
+    assert (config.replica_batch_size, config.global_batch_size) == (12, 24)
+    assert config.with_epochs(240, 1.0, 0.0).train_steps == 10
+
+
+def test_precisions_are_those_of_the_model():
+    assert engine_config.PRECISIONS == tuple(precision.COMPUTE_TYPES)
