@@ -23,6 +23,7 @@ from albert.nn.layers import (  # noqa: F401
     INITIALIZER_RANGE,
     Dense,
     Dropout,
+    JoinedDense,
     LayerNorm,
     create_initializer,
     gelu,
@@ -327,6 +328,7 @@ class TransformerLayer:
                 self._value = _dense(config, "value", hidden, hidden)
             with variable_scope("attention_1/output"):
                 self._attention_output = _dense(config, "dense", hidden, hidden)
+            self._query_key_value = JoinedDense([self._query, self._key, self._value])
             self._attention_norm = LayerNorm(hidden, "LayerNorm")
             with variable_scope("ffn_1/intermediate"):
                 self._intermediate = _dense(config, "dense", hidden, inner, config.hidden_act)
@@ -385,9 +387,9 @@ class TransformerLayer:
 
     def _attend(self, tokens, layout, bias, dropout):
         """Returns the concatenated outputs of the heads: [num_tokens, hidden] -> the same shape."""
-        query = layout.split_heads(self._query(tokens))  # [batch, heads, seq, head_size]
-        key = layout.split_heads(self._key(tokens))
-        value = layout.split_heads(self._value(tokens))
+        query, key, value = (  # each [batch, heads, seq, head_size]
+            layout.split_heads(part) for part in self._query_key_value(tokens)
+        )
         scale = 1.0 / math.sqrt(self._config.hidden_size // self._config.num_attention_heads)
         scores = tf.matmul(query * scale, key, transpose_b=True)  # [batch, heads, seq, seq]
         weights = tf.cast(tf.nn.softmax(tf.cast(scores, tf.float32) + bias), tokens.dtype)

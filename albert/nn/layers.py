@@ -6,12 +6,12 @@ them. It computes in the type of its input.
 
 import copy
 import math
-from typing import Any, Callable, Dict, Optional, Union
+from typing import Any, Callable, List, Optional, Sequence, Union
 
 import tensorflow.compat.v1 as tf
 
 from albert.common.errors import UsageError
-from albert.nn.precision import Weight
+from albert.nn.precision import JoinedWeight, Weight
 
 LAYER_NORM_EPSILON = 1e-12
 INITIALIZER_RANGE = 0.02
@@ -64,7 +64,7 @@ class Dense:
         self.kernel = self.weights[0].variable
         self.bias = self.weights[1].variable if has_bias else None
         self._activation = get_activation(activation)
-        self._transposed_kernels: Dict[Any, Any] = {}
+        self._affine = _Affine(*self.weights)
 
     def __call__(self, inputs: Any) -> Any:
         """Returns the output: [..., num_inputs] -> [..., num_outputs]."""
@@ -78,31 +78,57 @@ class Dense:
                 outputs.set_shape(inputs.shape[:-1].concatenate([num_outputs]))
         return self._activation(outputs) if self._activation else outputs
 
-    def _affine(self, inputs):
-        """Returns inputs @ kernel + bias: [n, num_inputs] -> [n, num_outputs].
 
-        Its gradient reuses one transpose of the kernel. On a CPU, with few tokens, transposing a
-        kernel takes as long as the product; ALBERT calls one layer many times.
-        """
+class JoinedDense:
+    """Dense layers without activation that share their input, as one product instead of several."""
+
+    def __init__(self, layers: Sequence[Dense]) -> None:
+        self._widths = [layer.kernel.shape.as_list()[1] for layer in layers]
+        self._affine = _Affine(
+            *[JoinedWeight(parts) for parts in zip(*[x.weights for x in layers])]
+        )
+
+    def __call__(self, inputs: Any) -> List[Any]:
+        """Returns the output of each layer: [n, num_inputs] -> [n, num_outputs]."""
+        return tf.split(self._affine(inputs), self._widths, axis=-1)
+
+
+class _Affine:
+    """x @ kernel + bias, with a gradient that reuses one transpose of the kernel.
+
+    On a CPU, with few tokens, transposing a kernel takes as long as the product; ALBERT calls one
+    layer many times.
+    """
+
+    def __init__(self, kernel, bias=None):
+        self._kernel = kernel
+        self._bias = bias
+        self._transposed_kernels = {}
+
+    def __call__(self, inputs):
+        """Returns the output, in the type of the input: [n, num_inputs] -> [n, num_outputs]."""
         dtype = inputs.dtype.base_dtype
+        kernel = self._kernel.tensor(dtype)
+        bias = self._bias.tensor(dtype) if self._bias else None
         if dtype not in self._transposed_kernels:
-            self._transposed_kernels[dtype] = tf.transpose(self.weights[0].tensor(dtype))
-        in_type = [weight.tensor(dtype) for weight in self.weights]
+            self._transposed_kernels[dtype] = tf.transpose(kernel)
+        transposed_kernel = self._transposed_kernels[dtype]
+        weights = [weight for weight in (self._kernel, self._bias) if weight]
 
         @tf.custom_gradient
-        def affine(inputs, *weights):
-            del weights  # float32; their values are in_type
+        def affine(inputs, *float32_weights):
+            del float32_weights  # their values are also here in the type of the input
 
             def gradient(outer):
                 to_weights = [_float32(tf.matmul(inputs, outer, transpose_a=True))]
-                if self.bias is not None:
+                if self._bias:
                     to_weights.append(tf.reduce_sum(_float32(outer), axis=0))
-                return (tf.matmul(outer, self._transposed_kernels[dtype]), *to_weights)
+                return (tf.matmul(outer, transposed_kernel), *to_weights)
 
-            outputs = tf.matmul(inputs, in_type[0])
-            return tf.nn.bias_add(outputs, in_type[1]) if in_type[1:] else outputs, gradient
+            outputs = tf.matmul(inputs, kernel)
+            return (outputs if bias is None else tf.nn.bias_add(outputs, bias)), gradient
 
-        return affine(inputs, *[weight.tensor() for weight in self.weights])
+        return affine(inputs, *[weight.tensor() for weight in weights])
 
 
 class ClassLogits:

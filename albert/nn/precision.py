@@ -32,7 +32,21 @@ class Weight:
     def tensor(self, dtype: Any = tf.float32) -> Any:
         """Returns the value in a floating-point type."""
         if tf.float32 not in self._tensors:
-            self._tensors[tf.float32] = tf.convert_to_tensor(self.variable)
+            self._tensors[tf.float32] = self._read()
         if dtype not in self._tensors:
             self._tensors[dtype] = tf.cast(self._tensors[tf.float32], dtype)
         return self._tensors[dtype]
+
+    def _read(self):
+        return tf.convert_to_tensor(self.variable)
+
+
+class JoinedWeight(Weight):
+    """Weights side by side along their last axis, joined once for all calls."""
+
+    def __init__(self, weights: Sequence[Weight]) -> None:
+        self._weights = weights
+        self._tensors = {}
+
+    def _read(self):
+        return tf.concat([weight.tensor() for weight in self._weights], axis=-1)

@@ -82,6 +82,32 @@ def test_gradients_are_those_of_numpy():
     np.testing.assert_allclose(to_bias, outer.sum(0), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", [tf.float32, tf.float16])
+def test_joined_layers_agree_with_numpy(dtype):
+    random = np.random.RandomState(7)
+    inputs = random.randn(5, 3).astype("f")
+    outers = [random.randn(5, width).astype("f") for width in (2, 4)]
+
+    def build():
+        parts = [layers.Dense(name, 3, width) for name, width in (("a", 2), ("b", 4))]
+        tensor = tf.constant(inputs, dtype)
+        outputs = layers.JoinedDense(parts)(tensor)
+        kernels = [part.kernel for part in parts]
+        biases = [part.bias for part in parts]
+        gradients = tf.gradients(
+            outputs, [tensor, *kernels, *biases], [tf.constant(outer, dtype) for outer in outers]
+        )
+        return outputs, gradients, kernels
+
+    outputs, gradients, kernels = value_of(build)
+    expected = [inputs @ kernel for kernel in kernels]
+    expected += [sum(outer @ kernel.T for outer, kernel in zip(outers, kernels))]
+    expected += [inputs.T @ outer for outer in outers] + [outer.sum(0) for outer in outers]
+    rounding = 1e-5 if dtype == tf.float32 else 4e-3
+    for found, value in zip([*outputs, *gradients], expected):
+        np.testing.assert_allclose(found, value, rtol=rounding, atol=rounding)
+
+
 @pytest.mark.parametrize("shape", [(5, 3), (2, 4, 3)])
 def test_class_logits_are_products_with_the_rows_of_the_weights_plus_a_bias(shape):
     inputs = np.random.RandomState(5).randn(*shape).astype(np.float32)

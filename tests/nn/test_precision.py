@@ -14,12 +14,15 @@ HALF = ["fp16", "bf16"]
 ROUNDING = {"fp16": 2.0**-11, "bf16": 2.0**-8}
 
 
-def value_of(build, feed=None):
-    """Returns the values of `build()` as float32, with all variables at their initial values."""
+def value_of(build):
+    """Returns the values of `build()` as float32, with the same random weights in every graph."""
     with tf.Graph().as_default(), tf.Session() as session:
-        tf.set_random_seed(1)
         fetches = build()
         session.run(tf.global_variables_initializer())
+        random = np.random.RandomState(4)
+        for variable in tf.trainable_variables():
+            if variable.op.name.endswith("kernel") or "embeddings" in variable.op.name:
+                variable.load(0.2 * random.standard_normal(variable.shape.as_list()), session)
         return session.run(tf.nest.map_structure(lambda x: tf.cast(x, tf.float32), fetches))
 
 
@@ -95,7 +98,7 @@ def test_the_model_returns_float32_near_that_of_a_float32_model(name, packed_tok
 
     def build(compute_type):
         model = modeling.AlbertModel(
-            tiny.config(initializer_range=0.2),
+            tiny.config(),
             False,
             tf.constant(ids, tf.int32),
             tf.constant(mask),
