@@ -1,0 +1,78 @@
+"""Measures our speed beside Hugging Face transformers and the machine; see benchmarks/README.md.
+
+scripts/run_benchmarks.sh makes the environments and runs this.
+"""
+
+import os
+import platform
+import sys
+import tempfile
+import time
+
+from albert.cli.quiet import quiet_tensorflow
+from benchmarks import data, parts, report, settings
+from benchmarks.workers import WorkerError
+
+
+def main():
+    quiet_tensorflow()  # which reading the data imports
+    options = settings.parse(sys.argv[1:])
+    results, skipped = [], []
+
+    def skip(line):
+        skipped.append(line)
+        print(f"Skipped: {line}.", file=sys.stderr, flush=True)
+
+    with tempfile.TemporaryDirectory(prefix="benchmarks-") as work_dir:
+        options.work_dir = work_dir
+        options.pythons = {"ours": sys.executable}
+        if options.peer and options.peer_python:
+            options.pythons["peer"] = options.peer_python
+        options.vocab_size = data.tokenizer_of(options).vocab_size
+        machine = describe_machine()
+        bench = parts.Bench(options, skip)
+        for part in ("limits", *options.parts):
+            results += run_part(part, bench)
+        machine.update(bench.machine)
+    print("\n" + "\n".join(f"{key}: {value}" for key, value in machine.items()))
+    for line in skipped:
+        print(f"skipped: {line}")
+    report.write_json(options.output, machine, shown(options), results, skipped)
+    print(f"Wrote {options.output}.")
+
+
+def run_part(part, bench):
+    """Runs a part and prints its table; returns its results."""
+    started = time.monotonic()
+    results = [result for case in getattr(parts, part)(bench) for result in case]
+    seconds = time.monotonic() - started
+    print(f"\n## {part} ({seconds:.0f} s)\n\n{report.table(results)}", flush=True)
+    return results
+
+
+def shown(options):
+    """Returns the settings that are worth recording, without paths."""
+    names = "parts tasks sizes precisions batch_sizes rounds seconds device_type peer compile tiny"
+    return {name: getattr(options, name) for name in names.split()}
+
+
+def describe_machine():
+    """Returns {what: value} of the processor and its load; workers report versions and GPUs."""
+    return {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "load before": round(os.getloadavg()[0], 2),
+    }
+
+
+def _processor():
+    with open("/proc/cpuinfo", encoding="utf-8") as lines:
+        names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except WorkerError as error:
+        sys.exit(str(error))
