@@ -16,6 +16,7 @@ _MAX_STARTS = 3  # of each program, which take long
 _NUM_PREDICTED = 128
 # Growth depends little on the number of layers, and few layers make a graph sooner.
 _GROWTH_LAYERS = 3
+_LENGTHS = (64, 128, 256, 512)
 
 
 class Bench:
@@ -141,7 +142,7 @@ def _add_trainers(bench, crew, spec, with_padded):
 def _training_speeds(bench, crew, spec):
     """Returns ((unit, {name: values}), {name: shares of the peak}) of all trainers in a crew."""
     names = list(crew)
-    steps = _steps_of_a_round(bench, crew, names)
+    steps = _steps_in(crew[names[0]], bench.settings.seconds) if names else 1
     peaks = bench.add_limits(crew, spec["precision"])
     requests = {name: {"steps": steps} for name in names}
     rounds = _in_turn(bench, crew, [*names, *peaks], requests)
@@ -258,9 +259,6 @@ def growth(bench):
         yield from _growth_with_data(bench, name, (8, 16) if is_tiny else (5000, 10000, 20000))
 
 
-_LENGTHS = (64, 128, 256, 512)
-
-
 def _growth_with_length(bench, model, tokens_per_step, lengths):
     """Yields speeds at several lengths, with as many tokens in a step and without padding."""
     spec = bench.spec("train", model)
@@ -280,7 +278,8 @@ def _compare_trainers(bench, what, spec, variants, programs):
             name = f"{who}, {variant}"
             if crew.add(name, _MODULES[who], dict(spec, **changes), steps=2):
                 names[name] = who, variant
-        requests = {name: {"steps": _steps_of_a_round(bench, crew, [name])} for name in names}
+        seconds = bench.settings.seconds / 4  # for there are many variants
+        requests = {name: {"steps": _steps_in(crew[name], seconds)} for name in names}
         rounds = _in_turn(bench, crew, list(names), requests)
     for who in programs:
         speeds = {
@@ -312,12 +311,9 @@ def _add_both(crew, spec):
         crew.add(who, module, spec)
 
 
-def _steps_of_a_round(bench, crew, names):
-    """Returns how many steps take a round's time, by the first of some trainers."""
-    if not names:
-        return 1
-    reply = crew[names[0]].ask(steps=2)
-    return max(1, round(2 * bench.settings.seconds / reply["seconds"]))
+def _steps_in(trainer, seconds):
+    """Returns how many steps a trainer does in about so many seconds."""
+    return max(1, round(2 * seconds / trainer.ask(steps=2)["seconds"]))
 
 
 def _in_turn(bench, crew, names, requests=None):

@@ -6,18 +6,17 @@ examples of about the same length, fused attention and optimizer, autocast.
 
 import contextlib
 import json
-import math
 import os
-import random
 import sys
-import tempfile
 import time
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+import sentencepiece  # noqa: E402
 import torch  # noqa: E402
 import transformers  # noqa: E402
 
+from benchmarks.batches import grouped_batches, length_of  # noqa: E402
 from benchmarks.channel import Channel, ResidentMemory, read_pool  # noqa: E402
 
 _LABELS = {
@@ -25,7 +24,6 @@ _LABELS = {
     "start_positions": "start_positions",
     "end_positions": "end_positions",
 }
-_BATCHES_PER_GROUP = 50  # as Hugging Face's sampler that groups by length
 _MATRIX = (2048, 768, 3072)
 _NUM_PRODUCTS = 5
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -37,38 +35,9 @@ def device_of(spec):
     return "cuda" if has_gpu else "cpu"
 
 
-def grouped_batches(pool, batch_size, seed=1):
-    """Yields batches (lists of examples of about the same length) for ever.
-
-    An epoch is shuffled and cut into groups, each of which is sorted by length. The batches of a
-    group are visited in wide steps, so that any few in a row have long and short sequences.
-    """
-    numbers = random.Random(seed)
-    while True:
-        shuffled = numbers.sample(pool, len(pool))
-        group_size = batch_size * _BATCHES_PER_GROUP
-        for start in range(0, len(pool), group_size):
-            group = sorted(shuffled[start : start + group_size], key=_length)
-            num_batches = len(group) // batch_size
-            for number in _in_wide_steps(num_batches):
-                yield group[number * batch_size : (number + 1) * batch_size]
-
-
-def _length(row):
-    return len(row["input_ids"])
-
-
-def _in_wide_steps(number):
-    """Returns 0 to number - 1 in an order in which successive numbers are far apart."""
-    step = round(0.618 * number)
-    while math.gcd(step, number) > 1:
-        step += 1
-    return [index * step % number for index in range(number)]
-
-
 def tensors_of(rows, device, with_labels=True):
     """Returns a batch padded to its longest example, as the model's arguments."""
-    longest = max(map(_length, rows))
+    longest = max(map(length_of, rows))
 
     def padded(name):
         return [row[name] + [0] * (longest - len(row[name])) for row in rows]
@@ -76,7 +45,7 @@ def tensors_of(rows, device, with_labels=True):
     batch = {
         "input_ids": padded("input_ids"),
         "token_type_ids": padded("segment_ids"),
-        "attention_mask": [[1] * _length(row) + [0] * (longest - _length(row)) for row in rows],
+        "attention_mask": [[1] * length_of(row) + [0] * (longest - length_of(row)) for row in rows],
     }
     if with_labels:
         batch.update(
@@ -116,7 +85,7 @@ def train(spec, channel):
     model = model_of(spec, device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5, weight_decay=0.01, fused=True)
     scaler = torch.amp.GradScaler(device, enabled=spec["precision"] == "fp16")
-    batches = grouped_batches(read_pool(spec["pool"]), spec["batch_size"])
+    batches = grouped_batches(read_pool(spec["pool"]), spec["batch_size"], seed=1)
     memory = ResidentMemory()
     while True:
         request = channel.next_request()
@@ -124,7 +93,7 @@ def train(spec, channel):
         started = time.perf_counter()
         for _ in range(request["steps"]):
             rows = next(batches)
-            tokens += sum(map(_length, rows))
+            tokens += sum(map(length_of, rows))
             with autocast_of(spec, device):
                 loss = model(**tensors_of(rows, device)).loss
             scaler.scale(loss).backward()
@@ -147,7 +116,7 @@ def predict(spec, channel):
     while True:
         channel.next_request()
         started = time.perf_counter()
-        rows = sorted(enumerate(read_pool(spec["pool"])), key=lambda pair: -_length(pair[1]))
+        rows = sorted(enumerate(read_pool(spec["pool"])), key=lambda pair: -length_of(pair[1]))
         answers = [None] * len(rows)
         for start in range(0, len(rows), spec["batch_size"]):
             numbers, batch = zip(*rows[start : start + spec["batch_size"]])
@@ -160,7 +129,7 @@ def predict(spec, channel):
 
 def convert(spec, channel):
     """Turns texts into token ids in memory: {} -> {"seconds", "memory"}."""
-    tokenizer = transformers.AlbertTokenizer.from_pretrained(_tokenizer_folder(spec))
+    tokenizer = tokenizer_of(spec["spm_model_file"])
     while True:
         channel.next_request()
         memory = ResidentMemory()
@@ -183,12 +152,12 @@ def convert(spec, channel):
         channel.reply(seconds=seconds, memory=memory.peak_growth())
 
 
-def _tokenizer_folder(spec):
-    folder = tempfile.mkdtemp(dir=spec["work_dir"])
-    os.symlink(os.path.abspath(spec["spm_model_file"]), os.path.join(folder, "spiece.model"))
-    with open(os.path.join(folder, "tokenizer_config.json"), "w") as file:
-        json.dump({"tokenizer_class": "AlbertTokenizer"}, file)
-    return folder
+def tokenizer_of(spm_model_file):
+    """Returns transformers' tokenizer with the vocabulary of a SentencePiece model."""
+    pieces = sentencepiece.SentencePieceProcessor(model_file=spm_model_file)
+    numbers = range(pieces.get_piece_size())
+    vocabulary = [(pieces.id_to_piece(number), pieces.get_score(number)) for number in numbers]
+    return transformers.AlbertTokenizer(vocab=vocabulary)
 
 
 def _questions_in(path):

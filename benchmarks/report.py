@@ -44,11 +44,15 @@ def results_of(part, case, unit, rounds: Dict[str, List[float]], shares=None) ->
             who,
             unit,
             values,
-            None if who == first else [one / two for one, two in zip(values, rounds[first])],
+            _ratios(values, rounds[first]) if who != first else None,
             (shares or {}).get(who),
         )
         for who, values in rounds.items()
     ]
+
+
+def _ratios(values, references):
+    return [one / two for one, two in zip(values, references)] if all(references) else None
 
 
 def table(results: List[Result]) -> str:

@@ -17,7 +17,7 @@ from benchmarks.workers import WorkerError
 def main():
     quiet_tensorflow()  # which reading the data imports
     options = settings.parse(sys.argv[1:])
-    results, skipped = [], []
+    results, skipped, failures = [], [], []
 
     def skip(line):
         skipped.append(line)
@@ -32,22 +32,28 @@ def main():
         machine = describe_machine()
         bench = parts.Bench(options, skip)
         for part in ("limits", *options.parts):
-            results += run_part(part, bench)
+            try:
+                run_part(part, bench, results)
+            except WorkerError as error:  # the other parts' figures are worth having
+                failures.append(part)
+                print(f"{part}: {error}", file=sys.stderr)
         machine.update(bench.machine)
     print("\n" + "\n".join(f"{key}: {value}" for key, value in machine.items()))
     for line in skipped:
         print(f"skipped: {line}")
     report.write_json(options.output, machine, shown(options), results, skipped)
     print(f"Wrote {options.output}.")
+    if failures:
+        sys.exit(f"Failed: {', '.join(failures)}.")
 
 
-def run_part(part, bench):
-    """Runs a part and prints its table; returns its results."""
-    started = time.monotonic()
-    results = [result for case in getattr(parts, part)(bench) for result in case]
+def run_part(part, bench, results):
+    """Runs a part, prints its table, and adds its results to those of the others."""
+    started, first = time.monotonic(), len(results)
+    for case in getattr(parts, part)(bench):
+        results += case
     seconds = time.monotonic() - started
-    print(f"\n## {part} ({seconds:.0f} s)\n\n{report.table(results)}", flush=True)
-    return results
+    print(f"\n## {part} ({seconds:.0f} s)\n\n{report.table(results[first:])}", flush=True)
 
 
 def shown(options):
@@ -72,7 +78,4 @@ def _processor():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except WorkerError as error:
-        sys.exit(str(error))
+    main()

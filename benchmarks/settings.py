@@ -58,7 +58,7 @@ def parse(arguments):
     )
     parser.add_argument("--rounds", type=int, default=5, help="how often each program is measured")
     parser.add_argument(
-        "--seconds", type=float, default=4.0, help="how long a program trains in a round, about"
+        "--seconds", type=float, default=3.0, help="how long a program trains in a round, about"
     )
     parser.add_argument("--device_type", choices=("auto", "gpu", "cpu"), default="auto")
     parser.add_argument("--peer", action="store_true", default=True, help="the default")
@@ -74,6 +74,8 @@ def parse(arguments):
     if unknown:
         parser.error(f"no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     settings.parts = settings.parts or list(PARTS)
+    for name in ("data_dir", "squad_file", "vocab_file", "spm_model_file", "output"):
+        setattr(settings, name, os.path.abspath(getattr(settings, name)))  # for the workers
     settings.pool_size = settings.texts_size = None
     if settings.tiny:
         settings.sizes, settings.seconds = ["tiny"], 0.02
