@@ -41,7 +41,7 @@ class Worker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
-                universal_newlines=True,
+                text=True,
             )
 
     def ask(self, **request):

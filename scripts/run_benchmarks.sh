@@ -17,19 +17,22 @@ source "$(dirname -- "${BASH_SOURCE[0]}")/help.sh"
 ROOT="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)"
 REQUIREMENTS="$ROOT/benchmarks/requirements-peer.txt"
 
+# The stamp is written when an install is complete. It has the environment's path, since the scripts in
+# a moved environment would call the old one.
+stamp_of() { printf '%s %s' "$(cksum <"$REQUIREMENTS")" "$(CDPATH='' cd -- "$1" && pwd -P)"; }
+
 # Makes .venv/peer unless it is there and complete; prints the path of its python. Its interpreter is
 # always Python 3.11, since Python 3.7 runs no current PyTorch.
 peer_python() {
-  local venv="$ROOT/.venv/peer" base stamp
-  stamp="$(cksum <"$REQUIREMENTS") $venv"
-  if [[ ! -f $venv/stamp || "$(<"$venv/stamp")" != "$stamp" ]]; then
+  local venv="$ROOT/.venv/peer" base
+  if [[ ! -f $venv/stamp || "$(<"$venv/stamp")" != "$(stamp_of "$venv")" ]]; then
     base="$(PYTHON=python3.11 bash "$ROOT/scripts/setup_env.sh")"
     echo "run_benchmarks.sh: making .venv/peer: some minutes and 6 GB" >&2
     rm -rf -- "$venv"
     "$base" -m venv "$venv" >&2
     "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --quiet \
       -r "$REQUIREMENTS" >&2
-    printf '%s' "$stamp" >"$venv/stamp"
+    stamp_of "$venv" >"$venv/stamp"
   fi
   printf '%s\n' "$venv/bin/python"
 }
