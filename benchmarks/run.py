@@ -10,6 +10,7 @@ import tempfile
 import time
 
 from albert.cli.quiet import quiet_tensorflow
+from albert.common.errors import UsageError
 from benchmarks import data, parts, report, settings
 from benchmarks.workers import WorkerError
 
@@ -50,10 +51,11 @@ def main():
 def run_part(part, bench, results):
     """Runs a part, prints its table, and adds its results to those of the others."""
     started, first = time.monotonic(), len(results)
+    print(f"\n## {part}\n", flush=True)
     for case in getattr(parts, part)(bench):
         results += case
     seconds = time.monotonic() - started
-    print(f"\n## {part} ({seconds:.0f} s)\n\n{report.table(results[first:])}", flush=True)
+    print(f"{report.table(results[first:])}\n\n({seconds:.0f} s)", flush=True)
 
 
 def shown(options):
@@ -78,4 +80,7 @@ def _processor():
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except UsageError as error:
+        sys.exit(f"run_benchmarks.sh: {error}")
