@@ -4,7 +4,10 @@ import json
 import os
 import pathlib
 import subprocess
+import threading
 import time
+
+_MAX_SECONDS = 1200  # that a worker may take to answer
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -49,16 +52,20 @@ class Worker:
 
         Raises:
             Skipped: the worker cannot do this.
-            WorkerError: it has failed.
+            WorkerError: it has failed, or did not answer in time.
         """
+        limit = threading.Timer(_MAX_SECONDS, self._process.kill)
+        limit.start()
         try:
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
             line = self._process.stdout.readline()
         except BrokenPipeError:
             line = ""
+        finally:
+            limit.cancel()
         if not line:
-            raise WorkerError(f"A worker failed; its log ends with\n{self._end_of_log()}")
+            raise WorkerError(f"A worker gave no answer; its log ends with\n{self._end_of_log()}")
         reply = json.loads(line)
         if "skipped" in reply:
             raise Skipped(reply["skipped"])
@@ -115,7 +122,7 @@ class Crew:
             reply = worker.ask(**first_request)
         except Skipped as skipped:
             worker.close()
-            self._on_skip(f"{name}: {skipped}")
+            self._on_skip(f"{spec['mode']}, {spec['precision']}, {name}: {skipped}")
             return None
         except BaseException:
             worker.close()

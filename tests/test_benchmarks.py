@@ -203,7 +203,7 @@ def test_a_worker_that_cannot_take_part_is_reported_and_left_out(options, fake_w
     fake_workers.skipping = ("peer",)
     lines = []
     results = measured("prediction", options, lines.append)
-    assert lines == ["Hugging Face: not here"]
+    assert lines == ["predict, fp32, Hugging Face: not here"]
     assert [who for _, who in results] == ["ours"]
 
 
