@@ -28,17 +28,19 @@ class Bench:
 
     Attributes:
         machine: {what: value} that the workers report: versions and GPUs.
+        others: the share of the processor that other programs took, during each reply so far.
     """
 
     def __init__(self, settings, on_skip):
         self.settings = settings
         self.machine = {}
+        self.others = []
         self._on_skip = on_skip
         self._pools = {}
 
     def crew(self):
         """Returns a Crew without workers."""
-        return Crew(self.settings, self._on_skip)
+        return Crew(self.settings, self._on_skip, self.others)
 
     def pool(self, name, split="train", size=None):
         """Returns what data.write_pool does; the file is written at the first call."""
@@ -142,7 +144,7 @@ def _add_trainers(bench, crew, spec, with_padded):
 def _training_speeds(bench, crew, spec):
     """Returns ((unit, {name: values}), {name: shares of the peak}) of all trainers in a crew."""
     names = list(crew)
-    steps = _steps_in(crew[names[0]], bench.settings.seconds) if names else 1
+    steps = _steps_in(crew, names[0], bench.settings.seconds) if names else 1
     peaks = bench.add_limits(crew, spec["precision"])
     requests = {name: {"steps": steps} for name in names}
     rounds = _in_turn(bench, crew, [*names, *peaks], requests)
@@ -279,7 +281,7 @@ def _compare_trainers(bench, what, spec, variants, programs):
             if crew.add(name, _MODULES[who], dict(spec, **changes), steps=2):
                 names[name] = who, variant
         seconds = bench.settings.seconds / 4  # for there are many variants
-        requests = {name: {"steps": _steps_in(crew[name], seconds)} for name in names}
+        requests = {name: {"steps": _steps_in(crew, name, seconds)} for name in names}
         rounds = _in_turn(bench, crew, list(names), requests)
     for who in programs:
         speeds = {
@@ -311,9 +313,9 @@ def _add_both(crew, spec):
         crew.add(who, module, spec)
 
 
-def _steps_in(trainer, seconds):
+def _steps_in(crew, trainer, seconds):
     """Returns how many steps a trainer does in about so many seconds."""
-    return max(1, round(2 * seconds / trainer.ask(steps=2)["seconds"]))
+    return max(1, round(2 * seconds / crew.ask(trainer, steps=2)["seconds"]))
 
 
 def _in_turn(bench, crew, names, requests=None):
@@ -325,7 +327,7 @@ def _in_turn(bench, crew, names, requests=None):
     replies = collections.defaultdict(list)
     for _ in range(bench.settings.rounds):
         for name in names:
-            replies[name].append(crew[name].ask(**(requests or {}).get(name, {})))
+            replies[name].append(crew.ask(name, **(requests or {}).get(name, {})))
     return replies
 
 

@@ -5,6 +5,7 @@ scripts/run_benchmarks.sh makes the environments and runs this.
 
 import os
 import platform
+import signal
 import sys
 import tempfile
 import time
@@ -51,11 +52,14 @@ def main():
 def run_part(part, bench, results):
     """Runs a part, prints its table, and adds its results to those of the others."""
     started, first = time.monotonic(), len(results)
+    bench.others.clear()
     print(f"\n## {part}\n", flush=True)
     for case in getattr(parts, part)(bench):
         results += case
     seconds = time.monotonic() - started
-    print(f"{report.table(results[first:])}\n\n({seconds:.0f} s)", flush=True)
+    busy = report.spread(bench.others, ".0%") or "an unknown share"
+    print(f"{report.table(results[first:])}\n")
+    print(f"{seconds:.0f} s; other programs took {busy} of the processor", flush=True)
 
 
 def shown(options):
@@ -80,7 +84,10 @@ def _processor():
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that workers and files go, too
     try:
         main()
     except UsageError as error:
         sys.exit(f"run_benchmarks.sh: {error}")
+    except KeyboardInterrupt:
+        sys.exit("run_benchmarks.sh: interrupted.")

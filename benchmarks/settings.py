@@ -67,7 +67,7 @@ def parse(arguments):
         "--compile", action="store_true", help="the peer with torch.compile, too, in training"
     )
     parser.add_argument("--tiny", action="store_true", help="a tiny model and little data: a test")
-    parser.add_argument("--output", default="benchmarks.json", help="JSON file to write")
+    parser.add_argument("--output", default="measured.json", help="JSON file to write")
     parser.add_argument("--peer_python", help="set by scripts/run_benchmarks.sh")
     settings = parser.parse_args(arguments)
     unknown = set(settings.parts) - set(PARTS)

@@ -50,12 +50,16 @@ class Worker:
     def ask(self, **request):
         """Sends a request and returns the reply, both dicts.
 
+        The reply has as `others` the share of the processor that all other processes, and other
+        virtual machines, took meanwhile.
+
         Raises:
             Skipped: the worker cannot do this.
             WorkerError: it has failed, or did not answer in time.
         """
         limit = threading.Timer(_MAX_SECONDS, self._process.kill)
         limit.start()
+        asked, others = time.perf_counter(), self._seconds_of_others()
         try:
             self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
@@ -69,7 +73,18 @@ class Worker:
         reply = json.loads(line)
         if "skipped" in reply:
             raise Skipped(reply["skipped"])
-        return reply
+        available = (time.perf_counter() - asked) * len(os.sched_getaffinity(0))
+        taken = self._seconds_of_others() - others
+        return dict(reply, others=min(1.0, max(0.0, taken / available)))
+
+    def _seconds_of_others(self):
+        """Returns the processor time that all processes but this one have taken so far."""
+        with open("/proc/stat") as lines:
+            user, nice, system, _, _, irq, softirq, steal = map(int, lines.readline().split()[1:9])
+        with open(f"/proc/{self._process.pid}/stat") as line:
+            ours = line.read().rpartition(")")[2].split()[11:15]  # with children that have ended
+        ticks = user + nice + system + irq + softirq + steal - sum(map(int, ours))
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def close(self):
         """Ends the process."""
@@ -87,11 +102,13 @@ class Crew:
     Args:
         settings: the Settings of the run.
         on_skip: called with a line about each worker that cannot take part.
+        others: list that receives the `others` of each reply.
     """
 
-    def __init__(self, settings, on_skip):
+    def __init__(self, settings, on_skip, others):
         self._settings = settings
         self._on_skip = on_skip
+        self._others = others
         self._workers = {}
 
     def __enter__(self):
@@ -101,11 +118,14 @@ class Crew:
         for worker in self._workers.values():
             worker.close()
 
-    def __getitem__(self, name):
-        return self._workers[name]
-
     def __iter__(self):
         return iter(self._workers)
+
+    def ask(self, name, **request):
+        """Returns a worker's reply to a request."""
+        reply = self._workers[name].ask(**request)
+        self._others.append(reply["others"])
+        return reply
 
     def add(self, name, module, spec, **first_request):
         """Starts a worker, unless it cannot take part; returns the reply to its first request.

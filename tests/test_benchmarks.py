@@ -16,7 +16,7 @@ import pytest
 import runs
 import tiny
 
-from benchmarks import batches, channel, data, parts, report, settings, workers
+from benchmarks import batches, channel, data, parts, report, run, settings, workers
 
 WORDS = "a film that is both dull and long but also kind of sweet".split()
 
@@ -81,6 +81,7 @@ class FakeWorker:
             "flops": 1e9 * seconds,
             "bandwidth": 1e9,
             "machine": {"GPUs": 0},
+            "others": 0.25,
         }
 
     def close(self):
@@ -212,6 +213,11 @@ def test_the_log_of_a_failed_worker_is_shown(tmp_path):
     with pytest.raises(workers.WorkerError, match="No module named"):
         worker.ask(steps=1)
     worker.close()
+
+
+def test_what_other_programs_take_of_the_processor_is_shown(options, fake_workers, capsys):
+    run.run_part("prediction", parts.Bench(options, print), [])
+    assert "other programs took 25% (25% to 25%) of the processor" in capsys.readouterr().out
 
 
 # Data
