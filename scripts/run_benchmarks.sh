@@ -21,24 +21,21 @@ REQUIREMENTS="$ROOT/benchmarks/requirements-peer.txt"
 # a moved environment would call the old one.
 stamp_of() { printf '%s %s' "$(cksum <"$REQUIREMENTS")" "$(CDPATH='' cd -- "$1" && pwd -P)"; }
 
-# Makes .venv/peer unless it is there and complete; prints the path of its python. Its interpreter is
-# always Python 3.11, since Python 3.7 runs no current PyTorch.
-peer_python() {
+# Makes .venv/peer unless it is there and complete. Its interpreter is always Python 3.11, since Python
+# 3.7 runs no current PyTorch.
+make_peer() {
   local venv="$ROOT/.venv/peer" base
-  if [[ ! -f $venv/stamp || "$(<"$venv/stamp")" != "$(stamp_of "$venv")" ]]; then
-    base="$(PYTHON=python3.11 bash "$ROOT/scripts/setup_env.sh")"
-    echo "run_benchmarks.sh: making .venv/peer: some minutes and 6 GB" >&2
-    rm -rf -- "$venv"
-    "$base" -m venv "$venv" >&2
-    "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --quiet \
-      -r "$REQUIREMENTS" >&2
-    stamp_of "$venv" >"$venv/stamp"
-  fi
-  printf '%s\n' "$venv/bin/python"
+  [[ ! -f $venv/stamp || "$(<"$venv/stamp")" != "$(stamp_of "$venv")" ]] || return 0
+  base="$(PYTHON=python3.11 bash "$ROOT/scripts/setup_env.sh")"
+  echo "run_benchmarks.sh: making .venv/peer: some minutes and 6 GB" >&2
+  rm -rf -- "$venv"
+  "$base" -m venv "$venv" >&2
+  "$venv/bin/python" -m pip install --disable-pip-version-check --no-input --quiet \
+    -r "$REQUIREMENTS" >&2
+  stamp_of "$venv" >"$venv/stamp"
 }
 
 python="$(bash "$ROOT/scripts/setup_env.sh")"
-peer=()
-[[ " $* " == *" --no_peer "* ]] || peer=(--peer_python="$(peer_python)")
+if [[ " $* " != *" --no_peer "* ]]; then make_peer; fi
 export PYTHONPATH="$ROOT${PYTHONPATH:+:$PYTHONPATH}"
-exec "$python" -m benchmarks.run ${peer[@]+"${peer[@]}"} "$@"
+exec "$python" -m benchmarks.run --peer_python="$ROOT/.venv/peer/bin/python" "$@"
