@@ -57,7 +57,7 @@ def run_part(part, bench, results):
     for case in getattr(parts, part)(bench):
         results += case
     seconds = time.monotonic() - started
-    busy = report.spread(bench.others, ".0%") or "an unknown share"
+    busy = report.spread(bench.others, ".0%")
     print(f"{report.table(results[first:])}\n")
     print(f"{seconds:.0f} s; other programs took {busy} of the processor", flush=True)
 

@@ -148,4 +148,5 @@ class Crew:
             worker.close()
             raise
         self._workers[name] = worker
+        self._others.append(reply["others"])
         return dict(reply, seconds_since_start=time.perf_counter() - worker.started)
