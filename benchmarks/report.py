@@ -70,9 +70,11 @@ def table(results: List[Result]) -> str:
 
 
 def spread(values: Optional[List[float]], form: str) -> str:
-    """Returns `median (least to most)`; nothing without values."""
+    """Returns `median (least to most)`; a single value alone, and nothing without values."""
     if not values:
         return ""
+    if len(values) == 1:
+        return f"{values[0]:{form}}"
     median, least, most = statistics.median(values), min(values), max(values)
     return f"{median:{form}} ({least:{form}} to {most:{form}})"
 

@@ -127,6 +127,10 @@ def test_the_table_has_medians_and_spreads():
     assert rows[3] == ["", "b", "3", "u/s", "1.50 (1.00 to 3.00)", ""]
 
 
+def test_a_single_value_has_no_spread():
+    assert (report.spread([0.714], ".2f"), report.spread(None, ".2f")) == ("0.71", "")
+
+
 def test_operations_of_a_token_are_those_of_the_dense_layers():
     # 12 layers; 4 matrices of 768 x 768 and 2 of 768 x 3072; 2 operations; forward, backward twice.
     assert settings.flops_per_token(settings.model_of("base", 30000)) == 509607936
