@@ -15,7 +15,7 @@ from albert.glue.table import GLUE_ROWS
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
 PACKAGE = REPOSITORY / "albert"
 PACKAGES = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
-DOCUMENTS = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md"]
+DOCUMENTS = [REPOSITORY / name for name in ("README.md", "CONTRIBUTING.md", "benchmarks/README.md")]
 DOCUMENTS += sorted((REPOSITORY / "docs").glob("*.md"))
 TEXTS = {
     path.relative_to(REPOSITORY).as_posix(): path.read_text(encoding="utf-8") for path in DOCUMENTS
