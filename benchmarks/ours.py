@@ -15,9 +15,9 @@ import tempfile
 import time
 import types
 
-from albert.cli.quiet import quiet_tensorflow
+from albert.cli.quiet import ready_tensorflow
 
-quiet_tensorflow()
+ready_tensorflow()
 
 import tensorflow.compat.v1 as tf  # noqa: E402
 

@@ -10,14 +10,14 @@ import sys
 import tempfile
 import time
 
-from albert.cli.quiet import quiet_tensorflow
+from albert.cli.quiet import ready_tensorflow
 from albert.common.errors import UsageError
 from benchmarks import data, parts, report, settings
 from benchmarks.workers import WorkerError
 
 
 def main():
-    quiet_tensorflow()  # which reading the data imports
+    ready_tensorflow()  # which reading the data imports
     options = settings.parse(sys.argv[1:])
     results, skipped, failures = [], [], []
 

@@ -7,7 +7,7 @@ import sys
 from albert.cli import quiet
 
 if "tensorflow" not in sys.modules:
-    quiet.quiet_tensorflow()  # else its start-up lines come before pytest's
+    quiet.ready_tensorflow()  # else its start-up lines come before pytest's
 
 import file_server
 import packed

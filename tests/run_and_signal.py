@@ -11,7 +11,7 @@ import sys
 from albert.cli import quiet
 
 if __name__ == "__main__":
-    quiet.quiet_tensorflow()
+    quiet.ready_tensorflow()
 
 import tensorflow.compat.v1 as tf
 

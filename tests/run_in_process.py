@@ -17,7 +17,7 @@ import traceback
 from albert.cli import quiet
 
 if __name__ == "__main__":
-    quiet.quiet_tensorflow()
+    quiet.ready_tensorflow()
 
 from absl import flags
 

@@ -130,7 +130,7 @@ def models() -> None:
 
 
 def _install(arguments: argparse.Namespace) -> None:
-    quiet.quiet_tensorflow()
+    quiet.ready_tensorflow()
     # Checking a checkpoint needs TensorFlow, which takes seconds to import; other downloads do not.
     from albert.downloads import models as download_models
 

@@ -22,7 +22,7 @@ def quiet_start() -> None:
     is called, Ctrl-C and SIGTERM end the program with one line and status 130 or 143. A signal
     that is ignored, as SIGINT under nohup, stays ignored.
     """
-    quiet_tensorflow()
+    ready_tensorflow()
     for number, handler in _DEFAULTS.items():
         if signal.getsignal(number) is handler:
             signal.signal(number, _end)
@@ -63,12 +63,16 @@ def _end(number: int, frame: Any) -> None:
     os._exit(128 + number)  # an exception may get lost in imports that C code does
 
 
-def quiet_tensorflow() -> None:
-    """Silences TensorFlow's messages at start-up, unless the user asks for them.
+def ready_tensorflow() -> None:
+    """Lets TensorFlow use oneDNN, and silences its messages at start-up unless they are wanted.
 
-    TensorFlow prints them before any flag is parsed, so this function looks for --verbosity itself.
-    A value that the user has given TF_CPP_MIN_LOG_LEVEL is kept.
+    It must be called before TensorFlow is imported. TensorFlow prints before any flag is parsed, so
+    this function looks for --verbosity itself. Values that the user has given the environment
+    variables are kept.
     """
+    # By default TensorFlow 2.15 uses it only with AVX512; with AVX2 a training step of base took
+    # 0.8 of the time with it.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     if _verbosity(sys.argv[1:]) > 0:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

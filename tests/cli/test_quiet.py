@@ -32,15 +32,25 @@ WAYS_TO_END = [(signal.SIGINT, "interrupted", 130), (signal.SIGTERM, "terminated
 def test_start_up_messages_are_hidden_unless_asked_for(monkeypatch, arguments, level):
     monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
     monkeypatch.setattr(sys, "argv", ["runner.py", *arguments])
-    quiet.quiet_tensorflow()
+    quiet.ready_tensorflow()
     assert os.environ.get("TF_CPP_MIN_LOG_LEVEL") == level
     os.environ.pop("TF_CPP_MIN_LOG_LEVEL", None)
+
+
+@pytest.mark.parametrize("given, used", [(None, "1"), ("0", "0")])
+def test_onednn_is_used_unless_the_user_has_switched_it_off(monkeypatch, given, used):
+    monkeypatch.setattr(sys, "argv", ["runner.py", "--verbosity=1"])
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", given or "")
+    if given is None:
+        monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
+    quiet.ready_tensorflow()
+    assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == used
 
 
 def test_log_level_that_the_user_has_set_is_kept(monkeypatch):
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "1")
     monkeypatch.setattr(sys, "argv", ["runner.py"])
-    quiet.quiet_tensorflow()
+    quiet.ready_tensorflow()
     assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "1"
 
 
