@@ -242,6 +242,8 @@ def _read(output_dir: str) -> Dict[str, Dict[str, Any]]:
     if not all(isinstance(value, dict) for value in (*record.values(), *splits)):
         raise UsageError(f"{path} is not the record of a run. {advice}", output_dir=None)
     record["settings"].update(record.pop("sizes"))
+    if record["settings"]:
+        record["settings"].setdefault("precision", "fp32")  # all that earlier releases had
     return record
 
 

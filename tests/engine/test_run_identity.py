@@ -146,6 +146,17 @@ def test_records_of_earlier_releases_are_understood(tmp_path, record, caplog):
             run_identity.check(str(tmp_path), settings(**changes), is_training=True)
 
 
+def test_a_record_from_before_there_were_precisions_is_of_float32(tmp_path):
+    def check(precision):
+        values = settings_of({"precision": precision}, Change.REFUSED_IN_TRAINING)
+        run_identity.check(str(tmp_path), values, is_training=True)
+
+    (tmp_path / run_identity.NAME).write_text('{"settings": {"seed": 42}}')
+    check("fp32")
+    with pytest.raises(UsageError, match="precision was 'fp32' and is 'fp16'"):
+        check("fp16")
+
+
 @pytest.mark.parametrize(
     "text",
     [
