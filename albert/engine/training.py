@@ -238,7 +238,7 @@ class Engine:
         try:
             yield
         except tf.errors.ResourceExhaustedError as error:
-            if "alloc" not in error.message:  # a full disk, for example
+            if "No space left" in error.message:  # on a disk
                 raise
             config = self._config
             raise devices.no_memory_to_train(
