@@ -359,7 +359,7 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
             decayed = [variable.assign_sub(decay * variable.read_value())]
         # TensorFlow's kernel reads and writes everything once. Without corrections of its own, of
         # beta_power 0, it computes m / (sqrt(v) + epsilon): ours are moved into rate and epsilon.
-        is_reference = variable.dtype != variable.dtype.base_dtype  # on TensorFlow 1.15
+        is_reference = variable.dtype != variable.dtype.base_dtype  # without a strategy
         apply_adam = tf.raw_ops.ApplyAdam if is_reference else tf.raw_ops.ResourceApplyAdam
         var, m, v = (x if is_reference else x.handle for x in (variable, m, v))
         with tf.control_dependencies(decayed):
