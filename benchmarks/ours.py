@@ -30,12 +30,11 @@ from albert.modeling import AlbertConfig  # noqa: E402
 from albert.squad.versions import SquadSettings  # noqa: E402
 from albert.squad_utils import SquadTask  # noqa: E402
 from benchmarks import data  # noqa: E402
-from benchmarks.channel import Channel, ResidentMemory, read_pool  # noqa: E402
+from benchmarks.channel import Channel, ResidentMemory, fastest, read_pool  # noqa: E402
 
 _ENDLESS = 1 << 30  # steps
 _ROWS = {"cpu": 2048, "gpu": 65536}  # of the left matrix; a GPU needs more to be busy
 _INNER, _COLUMNS = 768, 3072
-_NUM_PRODUCTS = 5
 
 
 class _NoTokenizer:
@@ -249,24 +248,15 @@ def limits(spec, channel):
             while True:
                 channel.next_request()
                 try:
-                    seconds = _fastest(lambda: session.run(product))
+                    seconds = fastest(lambda: session.run(product))
                 except tf.errors.OpError as error:  # no such product here
                     channel.skip(error.message.split("\n")[0])
-                added_in = _fastest(lambda: session.run(addition))
+                added_in = fastest(lambda: session.run(addition))
                 channel.reply(
                     flops=2 * rows * _INNER * _COLUMNS / seconds,
                     bandwidth=3 * 4 * spec["num_numbers"] / added_in,  # reads two, writes one
                     machine=machine,
                 )
-
-
-def _fastest(function):
-    seconds = []
-    for _ in range(_NUM_PRODUCTS):
-        started = time.perf_counter()
-        function()
-        seconds.append(time.perf_counter() - started)
-    return min(seconds)
 
 
 MODES = {"train": train, "predict": predict, "convert": convert, "limits": limits}

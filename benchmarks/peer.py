@@ -17,7 +17,7 @@ import torch  # noqa: E402
 import transformers  # noqa: E402
 
 from benchmarks.batches import grouped_batches, length_of  # noqa: E402
-from benchmarks.channel import Channel, ResidentMemory, read_pool  # noqa: E402
+from benchmarks.channel import Channel, ResidentMemory, fastest, read_pool  # noqa: E402
 
 _LABELS = {
     "label_ids": "labels",
@@ -26,7 +26,6 @@ _LABELS = {
 }
 _ROWS = {"cpu": 2048, "cuda": 65536}  # as in benchmarks.ours
 _INNER, _COLUMNS = 768, 3072
-_NUM_PRODUCTS = 5
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -198,14 +197,12 @@ def limits(spec, channel):
 
 
 def _fastest(function, device):
-    seconds = []
-    for _ in range(_NUM_PRODUCTS):
-        started = time.perf_counter()
+    def finished():
         function()
         if device == "cuda":
             torch.cuda.synchronize()
-        seconds.append(time.perf_counter() - started)
-    return min(seconds)
+
+    return fastest(finished)
 
 
 MODES = {"train": train, "predict": predict, "convert": convert, "limits": limits}
