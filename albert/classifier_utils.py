@@ -80,7 +80,7 @@ class GlueTask(ClassifierTask):
     def _read_examples(self, split):
         path, columns = self._path(split), self._row.splits[split]
         found: List[InputExample] = []
-        for row in read_rows(path, columns, self._is_label):
+        for row in read_rows(path, columns, self.kind.is_label):
             if columns.label is not None:
                 self._check_label(row.label, row.where)
             guid = row.guid or f"{split}-{len(found)}"

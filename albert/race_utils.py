@@ -25,7 +25,8 @@ from albert.engine.task import (
     settings_of,
 )
 from albert.glue import metrics as glue_metrics
-from albert.glue.classification import classification_logits, softmax_output
+from albert.glue.classification import classification_logits
+from albert.glue.labels import softmax_output
 from albert.race.files import LETTERS, LEVELS, RacePassage, read_race
 
 _NUM_OPTIONS = len(LETTERS)

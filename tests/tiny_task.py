@@ -4,7 +4,8 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from albert.engine.task import INPUT_IDS, DataSource, Feature, Task
-from albert.glue.classification import classification_logits, softmax_output
+from albert.glue.classification import classification_logits
+from albert.glue.labels import softmax_output
 
 
 class TinyTask(Task):

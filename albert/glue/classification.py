@@ -5,7 +5,7 @@ import dataclasses
 import logging
 import math
 import os
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple, Union
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -24,6 +24,7 @@ from albert.engine.task import (
     Task,
     settings_of,
 )
+from albert.glue.labels import CLASSIFICATION, Classes, LabelKind, Scores
 from albert.nn.layers import ClassLogits
 
 # How many texts to tokenize at once: enough to be fast, few enough to need little memory.
@@ -39,13 +40,13 @@ class InputExample:
     Attributes:
         guid: unique within its split.
         text_b: None for a single text.
-        label: None in test data.
+        label: None in test data; the labels of a text that may have any number of them.
     """
 
     guid: str
     text_a: str
     text_b: Optional[str] = None
-    label: Optional[str] = None
+    label: Union[str, Tuple[str, ...], None] = None
 
 
 class ClassifierTask(Task):
@@ -62,7 +63,7 @@ class ClassifierTask(Task):
     """
 
     labels: Optional[Tuple[str, ...]]
-    _label_range = (-np.inf, np.inf)
+    _label_range = (-math.inf, math.inf)
 
     def __init__(
         self,
@@ -96,9 +97,9 @@ class ClassifierTask(Task):
         return f"{self.name}_{split}.tsv"
 
     @property
-    def is_regression(self) -> bool:
-        """Whether labels are numbers."""
-        return self.labels is None
+    def kind(self) -> LabelKind:
+        """What labels are: here classes, or numbers where there are none."""
+        return Scores(*self._label_range) if self.labels is None else Classes(self.labels)
 
     def examples(self, split: str) -> List[InputExample]:
         """Returns the InputExamples of a split, in the order of the file.
@@ -150,12 +151,16 @@ class ClassifierTask(Task):
         return {
             INPUT_IDS: Feature(tf.int32),
             "segment_ids": Feature(tf.int32),
-            "label_ids": Feature(tf.float32 if self.is_regression else tf.int32, is_sequence=False),
+            "label_ids": self.kind.feature,
         }
 
     def features(self, split: str) -> Iterator[Dict[str, Any]]:
         """Yields one dict per example; test examples have label 0."""
-        examples = self.examples(split)
+        return self.features_of(self.examples(split))
+
+    def features_of(self, examples: Sequence[InputExample]) -> Iterator[Dict[str, Any]]:
+        """Yields one dict per example."""
+        value = self.kind.value
         for start in range(0, len(examples), _TEXTS_AT_ONCE):
             chunk = examples[start : start + _TEXTS_AT_ONCE]
             ids_a = self._tokenizer.encode_batch([example.text_a for example in chunk])
@@ -164,19 +169,14 @@ class ClassifierTask(Task):
                 sequence = tokenization.build_sequence(
                     self._tokenizer, first, second or None, self._max_seq_length
                 )
-                yield dict(sequence._asdict(), label_ids=self._label_value(example.label))
+                yield dict(sequence._asdict(), label_ids=value(example.label))
 
     def head(self, model: Any, features: Dict[str, Any], is_training: bool) -> ModelOutput:
-        """Returns the softmax cross-entropy, or the squared error for a regression, on [CLS]."""
+        """Returns the losses and predictions of the kind of labels, on [CLS]."""
         del is_training
-        num_outputs = 1 if self.labels is None else len(self.labels)
-        logits = classification_logits(model, num_outputs, self._classifier_dropout_prob)
-        labels = features["label_ids"]  # [batch]
-        if not self.is_regression:
-            return softmax_output(logits, labels)
-        scores = tf.squeeze(logits, axis=-1)
-        losses = tf.squared_difference(scores, labels)
-        return ModelOutput([tf.reduce_sum(losses)], {"scores": scores}, losses)
+        kind = self.kind
+        logits = classification_logits(model, kind.num_outputs, self._classifier_dropout_prob)
+        return kind.output(logits, features["label_ids"])
 
     def evaluate(
         self, predictions: Predictions, metrics: Optional[Dict[str, float]] = None
@@ -185,26 +185,30 @@ class ClassifierTask(Task):
 
         It logs a warning if every prediction is the same label, and the examples' are not.
         """
+        kind = self.kind
         values: Dict[str, float] = {}
         outcomes: Set[Tuple[Any, Any]] = set()  # label and decision
         for split, rows in predictions.items():
             labels = self._label_values(split)
-            if self._num_not_finite(rows):
+            if _num_not_finite(kind.outputs(rows)):
                 names = self._metrics(split, labels, labels)
                 values.update(dict.fromkeys(names, math.nan))
             else:
-                decisions = self._decisions(rows)
+                outputs = kind.outputs(rows)
+                chosen = kind.chosen(outputs, labels) if metrics is None else metrics
+                decisions = kind.decisions(outputs, chosen)
                 values.update(self._metrics(split, labels, decisions))
-                outcomes.update(zip(labels, decisions))
+                values.update(chosen if metrics is None else {})
+                outcomes.update(zip(map(str, labels), map(str, decisions)))
         self._warn_of_one_class(outcomes)
         return values
 
     def _warn_of_one_class(self, outcomes):
         labels, decisions = ({pair[index] for pair in outcomes} for index in (0, 1))
-        if self.labels is not None and len(decisions) == 1 and len(labels) > 1:
+        if self.kind.task_type == CLASSIFICATION and len(decisions) == 1 and len(labels) > 1:
             _log.warning(
                 "Every prediction is %r: the model does not tell the labels apart.",
-                self.labels[decisions.pop()],
+                self.kind.answer(int(decisions.pop())),
             )
 
     def write_predictions(
@@ -222,10 +226,12 @@ class ClassifierTask(Task):
 
         Predictions that are not finite, whose labels mean nothing, are counted and logged.
         """
+        kind = self.kind
         first, *_ = predictions
         paths = []
         for split, rows in predictions.items():
-            num_not_finite = self._num_not_finite(rows)
+            outputs = kind.outputs(rows)
+            num_not_finite = _num_not_finite(outputs)
             if num_not_finite:
                 _log.warning(
                     "%s: %d of %d predictions are not finite: the model has diverged.",
@@ -233,78 +239,40 @@ class ClassifierTask(Task):
                     num_not_finite,
                     len(rows),
                 )
-            answers = [files.as_cell(self._answer(each)) for each in self._decisions(rows)]
-            tables: Dict[str, List[Sequence[Any]]] = {
+            decisions = kind.decisions(outputs, metrics)
+            answers = [files.as_cell(kind.answer(each)) for each in decisions]
+            tables: Dict[str, Iterable[Sequence[Any]]] = {
                 self._submission_name(split): [("index", "prediction"), *enumerate(answers)]
             }
             if split == first:
                 guids = [files.as_cell(example.guid) for example in self.examples(split)]
                 tables["submit_results.tsv"] = [("index", "prediction"), *zip(guids, answers)]
-                tables["test_results.tsv"] = [
-                    [row["scores"]] if self.is_regression else row["probabilities"] for row in rows
-                ]
+                tables["test_results.tsv"] = self._results_table(outputs)
             for name, table in tables.items():
                 paths.append(os.path.join(output_dir, name))
                 files.write_tsv(paths[-1], table)
         return paths
 
-    def _is_label(self, text):
-        """Returns whether a text can be a label."""
-        if self.labels is not None:
-            return text in self.labels
-        low, high = self._label_range
-        try:
-            return low <= float(text) <= high and math.isfinite(float(text))
-        except (TypeError, ValueError):
-            return False
+    def _results_table(self, outputs):
+        """Returns the rows of test_results.tsv, which has no header in the original."""
+        return outputs.reshape(len(outputs), -1)
 
     def _check_label(self, label, where):
         """Raises UsageError, with the location of the example, unless the label is valid."""
-        if self._is_label(label):
-            return
-        if self.labels is not None:
-            allowed = f"one of {', '.join(map(files.as_cell, self.labels))}"
-        elif math.isfinite(self._label_range[1]):
-            allowed = "a number from {:g} to {:g}".format(*self._label_range)
-        else:
-            allowed = "a number"
-        raise UsageError(f"{where}: label {label!r} is not {allowed}.")
-
-    def _label_value(self, label):
-        if self.labels is None:
-            return float(label or 0.0)
-        return self.labels.index(label) if label is not None else 0
+        kind = self.kind
+        if not kind.is_label(label):
+            raise UsageError(f"{where}: label {label!r} is not {kind.allowed}.")
 
     def _label_values(self, split):
-        return [self._label_value(example.label) for example in self.examples(split)]
+        return [self.kind.value(example.label) for example in self.examples(split)]
 
-    def _outputs(self, rows):
-        """Returns the scores [n], or the probabilities [n, classes], of n rows of predictions."""
-        name = "scores" if self.is_regression else "probabilities"
-        return np.array([row[name] for row in rows])
 
-    def _num_not_finite(self, rows):
-        is_finite = np.isfinite(self._outputs(rows)).reshape(len(rows), -1).all(axis=1)
-        return int(np.count_nonzero(~is_finite))
-
-    def _decisions(self, rows):
-        """Returns the predicted label id, or score, for each row of predictions."""
-        outputs = self._outputs(rows)
-        return (outputs if self.is_regression else outputs.argmax(axis=-1)).tolist()
-
-    def _answer(self, decision):
-        if self.labels is None:
-            return float(np.clip(decision, *self._label_range))
-        return self.labels[decision]
+def _num_not_finite(outputs):
+    is_finite = np.isfinite(outputs).reshape(len(outputs), -1).all(axis=1)
+    return int(np.count_nonzero(~is_finite))
 
 
 def classification_logits(model: Any, num_outputs: int, dropout_prob: float) -> Any:
     """Returns dropout and a linear layer on the pooled output: float [batch, num_outputs]."""
     pooled = model.dropout(model.get_pooled_output(), dropout_prob)  # [batch, hidden]
     return ClassLogits(pooled.shape.as_list()[-1], num_outputs)(pooled)
-
-
-def softmax_output(logits: Any, labels: Any) -> ModelOutput:
-    """Returns the output for a choice among n classes: logits [batch, n], labels [batch]."""
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
-    return ModelOutput([tf.reduce_sum(losses)], {"probabilities": tf.nn.softmax(logits)}, losses)

@@ -129,7 +129,7 @@ class ProcessorTask(ClassifierTask):
             if has_labels:
                 self._check_label(example.label, where)
         if split in self.dev_splits:
-            self._check_best_metric(split, [self._label_value(each.label) for each in found])
+            self._check_best_metric(split, [self.kind.value(each.label) for each in found])
         return found
 
     def _check_best_metric(self, split, labels):
