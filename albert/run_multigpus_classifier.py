@@ -8,6 +8,9 @@ Evaluates every checkpoint on the dev set and keeps the best one, with which
         --albert_config_file=albert_base_v2/albert_config.json \
         --init_checkpoint=albert_base_v2/model.ckpt-best \
         --vocab_file=30k-clean.vocab --spm_model_file=30k-clean.model
+
+With --train_file, --validation_file and --test_file in place of --task_name
+and --data_dir it reads your own data: CSV, TSV, JSON Lines or Parquet.
 """
 
 from albert.cli import quiet
@@ -22,14 +25,20 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from albert.cli import runner, shared_flags
-from albert.cli.flag_groups import DATA
-from albert.cli.options import check_folder, read_options
+from albert.cli.flag_groups import DATA, PREDICTION
+from albert.cli.options import check_file, check_folder, read_options, setting_values
+from albert.common.errors import UsageError
+from albert.glue.columns import NAME, TASK_TYPES
 from albert.glue.files import cannot_read
-from albert.glue.table import GLUE_ROWS, check_task_name
+from albert.glue.table import GLUE_ROWS, OWN_TASKS, check_task_name
 
 if TYPE_CHECKING:
     from albert.engine.task import Task
     from albert.modeling import AlbertConfig
+
+
+# {what needs it: flag of a data file}
+_FILES = {"do_train": "train_file", "do_eval": "validation_file", "do_predict": "test_file"}
 
 
 def define_flags() -> None:
@@ -37,6 +46,7 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "task_name", None, "GLUE task, such as CoLA, or one of your own.", module_name=DATA
     )
+    _define_files()
     flags.DEFINE_integer(
         "max_seq_length",
         512,
@@ -49,18 +59,89 @@ def define_flags() -> None:
     shared_flags.define_dropout("classifier_dropout_prob", 0.1, "Dropout before the classifier.")
 
 
+def _define_files() -> None:
+    for name, meaning in (
+        ("train_file", "Your own data: .csv, .tsv, .jsonl or .parquet; text also with .gz."),
+        ("validation_file", "Your own data to evaluate every checkpoint on."),
+        ("test_file", "Your own data to predict; labels in it are not read."),
+        ("text_column", "Column of the text (default: one of a usual name)."),
+        ("text_pair_column", "Column of a second text, for pairs."),
+    ):
+        flags.DEFINE_string(name, None, meaning, module_name=DATA)
+    flags.DEFINE_list(
+        "label_column",
+        [],
+        "Column of the label (default: one of a usual name), or several, with 0 or 1 in each.",
+        module_name=DATA,
+    )
+    flags.DEFINE_string(
+        "label_separator", None, "Text between the labels of a row with several.", module_name=DATA
+    )
+    flags.DEFINE_enum(
+        "task_type",
+        None,
+        TASK_TYPES,
+        "What labels are (default: told from the labels in --train_file).",
+        module_name=DATA,
+    )
+    flags.DEFINE_float(
+        "validation_split",
+        0.1,
+        "Share of --train_file held out for --do_eval without --validation_file.",
+        lower_bound=0.0,
+        upper_bound=0.9,
+        module_name=DATA,
+    )
+    flags.DEFINE_string(
+        "best_metric",
+        None,
+        "Metric that decides which checkpoint is best (default: the task's usual one).",
+        module_name=PREDICTION,
+    )
+
+
 def task_of(options: SimpleNamespace, albert_config: "AlbertConfig") -> "Task":
     """Returns the ClassifierTask that the options describe."""
     from albert.classifier_utils import make_task
     from albert.cli.finetune import tokenizer_of
+    from albert.engine.run_identity import recorded_settings
+    from albert.glue.own_files import FileSettings, FileTask
 
-    return make_task(
-        options.task_name,
-        options.data_dir,
+    common = (
         tokenizer_of(options, albert_config),
         options.max_seq_length,
         options.classifier_dropout_prob,
     )
+    if not _has_files(options):
+        task = make_task(options.task_name, options.data_dir, *common)
+        if options.best_metric:
+            task.choose_best_by(options.best_metric)
+        return task
+    recorded = recorded_settings(options.output_dir)
+    if not recorded and options.init_checkpoint:
+        recorded = recorded_settings(os.path.dirname(options.init_checkpoint))
+    settings = FileSettings(**setting_values(FileSettings._fields, options))
+    return FileTask(settings, recorded, (options.task_name or NAME).lower(), "", *common)
+
+
+def _has_files(options: SimpleNamespace) -> bool:
+    return any(getattr(options, name) for name in _FILES.values())
+
+
+def check_files(options: SimpleNamespace) -> None:
+    """Raises UsageError unless the data files that the options need are there."""
+    name = options.task_name
+    if name and name.lower() in (*GLUE_ROWS, *OWN_TASKS):
+        raise UsageError(
+            "<task_name> names a task with data of its own; leave it out, or choose another name "
+            "for your files.",
+            task_name=name,
+        )
+    for switch, file in _FILES.items():
+        is_split = switch == "do_eval" and options.train_file and options.validation_split
+        if getattr(options, switch) and not getattr(options, file) and not is_split:
+            raise UsageError(f"--{file} is required by --{switch}.")
+        check_file(file, getattr(options, file))
 
 
 def check_data(task_name: str, options: SimpleNamespace) -> None:
@@ -80,12 +161,18 @@ def check_data(task_name: str, options: SimpleNamespace) -> None:
 def main() -> None:
     """Does what --do_train, --do_eval and --do_predict ask for."""
     name = flags.FLAGS.task_name
-    if name:
-        check_task_name(name)
     task_name = (name or "").lower()
-    options = read_options(task_name, required=("data_dir", "task_name"))
-    if task_name in GLUE_ROWS:  # a task of your own may do without the folder
-        check_data(task_name, options)
+    if _has_files(flags.FLAGS):
+        options = read_options(task_name or NAME)
+        check_files(options)
+    else:
+        if name:
+            check_task_name(name)
+        elif not flags.FLAGS.data_dir:
+            raise UsageError("--train_file, or --task_name and --data_dir, is required.")
+        options = read_options(task_name, required=("data_dir", "task_name"))
+        if task_name in GLUE_ROWS:  # a task of your own may do without the folder
+            check_data(task_name, options)
     # TensorFlow takes seconds to import: mistakes on the command line have been found by now.
     from albert.cli import finetune
 

@@ -106,6 +106,11 @@ class Run:
         }
 
 
+def recorded_settings(output_dir: str) -> Dict[str, Any]:
+    """Returns {name: value} of the settings of the run in a folder; {} if there is none."""
+    return dict(_read(output_dir)["settings"])
+
+
 def check(
     output_dir: str,
     settings: Mapping[str, Setting],

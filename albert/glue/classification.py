@@ -2,6 +2,8 @@
 
 import abc
 import dataclasses
+import hashlib
+import json
 import logging
 import math
 import os
@@ -24,7 +26,8 @@ from albert.engine.task import (
     Task,
     settings_of,
 )
-from albert.glue.labels import CLASSIFICATION, Classes, LabelKind, Scores
+from albert.glue.columns import CLASSIFICATION, MULTI_LABEL
+from albert.glue.labels import Classes, LabelKind, Scores
 from albert.nn.layers import ClassLogits
 
 # How many texts to tokenize at once: enough to be fast, few enough to need little memory.
@@ -84,9 +87,12 @@ class ClassifierTask(Task):
     def _read_examples(self, split):
         """Returns the InputExamples of a split, in the order of the file."""
 
-    @abc.abstractmethod
     def _origin(self, split):
-        """Returns what identifies the data of a split, as JSON values."""
+        """Returns what identifies the data of a split, as JSON values: here a hash of them."""
+        digest = hashlib.sha256()
+        for example in self.examples(split):
+            digest.update(json.dumps([example.text_a, example.text_b, example.label]).encode())
+        return {"examples": digest.hexdigest()}
 
     @abc.abstractmethod
     def _metrics(self, split, labels, decisions):
@@ -100,6 +106,24 @@ class ClassifierTask(Task):
     def kind(self) -> LabelKind:
         """What labels are: here classes, or numbers where there are none."""
         return Scores(*self._label_range) if self.labels is None else Classes(self.labels)
+
+    def choose_best_by(self, metric: str) -> None:
+        """Lets a metric decide which checkpoint is best; of losses and errors the lowest is.
+
+        Raises:
+            UsageError: the task has no such metric.
+        """
+        kind = self.kind
+        values: List[Any] = [0, 1]
+        if kind.task_type == MULTI_LABEL:
+            values = [kind.value(()), kind.value(kind.names)]
+        names = [name for split in self.dev_splits for name in self._metrics(split, values, values)]
+        if metric not in (*names, "loss"):
+            raise UsageError(
+                f"<best_metric> must be one of {', '.join([*names, 'loss'])}.", best_metric=metric
+            )
+        self.best_metric = metric
+        self.greater_is_better = metric not in ("loss", "mse")
 
     def examples(self, split: str) -> List[InputExample]:
         """Returns the InputExamples of a split, in the order of the file.

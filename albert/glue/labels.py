@@ -14,14 +14,13 @@ import tensorflow.compat.v1 as tf
 
 from albert.common import files
 from albert.engine.task import Feature, ModelOutput
+from albert.glue.columns import CLASSIFICATION, MULTI_LABEL, REGRESSION
 
-CLASSIFICATION, REGRESSION, MULTI_LABEL = "classification", "regression", "multi_label"
-TASK_TYPES = (CLASSIFICATION, REGRESSION, MULTI_LABEL)
 THRESHOLD = "threshold"  # the metric that says from which probability on a label is predicted
 
 
 def kind_of(task_type: str, names: Sequence[str]) -> "LabelKind":
-    """Returns the kind of labels of one of TASK_TYPES."""
+    """Returns the kind of labels of one of columns.TASK_TYPES."""
     if task_type == REGRESSION:
         return Scores()
     return (Classes if task_type == CLASSIFICATION else LabelSets)(tuple(names))
@@ -31,7 +30,7 @@ class LabelKind(abc.ABC):
     """One kind of labels.
 
     Attributes:
-        task_type: one of TASK_TYPES.
+        task_type: one of columns.TASK_TYPES.
         names: the labels in the order of their ids; empty for numbers.
         feature: how a label is stored.
     """

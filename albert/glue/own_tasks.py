@@ -2,8 +2,6 @@
 
 import abc
 import contextlib
-import hashlib
-import json
 from typing import Any, Callable, ClassVar, Dict, Iterable, Iterator, List, Optional, Sequence, Type
 
 from albert.common import files
@@ -145,12 +143,6 @@ class ProcessorTask(ClassifierTask):
                 f"{self._class}.best_metric is 'loss', of which the lowest is best: set "
                 "greater_is_better = False in the class."
             )
-
-    def _origin(self, split):
-        digest = hashlib.sha256()
-        for example in self.examples(split):
-            digest.update(json.dumps([example.text_a, example.text_b, example.label]).encode())
-        return {"examples": digest.hexdigest()}
 
     def _metrics(self, split, labels, decisions):
         with _one_line(f"{self._class}.get_metrics"):

@@ -1,0 +1,257 @@
+"""Classification of the user's own data, in plain files, without any code."""
+
+import collections
+import logging
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
+
+import numpy as np
+
+from albert.common.errors import UsageError
+from albert.common.tables import Row, as_text, read_table, shown
+from albert.engine.task import Change, DataSource, Setting, settings_of
+from albert.glue import columns as columns_lib
+from albert.glue import metrics
+from albert.glue.classification import ClassifierTask, InputExample
+from albert.glue.columns import CLASSIFICATION, MULTI_LABEL, REGRESSION, Columns
+from albert.glue.labels import LabelKind, kind_of
+
+LABELS, TASK_TYPE, COLUMNS = "labels", "task_type", "columns"  # settings of a run
+
+_BEST_METRICS = {CLASSIFICATION: "accuracy", REGRESSION: "pearson", MULTI_LABEL: "micro_f1"}
+_SHOWN = ("accuracy", "f1", "matthews_corr", "micro_f1", "macro_f1", "pearson", "spearman", "mse")
+
+_log = logging.getLogger(__name__)
+
+
+class FileSettings(NamedTuple):
+    """Where the data are and what they mean; each field is named as its flag.
+
+    Attributes:
+        label_column: one column, or several with 0 or 1 in each.
+        task_type: one of columns.TASK_TYPES; None is told from the labels.
+        validation_split: share of the training file that is held out for evaluation where there is
+            no validation file.
+        best_metric: None for the usual one of the task type.
+    """
+
+    train_file: Optional[str] = None
+    validation_file: Optional[str] = None
+    test_file: Optional[str] = None
+    text_column: Optional[str] = None
+    text_pair_column: Optional[str] = None
+    label_column: Sequence[str] = ()
+    label_separator: Optional[str] = None
+    task_type: Optional[str] = None
+    validation_split: float = 0.1
+    best_metric: Optional[str] = None
+    seed: int = 42
+    do_eval: bool = True
+
+
+class FileTask(ClassifierTask):
+    """A classification, a regression or a choice of any number of labels, from plain files.
+
+    The training file decides what the columns and labels are. Without one they are those of the
+    run whose model is used.
+
+    Args:
+        recorded: {name: value} of the settings of that run; empty if there is none.
+
+    Raises:
+        UsageError: a file cannot be read or its columns are not clear, or there is neither a
+            training file nor a run.
+    """
+
+    def __init__(
+        self, settings: FileSettings, recorded: Mapping[str, Any], *args: Any, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self._settings = settings
+        self._rows: Dict[str, List[Row]] = {}
+        if settings.train_file:
+            self._learn_from_training_file()
+        elif LABELS in recorded:
+            self._learn_from_run(recorded)
+        else:
+            raise UsageError(
+                "<train_file> is required: there is no trained run to take columns and labels from.",
+                train_file=None,
+            )
+        names = self._kind.names
+        self.labels = names if self._kind.task_type != REGRESSION else None
+        self.shown_metrics = (*_SHOWN, "loss")
+        self.choose_best_by(settings.best_metric or _BEST_METRICS[self._kind.task_type])
+
+    def _learn_from_training_file(self):
+        settings = self._settings
+        path, rows = settings.train_file, self._rows_of("train")
+        self._columns = columns = columns_lib.find_columns(
+            rows, path, settings.text_column, settings.text_pair_column, settings.label_column
+        )
+        separator = settings.label_separator
+        task_type = settings.task_type or columns_lib.infer_task_type(rows, columns, separator)
+        labels = [columns_lib.label_of(row, columns, task_type, separator) for row in rows]
+        if task_type == REGRESSION:
+            names = []
+        elif task_type == CLASSIFICATION:
+            names = columns_lib.sorted_labels(labels)
+        elif len(columns.labels) > 1:
+            names = list(columns.labels)
+        else:
+            names = columns_lib.sorted_labels(label for each in labels for label in each)
+        self._kind = kind_of(task_type, names)
+        if task_type != REGRESSION and len(names) < 2:
+            raise UsageError(
+                f"{path}: {task_type} needs two labels or more, but there are only {shown(names)}."
+            )
+        self._held_out = []
+        if settings.do_eval and not settings.validation_file and settings.validation_split:
+            random = np.random.RandomState(settings.seed)
+            keys = [float(label) for label in labels] if task_type == REGRESSION else labels
+            self._held_out = columns_lib.held_out(keys, settings.validation_split, random)
+        _log.info(
+            "%s: text in %s, label in %s; %s%s.",
+            path,
+            shown(name for name in columns[:2] if name is not None),
+            shown(columns.labels),
+            task_type,
+            f" into {len(names)}: {shown(names)}" if names else "",
+        )
+        if self._held_out:
+            _log.info(
+                "No validation file: %d of the %d rows are held out for evaluation.",
+                len(self._held_out),
+                len(rows),
+            )
+
+    def _learn_from_run(self, recorded):
+        settings = self._settings
+        text, pair, labels = recorded.get(COLUMNS) or ("text", "text_pair", ["label"])
+        self._columns = Columns(
+            settings.text_column or text,
+            settings.text_pair_column or pair,
+            tuple(settings.label_column or labels),
+        )
+        names = recorded[LABELS]
+        task_type = recorded.get(TASK_TYPE) or (CLASSIFICATION if names else REGRESSION)
+        self._kind = kind_of(task_type, names)
+        self._held_out = []
+
+    @property
+    def kind(self) -> LabelKind:
+        """What labels are."""
+        return self._kind
+
+    def source(self, split: str) -> DataSource:
+        """Returns the file, and the hash of the split's data."""
+        return DataSource.of(self._path(split), self._origin(split))
+
+    def settings(self) -> Dict[str, Any]:
+        """Returns what to record with the engine's settings: the labels, too."""
+        more = {TASK_TYPE: self.kind.task_type, LABELS: list(self.kind.names)}
+        return dict(super().settings(), **more)
+
+    def run_settings(self) -> Dict[str, Setting]:
+        """Returns what the labels mean, and where they stand, beside what every task has."""
+        return {
+            **super().run_settings(),
+            **settings_of({TASK_TYPE: self.kind.task_type}, Change.REFUSED),
+            **settings_of(
+                {COLUMNS: [*self._columns[:2], list(self._columns.labels)]}, Change.WARNED
+            ),
+            **settings_of({"num_held_out": len(self._held_out)}, Change.WARNED_IN_TRAINING),
+        }
+
+    def _path(self, split):
+        settings = self._settings
+        if split == "dev" and not settings.validation_file:
+            if not settings.train_file:
+                raise UsageError(
+                    "<validation_file> is required by <do_eval>, or <train_file> to hold out a "
+                    "part of.",
+                    validation_file=None,
+                    do_eval=None,
+                    train_file=None,
+                )
+            if not self._held_out:
+                raise UsageError(
+                    "<validation_split> holds out no rows to evaluate; give <validation_file>.",
+                    validation_split=settings.validation_split,
+                    validation_file=None,
+                )
+            return settings.train_file
+        name = {"train": "train_file", "dev": "validation_file", "test": "test_file"}[split]
+        path = getattr(settings, name)
+        if not path:
+            raise UsageError(f"<{name}> is required.", **{name: None})
+        return path
+
+    def _rows_of(self, split):
+        """Returns the rows of the file that holds a split."""
+        path = self._path(split)
+        if path not in self._rows:
+            setting = next(
+                name for name, value in self._settings._asdict().items() if value == path
+            )
+            self._rows[path] = list(read_table(path, setting))
+            if not self._rows[path]:
+                raise UsageError(f"<{setting}> holds no rows.", **{setting: path})
+        return self._rows[path]
+
+    def _read_examples(self, split):
+        rows, path = self._rows_of(split), self._path(split)
+        if self._held_out and split != "test":
+            is_held_out = set(self._held_out)
+            rows = [row for n, row in enumerate(rows) if (n in is_held_out) == (split == "dev")]
+        has_labels = split not in self.test_splits
+        found = [
+            self._example(row, str(number), has_labels) for number, row in enumerate(rows)
+        ]
+        _warn_of_oddities(path, found, has_labels)
+        return found
+
+    def _example(self, row, guid, has_label):
+        columns = self._columns
+        for name in [columns.text, columns.text_pair]:
+            if name is not None and name not in row.cells:
+                raise UsageError(f"{row.where}: there is no {name!r} among {shown(row.cells)}.")
+        text_b = None
+        if columns.text_pair is not None:
+            text_b = as_text(row.cells[columns.text_pair], row.where, columns.text_pair)
+        label = None
+        if has_label:
+            missing = [name for name in columns.labels if name not in row.cells]
+            if missing:
+                raise UsageError(f"{row.where}: there is no {missing[0]!r}, for the label.")
+            separator = self._settings.label_separator
+            label = columns_lib.label_of(row, columns, self.kind.task_type, separator)
+            self._check_label(label, row.where)
+        text_a = as_text(row.cells[columns.text], row.where, columns.text)
+        return InputExample(guid, text_a, text_b, label)
+
+    def _metrics(self, split, labels, decisions):
+        if self.kind.task_type == REGRESSION:
+            return metrics.of_scores(labels, decisions)
+        of_task = metrics.of_classes if self.kind.task_type == CLASSIFICATION else metrics.of_label_sets
+        return of_task(labels, decisions, self.kind.names)
+
+    def _results_table(self, outputs):
+        """Returns the rows of test_results.tsv, below the names of the labels."""
+        return [self.kind.names or ["score"], *super()._results_table(outputs)]
+
+
+def _warn_of_oddities(path, examples, has_labels):
+    """Counts examples that are there twice and empty texts: allowed, but seldom meant."""
+    counts = collections.Counter((each.text_a, each.text_b, each.label) for each in examples)
+    oddities = {
+        f"rows that repeat another with its {'label' if has_labels else 'text'}": (
+            len(examples) - len(counts)
+        ),
+        "rows without text": sum(
+            not each.text_a.strip() or (each.text_b is not None and not each.text_b.strip())
+            for each in examples
+        ),
+    }
+    for oddity, number in oddities.items():
+        if number:
+            _log.warning("%s: %s: %d of %d.", path, oddity, number, len(examples))
