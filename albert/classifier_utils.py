@@ -51,7 +51,7 @@ class GlueTask(ClassifierTask):
     @property
     def num_segments(self) -> int:
         """2 for a task of pairs, else 1."""
-        return 2 if any(split.text_b for split in self._row.splits.values()) else 1
+        return 2 if self._row.is_of_pairs else 1
 
     def _path(self, split):
         if split not in self._row.splits:

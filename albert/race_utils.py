@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import os
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -12,6 +12,7 @@ import tensorflow.compat.v1 as tf
 from albert import tokenization
 from albert.common import console, files, json_files
 from albert.common.errors import UsageError
+from albert.common.tables import Row, as_list, as_text, text_in
 from albert.engine.task import (
     INPUT_IDS,
     Change,
@@ -26,8 +27,8 @@ from albert.engine.task import (
 )
 from albert.glue import metrics as glue_metrics
 from albert.glue.classification import classification_logits
-from albert.glue.labels import softmax_output
-from albert.race.files import LETTERS, LEVELS, RacePassage, read_race
+from albert.glue.labels import Classes, softmax_output
+from albert.race.files import LETTERS, LEVELS, RacePassage, RaceQuestion, read_race
 
 _NUM_OPTIONS = len(LETTERS)
 _NUM_SPECIALS = 3  # [CLS] and two [SEP]
@@ -135,7 +136,11 @@ class RaceTask(Task):
 
     def features(self, split: str) -> Iterator[Dict[str, Any]]:
         """Yields one dict per question; the label is 0 if there is no answer."""
-        for passage in self._read(split):
+        return self.features_of(self._read(split))
+
+    def features_of(self, examples: Iterable[RacePassage]) -> Iterator[Dict[str, Any]]:
+        """Yields one dict per question of the passages."""
+        for passage in examples:
             texts = [text for question in passage.questions for text in _filled_in(question)]
             article, *endings = self._tokenizer.encode_batch([passage.article, *texts])
             sequences = iter([self._sequence(article, ending) for ending in endings])
@@ -146,6 +151,25 @@ class RaceTask(Task):
                     "segment_ids": [option.segment_ids for option in options],
                     "label_ids": question.label or 0,
                 }
+
+    def example_of(self, row: Row) -> RacePassage:
+        """Returns the article, the question and its options in a row, as a passage."""
+        options = as_list(row.cells.get("options"))
+        if options is None or len(options) != _NUM_OPTIONS:
+            raise UsageError(f"{row.where}: 'options' must be a JSON list of {_NUM_OPTIONS} texts.")
+        texts = tuple(as_text(option, row.where, "options") for option in options)
+        question = RaceQuestion(row.where, LEVELS[0], text_in(row, "question"), texts, None)
+        return RacePassage(text_in(row, "article"), [question])
+
+    def results_of(
+        self,
+        examples: Sequence[RacePassage],
+        rows: Sequence[Dict[str, Any]],
+        metrics: Optional[Dict[str, float]],
+    ) -> Iterator[Dict[str, Any]]:
+        """Yields the option chosen for each question, by its letter, and all probabilities."""
+        kind = Classes(LETTERS)
+        return (kind.result(output, metrics) for output in kind.outputs(rows))
 
     def head(self, model: Any, features: Dict[str, Any], is_training: bool) -> ModelOutput:
         """Returns the softmax cross-entropy over the options, each scored by its own [CLS]."""

@@ -3,11 +3,12 @@
 import logging
 import math
 import os
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import tensorflow.compat.v1 as tf
 
 from albert.common import files, json_files, parallel
+from albert.common.tables import Row, text_in
 from albert.common.errors import UsageError
 from albert.engine.task import (
     INPUT_IDS,
@@ -143,6 +144,39 @@ class SquadTask(Task):
         converted = self._converted_questions(split)
         return self._train_features(converted) if split == "train" else _predict_features(converted)
 
+    def example_of(self, row: Row) -> Tuple[str, str]:
+        """Returns the context and the question in a row."""
+        return text_in(row, "context"), text_in(row, "question")
+
+    def features_of(self, examples: Sequence[Tuple[str, str]]) -> Iterator[Dict[str, Any]]:
+        """Yields the windows of contexts with one question each."""
+        paragraphs = _paragraphs(examples)
+        return _predict_features(self._convert_all(paragraphs, map(self._convert, paragraphs)))
+
+    def results_of(
+        self,
+        examples: Sequence[Tuple[str, str]],
+        rows: Sequence[Dict[str, Any]],
+        metrics: Optional[Dict[str, float]],
+    ) -> Iterator[Dict[str, Any]]:
+        """Yields the answer to each question: text, offsets in the context, probability.
+
+        Where there is no answer, the text is empty. 2.0 adds the null odds.
+        """
+        result = self._result_of(_paragraphs(examples), rows, False, _threshold_in(metrics))
+        for name, rows_of_name in result.n_best.items():
+            best, text = result.candidates[name][0], result.answers[name]
+            start = best.start if text else None
+            found = {
+                "answer": text,
+                "start": start,
+                "end": None if start is None else start + len(text),
+                "score": rows_of_name[0]["probability"],
+            }
+            if result.null_odds is not None:
+                found["null_odds"] = result.null_odds[name]
+            yield found
+
     def head(self, model: AlbertModel, features: Dict[str, Any], is_training: bool) -> ModelOutput:
         """Returns the ModelOutput of the version's head."""
         return self._version.head(model, features, is_training)
@@ -200,7 +234,9 @@ class SquadTask(Task):
     def _converted_questions(self, split: str) -> Iterator[_ConvertedQuestion]:
         """Yields the questions in the order of the file."""
         paragraphs = self._data_of(split).paragraphs
-        converted = parallel.ordered_map(self._convert, paragraphs)
+        return self._convert_all(paragraphs, parallel.ordered_map(self._convert, paragraphs))
+
+    def _convert_all(self, paragraphs, converted):
         for paragraph, (aligned, windows_of_questions) in zip(paragraphs, converted):
             for question, windows in zip(paragraph.questions, windows_of_questions):
                 yield _ConvertedQuestion(question, paragraph.context, aligned, windows)
@@ -245,12 +281,16 @@ class SquadTask(Task):
 
     def _result(self, rows: List[Dict[str, Any]], threshold: Optional[float] = None) -> SquadResult:
         """Returns the result of the predicted file, given the rows of its windows."""
+        paragraphs = self._data_of("predict").paragraphs
+        return self._result_of(paragraphs, rows, bool(self.dev_splits), threshold)
+
+    def _result_of(self, paragraphs, rows, is_scored, threshold):
         rows_of_question: Dict[int, List[Dict[str, Any]]] = {}
         for row in rows:
             rows_of_question.setdefault(int(row["question_index"]), []).append(row)
         questions = [
             (question, paragraph.context)
-            for paragraph in self._data_of("predict").paragraphs
+            for paragraph in paragraphs
             for question in paragraph.questions
         ]
         return self._version.result(
@@ -258,7 +298,7 @@ class SquadTask(Task):
                 QuestionRows(question, context, rows_of_question[index])
                 for index, (question, context) in enumerate(questions)
             ],
-            is_scored=bool(self.dev_splits),
+            is_scored=is_scored,
             threshold=threshold,
         )
 
@@ -284,6 +324,14 @@ def _threshold_in(metrics: Optional[Dict[str, float]]) -> Optional[float]:
     """Returns the threshold of null odds that goes with a checkpoint's metrics, if one is known."""
     known = (metrics or {}).get("best_f1_thresh", math.nan)
     return known if math.isfinite(known) else None
+
+
+def _paragraphs(examples: Sequence[Tuple[str, str]]) -> List[SquadParagraph]:
+    """Returns a paragraph with one question for each pair; the questions' ids are numbers."""
+    return [
+        SquadParagraph(context, [SquadQuestion(str(number), question, (), False)])
+        for number, (context, question) in enumerate(examples)
+    ]
 
 
 def _predict_features(converted: Iterator[_ConvertedQuestion]) -> Iterator[Dict[str, Any]]:

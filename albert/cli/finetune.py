@@ -6,7 +6,7 @@ Runners import this module when their flags have been checked, because it import
 import logging
 import sys
 from types import SimpleNamespace
-from typing import Callable
+from typing import Callable, Dict
 
 from albert import modeling, tokenization
 from albert.cli import quiet
@@ -16,6 +16,9 @@ from albert.engine import training
 from albert.engine.config import FinetuneConfig
 from albert.engine.hooks import NotFinite
 from albert.engine.task import Task
+
+# Names of the files in output_dir that make it complete, for albert.predict.
+CONFIG, SPM_MODEL, VOCABULARY = "albert_config.json", "spiece.model", "vocab.txt"
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +45,16 @@ def tokenizer_of(
             f"{options.albert_config_file} says vocab_size {albert_config.vocab_size}."
         )
     return tokenizer
+
+
+def _model_files(options: SimpleNamespace) -> Dict[str, str]:
+    """Returns {name in output_dir: path} of the model's configuration and vocabulary."""
+    vocabulary = (
+        {SPM_MODEL: options.spm_model_file}
+        if options.spm_model_file
+        else {VOCABULARY: options.vocab_file}
+    )
+    return {CONFIG: options.albert_config_file, **vocabulary}
 
 
 def run(
@@ -76,7 +89,7 @@ def _run_engine(
         NotFinite: a gradient was NaN or infinite.
         SystemExit: a signal stopped the training; a checkpoint was saved.
     """
-    engine = training.Engine(task, config, recorded_values(options))
+    engine = training.Engine(task, config, recorded_values(options), _model_files(options))
     try:
         if options.do_train:
             engine.train(

@@ -1,12 +1,15 @@
 """Keeps the start of a program quiet; to be called before TensorFlow is imported."""
 
 import contextlib
+import logging
 import os
 import re
 import signal
 import sys
 import warnings
 from typing import Any, Dict, Iterator, List
+
+from albert.common import console
 
 _DEFAULTS: Dict[int, Any] = {
     signal.SIGINT: signal.default_int_handler,
@@ -61,6 +64,17 @@ def _end(number: int, frame: Any) -> None:
     with contextlib.suppress(OSError):  # nobody reads it
         os.write(2, line.encode())  # not print, which the signal may have interrupted
     os._exit(128 + number)  # an exception may get lost in imports that C code does
+
+
+def show_log(verbosity: int) -> None:
+    """Shows our log: warnings below 0, progress too at 0, TensorFlow's messages too above."""
+    console.show_log(logging.WARNING if verbosity < 0 else logging.INFO)
+    # Set before TensorFlow is imported, the level stays. TensorFlow also raises its errors as
+    # exceptions, which end the run in words of ours.
+    tensorflow = logging.getLogger("tensorflow")
+    tensorflow.setLevel(logging.INFO if verbosity > 0 else logging.FATAL)
+    if tensorflow.handlers:  # the root logger has absl's, which would show each line again
+        tensorflow.propagate = False
 
 
 def ready_tensorflow() -> None:

@@ -8,8 +8,7 @@ from typing import Any, Callable, List, Optional
 
 from absl import app, flags
 
-from albert.cli import flag_groups, program, shared_flags
-from albert.common import console
+from albert.cli import flag_groups, program, quiet, shared_flags
 from albert.common.errors import UsageError
 
 FLAGS = flags.FLAGS
@@ -61,13 +60,7 @@ def _parse(arguments: List[str]) -> List[str]:
 
 def _log_and_run(main: Callable[[], None]) -> None:
     """Calls `main()` while our log is shown, and TensorFlow's too if --verbosity is 1 or more."""
-    console.show_log(logging.WARNING if FLAGS.verbosity < 0 else logging.INFO)
-    # Set before TensorFlow is imported, the level stays. TensorFlow also raises its errors as
-    # exceptions, which end the run in words of ours.
-    tensorflow = logging.getLogger("tensorflow")
-    tensorflow.setLevel(logging.INFO if FLAGS.verbosity > 0 else logging.FATAL)
-    if tensorflow.handlers:  # the root logger has absl's, which would show each line again
-        tensorflow.propagate = False
+    quiet.show_log(FLAGS.verbosity)
     try:
         main()
     except UsageError:

@@ -76,9 +76,13 @@ def write_json(path: str, value: Any, indent: int = 2) -> None:
     Numbers that are not finite, which JSON does not have, become null. Text stays readable; only
     lone surrogates, which UTF-8 does not have, are written as escapes.
     """
+    files.write_text(path, as_json(value, indent) + "\n")
+
+
+def as_json(value: Any, indent: Optional[int] = None) -> str:
+    """Returns a value as JSON that UTF-8 can encode, as `write_json` writes it."""
     text = json.dumps(_with_nulls(value), indent=indent, ensure_ascii=False, allow_nan=False)
-    text = re.sub("[\ud800-\udfff]", lambda match: f"\\u{ord(match.group()):04x}", text)
-    files.write_text(path, text + "\n")
+    return re.sub("[\ud800-\udfff]", lambda match: f"\\u{ord(match.group()):04x}", text)
 
 
 def _with_nulls(value: Any) -> Any:

@@ -132,6 +132,27 @@ def as_text(value: Any, where: str, column: str) -> str:
     raise UsageError(f"{where}: {column!r} must be text, not {type(value).__name__}.")
 
 
+def text_in(row: Row, column: str) -> str:
+    """Returns the text in a row's column.
+
+    Raises:
+        UsageError: there is no such column, or it holds no text.
+    """
+    if column not in row.cells:
+        raise UsageError(f"{row.where}: there is no {column!r} among {shown(row.cells)}.")
+    return as_text(row.cells[column], row.where, column)
+
+
+def as_list(value: Any) -> Optional[List[Any]]:
+    """Returns the list that a cell holds, also as JSON in a text; None if there is none."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return None
+    return value if isinstance(value, list) else None
+
+
 def shown(names: Iterable[Any]) -> str:
     """Returns names for an error, quoted, and only the first few of many."""
     quoted = [f"{name!r:.50}" for name in names]

@@ -10,8 +10,20 @@ import json
 import logging
 import os
 import zlib
-from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
+import numpy as np
 import tensorflow.compat.v1 as tf
 import tqdm
 
@@ -288,6 +300,55 @@ def read_batches(
             except tf.errors.OutOfRangeError:
                 return
             yield batch
+
+
+def batches_of(
+    features: Sequence[Dict[str, Any]],
+    spec: Dict[str, Feature],
+    batch_size: Optional[int],
+    num_tokens: int = 1024,
+) -> Iterator[Tuple[Any, Dict[str, Any]]]:
+    """Yields features in memory as `read_batches` yields those of a file, in a single window."""
+    longest = [
+        len(ids) if spec[INPUT_IDS].num_sequences == 1 else max(map(len, ids))
+        for ids in (feature[INPUT_IDS] for feature in features)
+    ]
+    order = np.argsort(-np.array(longest, np.int64), kind="stable")
+    start = 0
+    while start < len(order):
+        tokens = longest[order[start]] * spec[INPUT_IDS].num_sequences
+        size = batch_size or max(num_tokens // max(tokens, 1), 1)
+        positions = order[start : start + size]
+        yield positions, _padded([features[position] for position in positions], spec)
+        start += size
+
+
+def _padded(features, spec):
+    """Returns a batch padded to its longest feature, as `_parse` does."""
+    batch = {
+        name: _to_array([each[name] for each in features], feature)
+        for name, feature in spec.items()
+    }
+    ones = [_filled(each[INPUT_IDS], 1) for each in features]
+    batch[INPUT_MASK] = _to_array(ones, spec[INPUT_IDS]._replace(padding=0))
+    return batch
+
+
+def _filled(ids, value):
+    """Returns the structure of a list, or of a list of lists, with a value everywhere."""
+    return [_filled(each, value) if isinstance(each, list) else value for each in ids]
+
+
+def _to_array(values, feature):
+    """Returns the values of one feature for each element of a batch, padded, of Feature.shape."""
+    dtype = feature.dtype.as_numpy_dtype
+    if not feature.is_sequence:
+        return np.array(values, dtype)
+    rows = values if feature.num_sequences == 1 else [row for each in values for row in each]
+    padded = np.full([len(rows), max(map(len, rows))], feature.padding, dtype)
+    for row, padded_row in zip(rows, padded):
+        padded_row[: len(row)] = row
+    return padded if feature.num_sequences == 1 else padded.reshape(len(values), -1, padded.shape[1])
 
 
 def _batches_of_window(positions, records, spec, batch_size, num_tokens):

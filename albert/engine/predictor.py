@@ -15,7 +15,7 @@ import tensorflow.compat.v1 as tf
 from albert import modeling
 from albert.engine import checkpoints, pretrained
 from albert.engine import devices as devices_lib
-from albert.engine.input_pipeline import FeatureFile, read_batches
+from albert.engine.input_pipeline import FeatureFile, batches_of, read_batches
 from albert.engine.model_fn import build
 from albert.engine.task import INPUT_IDS, INPUT_MASK, LOSSES, Task
 from albert.modeling import AlbertConfig
@@ -60,23 +60,45 @@ class Predictor:
             UsageError: the checkpoint is damaged, the feature file has changed, or a device has not
                 enough memory for a batch.
         """
+        self.restore(checkpoint)
+        return self._run(read_batches(feature_file, self._spec, batch_size, self.num_tokens))
+
+    def restore(self, checkpoint: str) -> None:
+        """Reads a checkpoint, for all calls of `predict_features` that follow.
+
+        Raises:
+            UsageError: the checkpoint is damaged.
+        """
         if not self._workers:
             self._workers = self._make_workers()
-        num_tokens = devices_lib.tokens_to_predict(self._devices[0])
-        batches = _SharedIterator(read_batches(feature_file, self._spec, batch_size, num_tokens))
+        try:
+            for worker in self._workers:
+                worker.restore(checkpoint)
+        except tf.errors.OpError:
+            checkpoints.check(checkpoint)
+            raise
+
+    def predict_features(
+        self, features: Sequence[Dict[str, Any]], batch_size: Optional[int] = None
+    ) -> List[Dict[str, Any]]:
+        """Returns one dict per feature, as `predict`; a checkpoint has been restored."""
+        return self._run(batches_of(features, self._spec, batch_size, self.num_tokens))
+
+    @property
+    def num_tokens(self) -> int:
+        """How many tokens, padding included, a batch has on a device by default."""
+        return devices_lib.tokens_to_predict(self._devices[0])
+
+    def _run(self, iterator):
+        """Returns the rows of all batches, (positions, batch), in the order of the positions."""
+        batches = _SharedIterator(iterator)
         rows: Dict[int, Dict[str, Any]] = {}
         with concurrent.futures.ThreadPoolExecutor(len(self._workers)) as pool:
-            futures = [
-                pool.submit(worker.run, checkpoint, batches, rows) for worker in self._workers
-            ]
+            futures = [pool.submit(worker.run, batches, rows) for worker in self._workers]
             try:
                 done, _ = concurrent.futures.wait(futures, return_when="FIRST_EXCEPTION")
                 for future in done:
                     future.result()
-            except tf.errors.OpError:
-                batches.stop()
-                checkpoints.check(checkpoint)
-                raise
             except BaseException:  # including Ctrl-C: the other devices stop after their batch
                 batches.stop()
                 raise
@@ -134,13 +156,14 @@ class _Worker:
         self._fetches = fetches
         self._saver_def = saver_def
 
-    def run(
-        self, checkpoint: str, batches: "_SharedIterator", rows: Dict[int, Dict[str, Any]]
-    ) -> None:
-        """Restores a checkpoint, then adds {position in the file: predictions} to `rows`."""
+    def restore(self, checkpoint: str) -> None:
+        """Reads the values of all variables."""
         self._session.run(
             self._saver_def.restore_op_name, {self._saver_def.filename_tensor_name: checkpoint}
         )
+
+    def run(self, batches: "_SharedIterator", rows: Dict[int, Dict[str, Any]]) -> None:
+        """Adds {position in the file: predictions} to `rows`, of batch after batch."""
         for positions, batch in batches:
             feed = {self._feeds[name]: batch[name] for name in self._feeds}
             not_fed = {name: batch[name] for name in batch if name not in self._feeds}

@@ -2,9 +2,10 @@
 
 import logging
 import os
+import shutil
 from typing import Any, Dict, Iterable, Mapping, Optional
 
-from albert.common import json_files
+from albert.common import files, json_files
 from albert.common.errors import UsageError
 from albert.engine import checkpoints
 from albert.engine.config import FinetuneConfig
@@ -21,11 +22,18 @@ class Run:
 
     Args:
         options: those of the command, to be recorded.
+        model_files: {name: path} of files to be copied into output_dir, so that it has all that the
+            model needs.
     """
 
     def __init__(
-        self, task: Task, config: FinetuneConfig, options: Optional[Mapping[str, Any]] = None
+        self,
+        task: Task,
+        config: FinetuneConfig,
+        options: Optional[Mapping[str, Any]] = None,
+        model_files: Optional[Mapping[str, str]] = None,
     ) -> None:
+        self._model_files = model_files or {}
         self._task = task
         self._config = config
         self._options = options or {}
@@ -56,6 +64,11 @@ class Run:
         """
         data = {kind: self._contents(kind) for kind in kinds}
         claim(self._output_dir, self._settings(), self._options, data)
+        for name, path in self._model_files.items():
+            target = os.path.join(self._output_dir, name)
+            if not os.path.exists(target) or files.sha256(target) != files.sha256(path):
+                with files.replacing(target) as temporary:
+                    shutil.copyfile(path, temporary)
 
     def owns_data(self, kind: str) -> bool:
         """Returns whether the results in output_dir are about the splits of a kind."""

@@ -9,6 +9,8 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tu
 
 import numpy as np
 
+from albert.common.tables import Row
+
 INPUT_IDS = "input_ids"
 INPUT_MASK = "input_mask"  # made by the input pipeline, not stored: 1 for real tokens
 LOSSES = "losses"
@@ -181,6 +183,32 @@ class Task(abc.ABC):
 
         A feature of several sequences, such as the options of a question, has a list of lists.
         """
+
+    def example_of(self, row: Row) -> Any:
+        """Returns the example in a row of loose input, for albert.predict.
+
+        Raises:
+            UsageError: a column is missing or holds something else than is needed.
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot predict loose input")
+
+    def features_of(self, examples: Sequence[Any]) -> Iterable[Dict[str, Any]]:
+        """Yields the features of loose examples, as `features` does of those of a split."""
+        raise NotImplementedError
+
+    def results_of(
+        self,
+        examples: Sequence[Any],
+        rows: Sequence[Dict[str, Any]],
+        metrics: Optional[Dict[str, float]],
+    ) -> Iterable[Dict[str, Any]]:
+        """Yields what is predicted of each loose example, as JSON values.
+
+        Args:
+            rows: the predictions of their features, in order.
+            metrics: those of the checkpoint on the data it was chosen with, for thresholds.
+        """
+        raise NotImplementedError
 
     @abc.abstractmethod
     def feature_spec(self) -> Dict[str, Feature]:

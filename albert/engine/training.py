@@ -76,6 +76,7 @@ class Engine:
 
     Args:
         options: those of the command, to be recorded in output_dir.
+        model_files: {name: path} of files that the model needs, to be copied there when it trains.
 
     Raises:
         UsageError: there are fewer devices than requested, the initial checkpoint is damaged or
@@ -83,12 +84,16 @@ class Engine:
     """
 
     def __init__(
-        self, task: Task, config: FinetuneConfig, options: Optional[Dict[str, Any]] = None
+        self,
+        task: Task,
+        config: FinetuneConfig,
+        options: Optional[Dict[str, Any]] = None,
+        model_files: Optional[Dict[str, str]] = None,
     ) -> None:
         self._task = task
         self._config = config
-        self._run = run_identity.Run(task, config, options)
-        self._options = options
+        self._run = run_identity.Run(task, config, options, model_files)
+        self._options, self._model_files = options, model_files
         self._has_trained = False
         self._is_checked = False
         devices.prepare(config.num_replicas)
@@ -171,7 +176,9 @@ class Engine:
         self._config = self._config.with_epochs(
             examples.num_features, num_train_epochs, warmup_proportion
         )
-        self._run = run_identity.Run(self._task, self._config, self._options)
+        self._run = run_identity.Run(
+            self._task, self._config, self._options, self._model_files
+        )
         _log.info(
             "%g epoch(s) of %d features are %d updates, %d of them warm-up.",
             num_train_epochs,

@@ -3,12 +3,11 @@
 A flag decides; else usual names and the labels themselves do, where they leave no doubt.
 """
 
-import json
 import math
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from albert.common.errors import UsageError
-from albert.common.tables import Row, as_text, shown
+from albert.common.tables import Row, as_list, as_text, shown
 
 TASK_TYPES = CLASSIFICATION, REGRESSION, MULTI_LABEL = "classification", "regression", "multi_label"
 NAME = "custom"  # of a task from files that the user gives no name
@@ -143,7 +142,7 @@ def _is_on(row, name):
 
 
 def _labels_in(value, where, name, separator):
-    labels = _as_list(value)
+    labels = as_list(value)
     if labels is not None:
         return tuple(dict.fromkeys(as_text(label, where, name) for label in labels))
     text = as_text(value, where, name)
@@ -156,16 +155,6 @@ def _labels_in(value, where, name, separator):
     return tuple(dict.fromkeys(part.strip() for part in text.split(separator) if part.strip()))
 
 
-def _as_list(value):
-    """Returns the list that a cell holds, also as JSON in a text, or None."""
-    if isinstance(value, str) and value.lstrip().startswith("["):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            return None
-    return value if isinstance(value, list) else None
-
-
 def infer_task_type(rows: Sequence[Row], columns: Columns, separator: Optional[str]) -> str:
     """Returns which of TASK_TYPES the labels of a training file suggest.
 
@@ -176,7 +165,7 @@ def infer_task_type(rows: Sequence[Row], columns: Columns, separator: Optional[s
         return MULTI_LABEL
     (name,) = columns.labels
     values = [row.cells.get(name) for row in rows]
-    if all(_as_list(value) is not None for value in values):
+    if all(as_list(value) is not None for value in values):
         return MULTI_LABEL
     texts = [as_text(value, row.where, name) for value, row in zip(values, rows)]
     if all(map(_is_number, texts)) and not all(map(_is_whole, texts)):

@@ -2,15 +2,15 @@
 
 import collections
 import logging
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
 
 from albert.common.errors import UsageError
-from albert.common.tables import Row, as_text, read_table, shown
+from albert.common.tables import Row, read_table, shown, text_in
 from albert.engine.task import Change, DataSource, Setting, settings_of
 from albert.glue import columns as columns_lib
-from albert.glue import metrics
+from albert.glue import metrics, table
 from albert.glue.classification import ClassifierTask, InputExample
 from albert.glue.columns import CLASSIFICATION, MULTI_LABEL, REGRESSION, Columns
 from albert.glue.labels import LabelKind, kind_of
@@ -80,7 +80,9 @@ class FileTask(ClassifierTask):
         names = self._kind.names
         self.labels = names if self._kind.task_type != REGRESSION else None
         self.shown_metrics = (*_SHOWN, "loss")
-        self.choose_best_by(settings.best_metric or _BEST_METRICS[self._kind.task_type])
+        self.best_metric = _BEST_METRICS[self._kind.task_type]
+        if settings.best_metric:
+            self.choose_best_by(settings.best_metric)
 
     def _learn_from_training_file(self):
         settings = self._settings
@@ -126,7 +128,9 @@ class FileTask(ClassifierTask):
 
     def _learn_from_run(self, recorded):
         settings = self._settings
-        text, pair, labels = recorded.get(COLUMNS) or ("text", "text_pair", ["label"])
+        row = table.GLUE_ROWS.get(self.name)
+        pair = "text_pair" if row and row.is_of_pairs else None
+        text, pair, labels = recorded.get(COLUMNS) or ("text", pair, ["label"])
         self._columns = Columns(
             settings.text_column or text,
             settings.text_pair_column or pair,
@@ -212,12 +216,7 @@ class FileTask(ClassifierTask):
 
     def _example(self, row, guid, has_label):
         columns = self._columns
-        for name in [columns.text, columns.text_pair]:
-            if name is not None and name not in row.cells:
-                raise UsageError(f"{row.where}: there is no {name!r} among {shown(row.cells)}.")
-        text_b = None
-        if columns.text_pair is not None:
-            text_b = as_text(row.cells[columns.text_pair], row.where, columns.text_pair)
+        text_b = text_in(row, columns.text_pair) if columns.text_pair is not None else None
         label = None
         if has_label:
             missing = [name for name in columns.labels if name not in row.cells]
@@ -226,8 +225,24 @@ class FileTask(ClassifierTask):
             separator = self._settings.label_separator
             label = columns_lib.label_of(row, columns, self.kind.task_type, separator)
             self._check_label(label, row.where)
-        text_a = as_text(row.cells[columns.text], row.where, columns.text)
-        return InputExample(guid, text_a, text_b, label)
+        return InputExample(guid, text_in(row, columns.text), text_b, label)
+
+    def example_of(self, row: Row) -> InputExample:
+        """Returns the text or pair in a row, under the names of the training file or as `text`."""
+        text, pair, _ = self._columns
+        if text not in row.cells and "text" in row.cells:
+            text, pair = "text", pair and "text_pair"
+        text_b = text_in(row, pair) if pair else None
+        return InputExample(row.where, text_in(row, text), text_b)
+
+    def results_of(
+        self,
+        examples: Sequence[InputExample],
+        rows: Sequence[Dict[str, Any]],
+        metrics: Optional[Dict[str, float]],
+    ) -> Iterator[Dict[str, Any]]:
+        """Yields the label, its probability and those of all labels; a number is a score."""
+        return (self.kind.result(output, metrics) for output in self.kind.outputs(rows))
 
     def _metrics(self, split, labels, decisions):
         if self.kind.task_type == REGRESSION:

@@ -64,6 +64,11 @@ class GlueRow:
     label_range: Optional[Tuple[float, float]] = None
     model_of: Optional[str] = None
 
+    @property
+    def is_of_pairs(self) -> bool:
+        """Whether its examples are pairs of texts."""
+        return any(split.text_b is not None for split in self.splits.values())
+
 
 def _three_splits(
     folder: str,

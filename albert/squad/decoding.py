@@ -4,7 +4,7 @@ Answers are cut from the context itself, so they keep its case, accents and whit
 """
 
 import collections
-from typing import Any, Dict, List, NamedTuple, Sequence
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
@@ -56,10 +56,11 @@ class Span(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """A text with its score."""
+    """A text with its score; `start` is the index in the context of its first character."""
 
     text: str
     score: float
+    start: Optional[int] = None
 
 
 def spans_of_logits(
@@ -127,10 +128,12 @@ def best_answers(context: str, spans: List[Span], num_best: int) -> List[Answer]
     answers: List[Answer] = []
     seen = set()
     for span in sorted(spans, key=lambda span: -span.score):
-        text = context[span.first : span.last + 1].strip()
+        cut = context[span.first : span.last + 1]
+        text = cut.strip()
         if text and text not in seen:
             seen.add(text)
-            answers.append(Answer(text, span.score))
+            start = span.first + len(cut) - len(cut.lstrip())
+            answers.append(Answer(text, span.score, start))
             if len(answers) == num_best:
                 break
     return answers

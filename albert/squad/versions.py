@@ -57,7 +57,7 @@ class SquadResult(NamedTuple):
 
     Attributes:
         answers: {question id: text}, for predictions.json.
-        n_best: {question id: rows of text, probability, score}, for nbest_predictions.json.
+        candidates: {question id: Answers, best first}.
         null_odds: {question id: how likely there is no answer}, for null_odds.json; None in 1.1.
         threshold: null odds above it are no answer; None in 1.1.
         scores: {metric: value}; empty if the file has no answers, NaN if some prediction is not
@@ -65,10 +65,16 @@ class SquadResult(NamedTuple):
     """
 
     answers: Dict[str, str]
-    n_best: Dict[str, List[Dict[str, Any]]]
+    candidates: Dict[str, List[decoding.Answer]]
     null_odds: Optional[Dict[str, float]]
     threshold: Optional[float]
     scores: Dict[str, float]
+
+    @property
+    def n_best(self) -> Dict[str, List[Dict[str, Any]]]:
+        """{question id: rows of text, probability, score}, for nbest_predictions.json."""
+        found = self.candidates.items()
+        return {name: decoding.with_probabilities(answers) for name, answers in found}
 
 
 class Version(abc.ABC):
@@ -142,7 +148,7 @@ class Version1(Version):
         if is_scored:
             scores = metrics.evaluate_version_1([row.question for row in questions], answers)
         scores = _nan_unless_finite(scores, candidates)
-        return SquadResult(answers, _n_best_rows(candidates), None, None, scores)
+        return SquadResult(answers, candidates, None, None, scores)
 
     def _spans(self, row: Dict[str, Any]) -> List[decoding.Span]:
         return decoding.spans_of_logits(
@@ -195,7 +201,7 @@ class Version2(Version):
             scores = dict(metrics.evaluate_version_2(golds, answers), **thresholds)
             scores = {name: value for name, value in scores.items() if not name.endswith("total")}
         scores = _nan_unless_finite(scores, candidates)
-        return SquadResult(answers, _n_best_rows(candidates), null_odds, threshold, scores)
+        return SquadResult(answers, candidates, null_odds, threshold, scores)
 
     def _spans(self, row: Dict[str, Any]) -> List[decoding.Span]:
         window = decoding.WindowContext.of_row(row)
@@ -216,7 +222,3 @@ def _nan_unless_finite(
 
 def _best_texts(candidates: Dict[str, List[decoding.Answer]]) -> Dict[str, str]:
     return {name: answers[0].text for name, answers in candidates.items()}
-
-
-def _n_best_rows(candidates: Dict[str, List[decoding.Answer]]) -> Dict[str, List[Dict[str, Any]]]:
-    return {name: decoding.with_probabilities(answers) for name, answers in candidates.items()}

@@ -1,0 +1,326 @@
+r"""Predicts texts from anywhere with a model that a run has trained.
+
+    python -m albert.predict --model_dir=albert_output/SST-2 --input=reviews.csv
+    echo "a warm and funny film" | python -m albert.predict --model_dir=albert_output/SST-2
+
+reads plain lines, TSV, CSV, JSON Lines or Parquet, from a file or standard input, and writes one JSON
+object for each row, in their order: the row's columns with what is predicted. Columns are `text`
+and, for pairs, `text_pair`, or those of the training file; for SQuAD `context` and `question`; for
+RACE `article`, `question` and `options`.
+
+In Python:
+
+    model = albert.predict.load("albert_output/SST-2")
+    model.predict(["a warm and funny film"])  # [{"label": "1", "score": 0.99, ...}]
+"""
+
+from albert.cli import quiet
+
+if __name__ == "__main__":
+    quiet.quiet_start()
+
+import itertools
+import os
+import queue
+import signal
+import sys
+import threading
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Tuple, Union
+
+from albert.cli import program, shared_flags
+from albert.common import files, json_files, tables
+from albert.common.errors import UsageError
+from albert.common.tables import Row
+
+_PROG = "predict.py"
+_STDIN = "standard input"
+_END = object()
+
+# A text, a pair of texts, or {column: value}.
+Input = Union[str, Tuple[str, str], Mapping[str, Any]]
+
+
+class Model:
+    """A trained model, ready to predict; `load` returns one.
+
+    Args:
+        task: an albert.engine.task.Task that reads loose input.
+        predictor: its Predictor, with the checkpoint restored.
+        metrics: those of the checkpoint on its dev data, for thresholds.
+        batch_size: features that a device takes at a time; None for as many as suit it.
+    """
+
+    def __init__(
+        self,
+        task: Any,
+        predictor: Any,
+        metrics: Optional[Dict[str, float]],
+        batch_size: Optional[int] = None,
+    ) -> None:
+        self._task = task
+        self._predictor = predictor
+        self._metrics = metrics
+        self._batch_size = batch_size
+
+    def predict(self, inputs: Iterable[Input]) -> List[Dict[str, Any]]:
+        """Returns what is predicted of each input, as JSON values.
+
+        Raises:
+            UsageError: an input lacks a text that the model needs.
+        """
+        rows = [Row(f"input {number}", _cells(each)) for number, each in enumerate(inputs)]
+        return self.predict_prepared(self.prepare(rows))
+
+    def prepare(self, rows: List[Row]) -> "_Prepared":
+        """Returns rows with their features, which takes no device.
+
+        Raises:
+            UsageError: a row lacks a text that the model needs.
+        """
+        examples = [self._task.example_of(row) for row in rows]
+        return _Prepared(rows, examples, list(self._task.features_of(examples)))
+
+    def predict_prepared(self, prepared: "_Prepared") -> List[Dict[str, Any]]:
+        """Returns what is predicted of each row."""
+        predictions = self._predictor.predict_features(prepared.features, self._batch_size)
+        return list(self._task.results_of(prepared.examples, predictions, self._metrics))
+
+    def predict_rows(self, rows: Iterator[Row]) -> Iterator[Dict[str, Any]]:
+        """Yields each row's cells with what is predicted of it, in their order.
+
+        Rows are read, and turned into features, ahead of the devices, but never more than
+        `Predictor.num_tokens` of them at a time. A row that has come is not kept waiting for others.
+        """
+        size = self._predictor.num_tokens
+        windows = _Ahead(map(self.prepare, _windows(_Ahead(rows, size), size)), 1)
+        for prepared in windows:
+            for row, result in zip(prepared.rows, self.predict_prepared(prepared)):
+                kept = {f"input_{name}" if name in result else name: row.cells[name] for name in row.cells}
+                yield dict(kept, **result)
+
+
+class _Prepared(NamedTuple):
+    rows: List[Row]
+    examples: List[Any]
+    features: List[Dict[str, Any]]
+
+
+def load(
+    model_dir: str,
+    device_type: str = "auto",
+    num_devices: int = 1,
+    precision: str = "fp32",
+    batch_size: Optional[int] = None,
+) -> Model:
+    """Returns the best model in the output_dir of a run, or else its latest.
+
+    Args:
+        device_type, num_devices, precision: as for FinetuneConfig.
+        batch_size: features that a device takes at a time; None for as many as suit it.
+
+    Raises:
+        UsageError: the folder holds no whole model, or the devices cannot be used.
+    """
+    _check(model_dir)
+    quiet.ready_tensorflow()
+    from albert import modeling
+    from albert.cli import finetune
+    from albert.engine import checkpoints, devices, results, run_identity
+    from albert.engine.predictor import Predictor
+    from albert.tokenization import FullTokenizer
+
+    settings = run_identity.recorded_settings(model_dir)
+    checkpoint = checkpoints.best(model_dir) or checkpoints.latest(model_dir)
+    if not checkpoint:
+        raise UsageError("<model_dir> holds no checkpoint.", model_dir=model_dir)
+    paths = {
+        name: os.path.join(model_dir, name)
+        for name in (finetune.SPM_MODEL, finetune.VOCABULARY)
+        if os.path.exists(os.path.join(model_dir, name))
+    }
+    tokenizer = FullTokenizer(
+        paths.get(finetune.VOCABULARY), settings["do_lower_case"], paths.get(finetune.SPM_MODEL)
+    )
+    if tokenizer.fingerprint()["vocabulary"] != settings["vocabulary"]:
+        found = next(iter(paths.values()))
+        raise UsageError(f"{found} is not the vocabulary that the model was trained with.")
+    albert_config = modeling.AlbertConfig.from_json_file(os.path.join(model_dir, finetune.CONFIG))
+    task = _task_of(settings, tokenizer)
+    devices.prepare(num_devices)
+    chosen = devices.choose(device_type, num_devices)
+    devices.check_precision(chosen, precision)
+    predictor = Predictor(task, albert_config, chosen, precision=precision)
+    predictor.restore(checkpoint)
+    record = results.EvaluationRecord(
+        model_dir, task.best_metric, greater_is_better=task.greater_is_better
+    )
+    metrics = record.metrics_by_step().get(checkpoints.read_step(checkpoint))
+    return Model(task, predictor, metrics, batch_size)
+
+
+def _check(model_dir: str) -> None:
+    """Raises UsageError unless a folder holds the files of a run besides its checkpoints."""
+    for names in (("run.json",), ("albert_config.json",), ("spiece.model", "vocab.txt")):
+        if not any(os.path.exists(os.path.join(model_dir, name)) for name in names):
+            raise UsageError(
+                f"<model_dir> holds no {' or '.join(names)}: it must be the output_dir of a training.",
+                model_dir=model_dir,
+            )
+
+
+def _task_of(settings: Dict[str, Any], tokenizer: Any) -> Any:
+    """Returns the task of a run, for loose input."""
+    if "squad_version" in settings:
+        from albert.squad_utils import SquadSettings, SquadTask
+
+        return SquadTask(
+            tokenizer, SquadSettings(**{name: settings[name] for name in SquadSettings._fields})
+        )
+    if "max_qa_length" in settings:
+        from albert.race_utils import RaceSettings, RaceTask
+
+        return RaceTask(
+            "", tokenizer, RaceSettings(**{name: settings[name] for name in RaceSettings._fields})
+        )
+    from albert.glue.own_files import FileSettings, FileTask
+
+    return FileTask(
+        FileSettings(), settings, settings["task_name"], "", tokenizer, settings["max_seq_length"]
+    )
+
+
+def _cells(value: Input) -> Mapping[str, Any]:
+    if isinstance(value, str):
+        return {tables.LINE: value}
+    if isinstance(value, Mapping):
+        return value
+    return dict(zip((tables.LINE, "text_pair"), value))
+
+
+class _Ahead:
+    """Iterates in a thread of its own, some items ahead; its exception comes after its items."""
+
+    def __init__(self, items: Iterable[Any], num_ahead: int) -> None:
+        self._queue: "queue.Queue[Any]" = queue.Queue(num_ahead)
+        self._error: Optional[BaseException] = None
+        threading.Thread(target=self._fill, args=(items,), daemon=True).start()
+
+    def _fill(self, items):
+        try:
+            for item in items:
+                self._queue.put(item)
+        except BaseException as error:  # raised where the items are used
+            self._error = error
+        self._queue.put(_END)
+
+    def __iter__(self) -> "_Ahead":
+        return self
+
+    def __next__(self) -> Any:
+        return self._checked(self._queue.get())
+
+    def next_if_ready(self) -> Any:
+        """Returns the next item if it is there.
+
+        Raises:
+            queue.Empty: it is not.
+            StopIteration: there are no more.
+        """
+        return self._checked(self._queue.get_nowait())
+
+    def _checked(self, item):
+        if item is not _END:
+            return item
+        self._queue.put(_END)  # for the next call
+        if self._error:
+            raise self._error
+        raise StopIteration
+
+
+def _windows(rows: _Ahead, size: int) -> Iterator[List[Row]]:
+    """Yields lists of rows: those that have come, at least one, at most `size`."""
+    for first in rows:
+        window = [first]
+        try:
+            while len(window) < size:
+                window.append(rows.next_if_ready())
+        except Exception:  # there are no more for now, or at all; an error comes again
+            pass
+        yield window
+
+
+def _rows(path: str, input_format: str) -> Iterator[Row]:
+    """Yields the rows of a file, or of standard input if the path is "-"."""
+    known = None if input_format == "auto" else input_format
+    if path != "-" and (known or tables.format_of(path)):
+        return tables.read_table(path, "input", known)
+    try:
+        lines = sys.stdin.buffer if path == "-" else open(path, "rb")
+        first = list(itertools.islice(lines, 1))
+    except OSError as error:
+        raise UsageError(f"<input> cannot be read: {error.strerror}.", input=path) from error
+    if known is None:
+        known = "jsonl" if first and first[0].lstrip(b"\xef\xbb\xbf").startswith(b"{") else "lines"
+    return tables.read_lines(
+        itertools.chain(first, lines), _STDIN if path == "-" else path, known
+    )
+
+
+def _predict(arguments: Any) -> None:
+    import tqdm
+
+    _check(arguments.model_dir)
+    if arguments.input != "-" and not os.path.isfile(arguments.input):
+        raise UsageError("<input> is not a file.", input=arguments.input)
+    model = load(
+        arguments.model_dir,
+        arguments.device_type,
+        arguments.num_gpu_cores,
+        arguments.precision,
+        arguments.predict_batch_size,
+    )
+    quiet.has_started()
+    results = model.predict_rows(_rows(arguments.input, arguments.input_format))
+    lines = (json_files.as_json(result) + "\n" for result in results)
+    shown = tqdm.tqdm(lines, unit=" rows", leave=False, disable=None)
+    if arguments.output:
+        with files.replacing(arguments.output) as path:
+            with open(path, "w", encoding="utf-8", newline="\n") as writer:
+                writer.writelines(shown)
+        return
+    try:
+        for line in shown:
+            sys.stdout.buffer.write(line.encode())
+            sys.stdout.buffer.flush()
+    except BrokenPipeError:  # as of `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+
+
+def main() -> None:
+    """Runs the command line."""
+    from albert.engine.config import DEVICE_TYPES, PRECISIONS
+
+    parser = program.Parser(prog=_PROG, description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--model_dir", required=True, help="output_dir of a training")
+    parser.add_argument("--input", default="-", help="file to predict (default: standard input)")
+    parser.add_argument("--output", help="file for the results (default: standard output)")
+    parser.add_argument(
+        "--input_format",
+        default="auto",
+        choices=("auto", "lines", "tsv", "csv", "jsonl"),
+        help="default: by the file's ending; else JSON Lines if it begins with {, or plain lines",
+    )
+    parser.add_argument("--device_type", default="auto", choices=DEVICE_TYPES)
+    parser.add_argument("--num_gpu_cores", type=int, default=1, help="devices (default: 1)")
+    parser.add_argument("--precision", default="fp32", choices=PRECISIONS)
+    parser.add_argument(
+        "--predict_batch_size", type=int, help="rows that a device takes (default: as many as suit)"
+    )
+    arguments = parser.parse_args()
+    quiet.show_log(-1)
+    program.run(_PROG, lambda: _predict(arguments), flag_of=shared_flags.flag_of)
+
+
+if __name__ == "__main__":
+    main()
