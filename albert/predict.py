@@ -3,10 +3,10 @@ r"""Predicts texts from anywhere with a model that a run has trained.
     python -m albert.predict --model_dir=albert_output/SST-2 --input=reviews.csv
     echo "a warm and funny film" | python -m albert.predict --model_dir=albert_output/SST-2
 
-reads plain lines, TSV, CSV, JSON Lines or Parquet, from a file or standard input, and writes one JSON
-object for each row, in their order: the row's columns with what is predicted. Columns are `text`
-and, for pairs, `text_pair`, or those of the training file; for SQuAD `context` and `question`; for
-RACE `article`, `question` and `options`.
+reads plain lines, TSV, CSV, JSON Lines or Parquet, from a file or standard input, and writes one
+JSON object for each row, in their order: the row's columns with what is predicted. Columns are
+`text` and, for pairs, `text_pair`, or those of the training file; for SQuAD `context` and
+`question`; for RACE `article`, `question` and `options`.
 
 In Python:
 
@@ -89,13 +89,14 @@ class Model:
         """Yields each row's cells with what is predicted of it, in their order.
 
         Rows are read, and turned into features, ahead of the devices, but never more than
-        `Predictor.num_tokens` of them at a time. A row that has come is not kept waiting for others.
+        `Predictor.num_tokens` of them at a time. A row never waits for others to come.
         """
         size = self._predictor.num_tokens
         windows = _Ahead(map(self.prepare, _windows(_Ahead(rows, size), size)), 1)
         for prepared in windows:
             for row, result in zip(prepared.rows, self.predict_prepared(prepared)):
-                kept = {f"input_{name}" if name in result else name: row.cells[name] for name in row.cells}
+                cells = row.cells.items()
+                kept = {f"input_{key}" if key in result else key: value for key, value in cells}
                 yield dict(kept, **result)
 
 
@@ -163,7 +164,7 @@ def _check(model_dir: str) -> None:
     for names in (("run.json",), ("albert_config.json",), ("spiece.model", "vocab.txt")):
         if not any(os.path.exists(os.path.join(model_dir, name)) for name in names):
             raise UsageError(
-                f"<model_dir> holds no {' or '.join(names)}: it must be the output_dir of a training.",
+                f"<model_dir> holds no {' or '.join(names)}: it must be a run's output_dir.",
                 model_dir=model_dir,
             )
 
@@ -189,11 +190,11 @@ def _task_of(settings: Dict[str, Any], tokenizer: Any) -> Any:
     )
 
 
-def _cells(value: Input) -> Mapping[str, Any]:
+def _cells(value: Input) -> Dict[str, Any]:
     if isinstance(value, str):
         return {tables.LINE: value}
     if isinstance(value, Mapping):
-        return value
+        return dict(value)
     return dict(zip((tables.LINE, "text_pair"), value))
 
 
@@ -201,7 +202,7 @@ class _Ahead:
     """Iterates in a thread of its own, some items ahead; its exception comes after its items."""
 
     def __init__(self, items: Iterable[Any], num_ahead: int) -> None:
-        self._queue: "queue.Queue[Any]" = queue.Queue(num_ahead)
+        self._queue: queue.Queue[Any] = queue.Queue(num_ahead)
         self._error: Optional[BaseException] = None
         threading.Thread(target=self._fill, args=(items,), daemon=True).start()
 
@@ -217,18 +218,7 @@ class _Ahead:
         return self
 
     def __next__(self) -> Any:
-        return self._checked(self._queue.get())
-
-    def next_if_ready(self) -> Any:
-        """Returns the next item if it is there.
-
-        Raises:
-            queue.Empty: it is not.
-            StopIteration: there are no more.
-        """
-        return self._checked(self._queue.get_nowait())
-
-    def _checked(self, item):
+        item = self._queue.get()
         if item is not _END:
             return item
         self._queue.put(_END)  # for the next call
@@ -236,17 +226,25 @@ class _Ahead:
             raise self._error
         raise StopIteration
 
+    def ready(self, limit: int) -> List[Any]:
+        """Returns the next items that are there, at most `limit`, without waiting."""
+        items: List[Any] = []
+        while len(items) < limit:
+            try:
+                item = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if item is _END:
+                self._queue.put(_END)  # for the next call
+                break
+            items.append(item)
+        return items
+
 
 def _windows(rows: _Ahead, size: int) -> Iterator[List[Row]]:
     """Yields lists of rows: those that have come, at least one, at most `size`."""
     for first in rows:
-        window = [first]
-        try:
-            while len(window) < size:
-                window.append(rows.next_if_ready())
-        except Exception:  # there are no more for now, or at all; an error comes again
-            pass
-        yield window
+        yield [first, *rows.ready(size - 1)]
 
 
 def _rows(path: str, input_format: str) -> Iterator[Row]:
@@ -261,9 +259,7 @@ def _rows(path: str, input_format: str) -> Iterator[Row]:
         raise UsageError(f"<input> cannot be read: {error.strerror}.", input=path) from error
     if known is None:
         known = "jsonl" if first and first[0].lstrip(b"\xef\xbb\xbf").startswith(b"{") else "lines"
-    return tables.read_lines(
-        itertools.chain(first, lines), _STDIN if path == "-" else path, known
-    )
+    return tables.read_lines(itertools.chain(first, lines), _STDIN if path == "-" else path, known)
 
 
 def _predict(arguments: Any) -> None:

@@ -20,7 +20,7 @@ if __name__ == "__main__":
 
 import os
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
@@ -124,7 +124,7 @@ def task_of(options: SimpleNamespace, albert_config: "AlbertConfig") -> "Task":
     return FileTask(settings, recorded, (options.task_name or NAME).lower(), "", *common)
 
 
-def _has_files(options: SimpleNamespace) -> bool:
+def _has_files(options: Any) -> bool:
     return any(getattr(options, name) for name in _FILES.values())
 
 

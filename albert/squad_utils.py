@@ -8,8 +8,8 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tu
 import tensorflow.compat.v1 as tf
 
 from albert.common import files, json_files, parallel
-from albert.common.tables import Row, text_in
 from albert.common.errors import UsageError
+from albert.common.tables import Row, text_in
 from albert.engine.task import (
     INPUT_IDS,
     Change,

@@ -135,7 +135,7 @@ def test_a_folder_that_was_moved_is_complete(colours, root):
     with pytest.raises(UsageError):
         predict.load(str(root / "elsewhere"), device_type="cpu")
     (root / "elsewhere" / "vocab.txt").unlink()
-    with pytest.raises(UsageError, match="holds no spiece.model or vocab.txt: it must be the out"):
+    with pytest.raises(UsageError, match="holds no spiece.model or vocab.txt: it must be a run"):
         predict.load(str(root / "elsewhere"))
 
 
@@ -273,7 +273,11 @@ def test_the_first_character_of_a_pipe_decides(monkeypatch, content, input_forma
 
 
 def test_the_ending_of_a_file_decides(tmp_path):
-    for name, content in (("a.csv", "text\na\n"), ("a.data", "text\na\n"), ("b.data", '{"text":1}')):
+    for name, content in (
+        ("a.csv", "text\na\n"),
+        ("a.data", "text\na\n"),
+        ("b.data", '{"text":1}'),
+    ):
         (tmp_path / name).write_text(content)
     found = [
         [row.cells["text"] for row in predict._rows(str(tmp_path / name), "auto")]
@@ -321,5 +325,5 @@ def test_what_is_read_ahead_is_bounded():
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):
-    with pytest.raises(UsageError, match="^model_dir=.* holds no run.json: it must be the output_"):
+    with pytest.raises(UsageError, match="^model_dir=.* holds no run.json: it must be a run"):
         predict.load(str(tmp_path))

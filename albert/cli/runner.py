@@ -1,6 +1,5 @@
 """The command line of a runner: its help, its log, and how it ends."""
 
-import logging
 import os
 import sys
 import traceback

@@ -106,8 +106,8 @@ def read_lines(
             yield Row(f"{name}:{number}", {LINE: text.rstrip("\r\n")})
         return
     num_empty = 0
-    for row in _json_rows(texts, name) if file_format == "jsonl" else _csv_rows(
-        texts, name, file_format
+    for row in (
+        _json_rows(texts, name) if file_format == "jsonl" else _csv_rows(texts, name, file_format)
     ):
         if row is None:
             num_empty += 1
@@ -183,7 +183,7 @@ def _decoded(lines, name, content):
         yield text
 
 
-def _csv_rows(texts, name, file_format) -> Iterator[Optional[Row]]:
+def _csv_rows(texts: Iterator[str], name: str, file_format: str) -> Iterator[Optional[Row]]:
     """Yields the rows below the header, and None for an empty line."""
     reader = (
         csv.reader(texts, strict=True)
@@ -222,7 +222,8 @@ def _csv_rows(texts, name, file_format) -> Iterator[Optional[Row]]:
             yield Row(where, dict(zip(header, cells)))
 
 
-def _json_rows(texts, name) -> Iterator[Optional[Row]]:
+def _json_rows(texts: Iterator[str], name: str) -> Iterator[Optional[Row]]:
+    """Yields the rows, and None for an empty line."""
     for number, text in enumerate(texts, 1):
         where = f"{name}:{number}"
         if not text.strip():

@@ -348,7 +348,9 @@ def _to_array(values, feature):
     padded = np.full([len(rows), max(map(len, rows))], feature.padding, dtype)
     for row, padded_row in zip(rows, padded):
         padded_row[: len(row)] = row
-    return padded if feature.num_sequences == 1 else padded.reshape(len(values), -1, padded.shape[1])
+    return (
+        padded if feature.num_sequences == 1 else padded.reshape(len(values), -1, padded.shape[1])
+    )
 
 
 def _batches_of_window(positions, records, spec, batch_size, num_tokens):

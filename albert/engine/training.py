@@ -176,9 +176,7 @@ class Engine:
         self._config = self._config.with_epochs(
             examples.num_features, num_train_epochs, warmup_proportion
         )
-        self._run = run_identity.Run(
-            self._task, self._config, self._options, self._model_files
-        )
+        self._run = run_identity.Run(self._task, self._config, self._options, self._model_files)
         _log.info(
             "%g epoch(s) of %d features are %d updates, %d of them warm-up.",
             num_train_epochs,

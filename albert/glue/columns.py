@@ -21,7 +21,17 @@ _PAIRS = (
     ("question", "sentence"),
     ("text", "text_pair"),
 )
-_TEXTS = ("text", "sentence", "content", "review", "comment", "tweet", "message", "document", "body")
+_TEXTS = (
+    "text",
+    "sentence",
+    "content",
+    "review",
+    "comment",
+    "tweet",
+    "message",
+    "document",
+    "body",
+)
 _LABELS = ("label", "labels", "class", "category", "target", "score", "rating", "sentiment")
 _SWITCHES = {"0", "1"}
 
@@ -102,8 +112,9 @@ def _find_texts(names, path):
     if not pairs and not texts and len(names) == 1:
         return names[0], None
     raise UsageError(
-        f"{path}: which column holds the text is not clear from {shown(names)} (the first line must "
-        "name the columns): name it by <text_column>, that of a second text by <text_pair_column>.",
+        f"{path}: which column holds the text is not clear from {shown(names)} (the first "
+        "line must name the columns): name it by <text_column>, that of a second text by "
+        "<text_pair_column>.",
         text_column=None,
         text_pair_column=None,
     )
@@ -114,9 +125,7 @@ def _called(names, usual):
     return [name for name in names if name.strip().lower() in usual]
 
 
-def label_of(
-    row: Row, columns: Columns, task_type: str, separator: Optional[str]
-) -> Any:
+def label_of(row: Row, columns: Columns, task_type: str, separator: Optional[str]) -> Any:
     """Returns the label in a row: text, or for multi_label a tuple of the labels that are there.
 
     Raises:
@@ -148,8 +157,8 @@ def _labels_in(value, where, name, separator):
     text = as_text(value, where, name)
     if separator is None:
         raise UsageError(
-            f"{where}: {name!r} must be a JSON list of labels, not {text!r:.50}; labels in one text "
-            "need <label_separator>.",
+            f"{where}: {name!r} must be a JSON list of labels, not {text!r:.50}; labels in one "
+            "text need <label_separator>.",
             label_separator=None,
         )
     return tuple(dict.fromkeys(part.strip() for part in text.split(separator) if part.strip()))
@@ -193,8 +202,8 @@ def sorted_labels(labels: Any) -> List[str]:
 def held_out(keys: Sequence[Any], share: float, random: Any) -> List[int]:
     """Returns which examples to hold out: that share of them, of every kind alike.
 
-    The examples are ordered by their keys, at random among equal ones, and taken at equal distances.
-    The only example of its kind is never held out, since nothing else would teach it.
+    The examples are ordered by their keys, at random among equal ones, and taken at equal
+    distances. The only example of its kind is never held out, since nothing else would teach it.
 
     Args:
         keys: the label of each example.

@@ -74,7 +74,7 @@ class FileTask(ClassifierTask):
             self._learn_from_run(recorded)
         else:
             raise UsageError(
-                "<train_file> is required: there is no trained run to take columns and labels from.",
+                "<train_file> is required: there is no trained run that knows columns and labels.",
                 train_file=None,
             )
         names = self._kind.names
@@ -86,7 +86,7 @@ class FileTask(ClassifierTask):
 
     def _learn_from_training_file(self):
         settings = self._settings
-        path, rows = settings.train_file, self._rows_of("train")
+        path, rows = self._path("train"), self._rows_of("train")
         self._columns = columns = columns_lib.find_columns(
             rows, path, settings.text_column, settings.text_pair_column, settings.label_column
         )
@@ -208,9 +208,7 @@ class FileTask(ClassifierTask):
             is_held_out = set(self._held_out)
             rows = [row for n, row in enumerate(rows) if (n in is_held_out) == (split == "dev")]
         has_labels = split not in self.test_splits
-        found = [
-            self._example(row, str(number), has_labels) for number, row in enumerate(rows)
-        ]
+        found = [self._example(row, str(number), has_labels) for number, row in enumerate(rows)]
         _warn_of_oddities(path, found, has_labels)
         return found
 
@@ -247,7 +245,9 @@ class FileTask(ClassifierTask):
     def _metrics(self, split, labels, decisions):
         if self.kind.task_type == REGRESSION:
             return metrics.of_scores(labels, decisions)
-        of_task = metrics.of_classes if self.kind.task_type == CLASSIFICATION else metrics.of_label_sets
+        of_task = (
+            metrics.of_classes if self.kind.task_type == CLASSIFICATION else metrics.of_label_sets
+        )
         return of_task(labels, decisions, self.kind.names)
 
     def _results_table(self, outputs):

@@ -128,7 +128,7 @@ def test_the_traceback_of_a_mistake_is_shown_only_to_who_asks_for_it(
     flags.DEFINE_integer("verbosity", 0, "", flag_values=values)
     values(["prog.py", f"--verbosity={verbosity}"])
     monkeypatch.setattr(runner, "FLAGS", values)
-    monkeypatch.setattr(runner.console, "show_log", lambda level: None)
+    monkeypatch.setattr(runner.quiet, "show_log", lambda verbosity: None)
 
     def main():
         try:

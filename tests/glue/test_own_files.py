@@ -72,7 +72,10 @@ def test_repeated_rows_and_empty_texts_are_counted(make_task, caplog):
     task = make_task(train_file=TRAIN + "ab,no\n ,yes\n", do_eval=False)
     assert len(task.examples("train")) == 6
     oddities = [message.split(": ", 1)[1] for message in caplog.messages]
-    assert oddities == ["rows that repeat another with its label: 1 of 6.", "rows without text: 1 of 6."]
+    assert oddities == [
+        "rows that repeat another with its label: 1 of 6.",
+        "rows without text: 1 of 6.",
+    ]
 
 
 def test_pairs_need_both_columns(make_task):
@@ -166,13 +169,11 @@ def test_the_threshold_has_the_best_f1_of_all(make_task):
         outputs = random.rand(15, 3).round(1)  # with equal ones
         labels = random.randint(0, 2, (15, 3))
         chosen = LabelSets(tuple("abc")).chosen(outputs, labels)["threshold"]
-
-        def f1(threshold):
-            return sklearn_metrics.f1_score(
-                labels, outputs >= threshold, average="micro", zero_division=0
-            )
-
-        assert f1(chosen) == pytest.approx(max(map(f1, np.arange(0.05, 1.1, 0.1))))
+        f1, *others = [
+            sklearn_metrics.f1_score(labels, outputs >= each, average="micro", zero_division=0)
+            for each in (chosen, *np.arange(0.05, 1.1, 0.1))
+        ]
+        assert f1 == pytest.approx(max(others))
 
 
 def test_the_loss_of_label_sets_is_the_mean_over_labels(graph_mode):

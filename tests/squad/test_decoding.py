@@ -84,15 +84,15 @@ def test_beams_are_starts_with_their_own_ends():
 def test_answers_are_cut_from_the_context_best_first_and_once_each():
     spans = [span(2, 3, 1.0), span(0, 0, 3.0), span(6, 6, 2.0), span(0, 0, 2.5)]
     answers = decoding.best_answers(CONTEXT, spans, 3)
-    assert answers == [("Ann", 3.0), ("Bob", 2.0), ("the  old", 1.0)]
-    assert decoding.best_answers(CONTEXT, spans, 1) == [("Ann", 3.0)]
+    assert answers == [("Ann", 3.0, 0), ("Bob", 2.0, 28), ("the  old", 1.0, 10)]
+    assert decoding.best_answers(CONTEXT, spans, 1) == [("Ann", 3.0, 0)]
 
 
 def test_the_first_of_equal_scores_is_the_best():
     starts, ends = logits(_3=1.0, _5=1.0), logits(_3=1.0, _5=1.0)
     assert decoding.spans_of_logits(window(), starts, ends, 1, 30) == [span(0, 0, 2.0)]
     answers = decoding.best_answers(CONTEXT, [span(6, 6, 1.0), span(0, 0, 1.0)], 2)
-    assert answers == [("Bob", 1.0), ("Ann", 1.0)]
+    assert answers == [("Bob", 1.0, 28), ("Ann", 1.0, 0)]
 
 
 def test_probabilities_are_the_softmax_of_the_scores():
