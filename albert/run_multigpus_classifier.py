@@ -19,6 +19,7 @@ if __name__ == "__main__":
     quiet.quiet_start()
 
 import os
+import re
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
 # {what needs it: flag of a data file}
 _FILES = {"do_train": "train_file", "do_eval": "validation_file", "do_predict": "test_file"}
+_ABOUT_FILES = ("text_column", "text_pair_column", "label_column", "label_separator", "task_type")
 
 
 def define_flags() -> None:
@@ -131,6 +133,10 @@ def _has_files(options: Any) -> bool:
 def check_files(options: SimpleNamespace) -> None:
     """Raises UsageError unless the data files that the options need are there."""
     name = options.task_name
+    if name and not re.fullmatch(r"[\w.-]+", name):
+        raise UsageError(
+            "<task_name> names files: use letters, digits and any of . _ - alone.", task_name=name
+        )
     if name and name.lower() in (*GLUE_ROWS, *OWN_TASKS):
         raise UsageError(
             "<task_name> names a task with data of its own; leave it out, or choose another name "
@@ -170,6 +176,9 @@ def main() -> None:
             check_task_name(name)
         elif not flags.FLAGS.data_dir:
             raise UsageError("--train_file, or --task_name and --data_dir, is required.")
+        for flag in _ABOUT_FILES:
+            if flags.FLAGS[flag].value:
+                raise UsageError(f"--{flag} is for --train_file, --validation_file, --test_file.")
         options = read_options(task_name, required=("data_dir", "task_name"))
         if task_name in GLUE_ROWS:  # a task of your own may do without the folder
             check_data(task_name, options)

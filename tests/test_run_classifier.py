@@ -373,6 +373,41 @@ MISTAKES = {
     "no output_dir": ({"output_dir": None}, ["do_train"], "--output_dir is required."),
     "no data_dir": ({"data_dir": None}, ["do_train"], "--data_dir is required."),
     "no task_name": ({"task_name": None}, ["do_train"], "--task_name is required."),
+    "no data": (
+        {"task_name": None, "data_dir": None},
+        ["do_train"],
+        "--train_file, or --task_name and --data_dir, is required.",
+    ),
+    "files of a GLUE task": (
+        {"train_file": "{root}/none.csv"},
+        ["do_train"],
+        "--task_name=sst-2 names a task with data of its own",
+    ),
+    "columns without files": (
+        {"text_column": "text"},
+        ["do_train"],
+        "--text_column is for --train_file, --validation_file, --test_file.",
+    ),
+    "file that is not there": (
+        {"train_file": "{root}/none.csv", "task_name": None},
+        ["do_train"],
+        "--train_file={root}/none.csv: No such file or directory.",
+    ),
+    "no file to predict": (
+        {"train_file": "{root}/vocab.txt", "task_name": None},
+        ["do_train", "do_predict"],
+        "--test_file is required by --do_predict.",
+    ),
+    "name that is a path": (
+        {"train_file": "{root}/vocab.txt", "task_name": "a/b"},
+        ["do_train"],
+        "--task_name=a/b names files: use letters, digits",
+    ),
+    "unknown metric": (
+        {"best_metric": "f2"},
+        ["do_train"],
+        "--best_metric=f2 must be one of accuracy, loss.",
+    ),
     "no config": (
         {"albert_config_file": None},
         ["do_train"],

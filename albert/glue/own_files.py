@@ -92,6 +92,11 @@ class FileTask(ClassifierTask):
         )
         separator = settings.label_separator
         task_type = settings.task_type or columns_lib.infer_task_type(rows, columns, separator)
+        if len(columns.labels) > 1 and task_type != MULTI_LABEL:
+            raise UsageError(
+                "<label_column> names several columns, which only multi_label has.",
+                label_column=",".join(columns.labels),
+            )
         labels = [columns_lib.label_of(row, columns, task_type, separator) for row in rows]
         if task_type == REGRESSION:
             names = []
@@ -106,6 +111,8 @@ class FileTask(ClassifierTask):
             raise UsageError(
                 f"{path}: {task_type} needs two labels or more, but there are only {shown(names)}."
             )
+        for row, label in zip(rows, labels):
+            self._check_label(label, row.where)
         self._held_out = []
         if settings.do_eval and not settings.validation_file and settings.validation_split:
             random = np.random.RandomState(settings.seed)

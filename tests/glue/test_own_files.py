@@ -46,6 +46,27 @@ def test_an_unknown_label_in_the_dev_file_is_refused_with_its_line(make_task):
         task.examples("dev")
 
 
+@pytest.mark.parametrize(
+    ("content", "settings", "message"),
+    [
+        (
+            "text,score\na,1\nb,x\n",
+            {"task_type": "regression"},
+            "train.csv:3: label 'x' is not a n",
+        ),
+        (
+            "text,a,b\nx,0,1\n",
+            {"label_column": ["a", "b"], "task_type": "classification"},
+            "label_column=a,b names several columns, which only multi_label has.",
+        ),
+        ("text,label\n", {}, "train_file=.*train.csv holds no rows."),
+    ],
+)
+def test_training_files_that_do_not_fit_are_refused(make_task, content, settings, message):
+    with pytest.raises(UsageError, match=message):
+        make_task(train_file=content, **settings)
+
+
 def test_one_label_alone_is_refused(make_task):
     with pytest.raises(UsageError, match="classification needs two labels or more"):
         make_task(train_file="text,label\nab,no\nba,no\n")
