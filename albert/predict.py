@@ -28,6 +28,7 @@ import threading
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Tuple, Union
 
 from albert.cli import program, shared_flags
+from albert.cli.options import check_file, check_folder
 from albert.common import files, json_files, tables
 from albert.common.errors import UsageError
 from albert.common.tables import Row
@@ -123,6 +124,9 @@ def load(
         UsageError: the folder holds no whole model, or the devices cannot be used.
     """
     _check(model_dir)
+    for name, value in (("num_devices", num_devices), ("predict_batch_size", batch_size)):
+        if value is not None and value < 1:
+            raise UsageError(f"<{name}> must be 1 or more.", **{name: value})
     quiet.ready_tensorflow()
     from albert import modeling
     from albert.cli import finetune
@@ -266,8 +270,10 @@ def _predict(arguments: Any) -> None:
     import tqdm
 
     _check(arguments.model_dir)
-    if arguments.input != "-" and not os.path.isfile(arguments.input):
-        raise UsageError("<input> is not a file.", input=arguments.input)
+    if arguments.input != "-":
+        check_file("input", arguments.input)
+    if arguments.output:
+        check_folder("output", os.path.dirname(os.path.abspath(arguments.output)))
     model = load(
         arguments.model_dir,
         arguments.device_type,

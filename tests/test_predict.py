@@ -324,6 +324,20 @@ def test_what_is_read_ahead_is_bounded():
     assert list(ahead) == []  # and again at its end
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"num_devices": 0}, "^num_devices=0 must be 1 or more.$"),
+        ({"batch_size": 0}, "^predict_batch_size=0 must be 1 or more.$"),
+    ],
+)
+def test_a_model_on_no_device_is_refused(tmp_path, settings, message):
+    for name in ("run.json", "albert_config.json", "vocab.txt"):
+        (tmp_path / name).touch()
+    with pytest.raises(UsageError, match=message):
+        predict.load(str(tmp_path), **settings)
+
+
 def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(UsageError, match="^model_dir=.* holds no run.json: it must be a run"):
         predict.load(str(tmp_path))
