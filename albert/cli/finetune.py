@@ -79,12 +79,7 @@ def _run_engine(
     engine = training.Engine(task, config, recorded_values(options))
     try:
         if options.do_train:
-            engine.train(
-                evaluate=is_scored,
-                predict=options.do_predict,
-                num_train_epochs=getattr(options, "num_train_epochs", None),
-                warmup_proportion=getattr(options, "warmup_proportion", 0.0),
-            )
+            engine.train(evaluate=is_scored, predict=options.do_predict)
     except training.Interrupted as stopped:
         engine.summarize()
         _log.warning("%s", stopped)

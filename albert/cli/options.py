@@ -71,6 +71,10 @@ def _check_flags(required: Iterable[str]) -> None:
     for name, value in FLAGS.flag_values_dict().items():
         if isinstance(value, float) and not math.isfinite(value):  # bounds let NaN through
             raise UsageError(f"--{name}={value} is not a finite number.")
+    for names in recipes.ALTERNATIVES.items():
+        if all(name in FLAGS and FLAGS[name].present for name in names):
+            both = " and ".join(f"--{name}={FLAGS[name].value}" for name in names)
+            raise UsageError(f"{both} exclude each other: give one of them.")
     idle = [
         f"--{flag.name}"
         for flag in FLAGS.get_key_flags_for_module(WITHOUT_EFFECT)

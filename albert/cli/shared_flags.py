@@ -138,6 +138,22 @@ def _define_training(has_dev_set: bool) -> None:
         flags.DEFINE_integer(
             "warmup_step", 0, "Updates of linear learning rate warm-up.", module_name=TRAINING
         )
+    flags.DEFINE_float(
+        "num_train_epochs",
+        None if has_dev_set else 3.0,
+        "Epochs to train for, on any number of devices"
+        + (", in place of --train_step." if has_dev_set else "."),
+        module_name=TRAINING,
+    )
+    flags.DEFINE_float(
+        "warmup_proportion",
+        None if has_dev_set else 0.1,
+        "Share of the updates with linear learning rate warm-up"
+        + (", in place of --warmup_step." if has_dev_set else "."),
+        lower_bound=0.0,
+        upper_bound=1.0,
+        module_name=TRAINING,
+    )
     flags.DEFINE_enum("optimizer", "adamw", OPTIMIZERS, "Optimizer.", module_name=TRAINING)
     flags.DEFINE_integer(
         "gradient_accumulation_steps",

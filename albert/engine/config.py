@@ -55,6 +55,8 @@ _CHANGES = {
     "learning_rate": Change.WARNED_IN_TRAINING,
     "train_steps": Change.WARNED_IN_TRAINING,
     "warmup_steps": Change.WARNED_IN_TRAINING,
+    "num_train_epochs": Change.ALLOWED,  # what they make of train_steps and warmup_steps counts
+    "warmup_proportion": Change.ALLOWED,
     "save_checkpoints_steps": Change.ALLOWED,
     "keep_checkpoint_max": Change.ALLOWED,
     "optimizer": Change.REFUSED_IN_TRAINING,
@@ -90,6 +92,8 @@ class FinetuneConfig:
             many as suit it.
         learning_rate: peak of the schedule.
         train_steps, warmup_steps: numbers of updates.
+        num_train_epochs: if given, decides train_steps as soon as the examples have been counted.
+        warmup_proportion: likewise the share of the updates that are warm-up; see `with_updates`.
         save_checkpoints_steps: updates between checkpoints.
         keep_checkpoint_max: how many numbered checkpoints to keep.
         optimizer: one of OPTIMIZERS.
@@ -121,6 +125,8 @@ class FinetuneConfig:
     learning_rate: float = 5e-5
     train_steps: int = 1000
     warmup_steps: int = 0
+    num_train_epochs: Optional[float] = None
+    warmup_proportion: Optional[float] = None
     save_checkpoints_steps: int = 1000
     keep_checkpoint_max: int = 5
     optimizer: str = "adamw"
@@ -152,12 +158,7 @@ class FinetuneConfig:
                 )
         if not 0 <= self.seed <= MAX_SEED:
             raise UsageError(f"<seed> must be from 0 to {MAX_SEED}.", seed=self.seed)
-        if not 0 <= self.warmup_steps <= self.train_steps:
-            raise UsageError(
-                "<warmup_steps> must be from 0 to <train_steps>.",
-                warmup_steps=self.warmup_steps,
-                train_steps=self.train_steps,
-            )
+        self._check_updates()
         for name in ("learning_rate", "loss_scale"):
             value = getattr(self, name)
             is_number = isinstance(value, float) or _is_integer(value)
@@ -178,6 +179,20 @@ class FinetuneConfig:
                 precision=self.precision,
             )
         self._check_paths()
+
+    def _check_updates(self) -> None:
+        epochs, share = self.num_train_epochs, self.warmup_proportion
+        if epochs is not None and not 0 < epochs < math.inf:
+            raise UsageError("<num_train_epochs> must be above 0.", num_train_epochs=epochs)
+        if share is not None and not 0 <= share <= 1:
+            raise UsageError("<warmup_proportion> must be from 0 to 1.", warmup_proportion=share)
+        largest = self.train_steps if epochs is None else _LARGEST  # as far as is known by now
+        if not 0 <= self.warmup_steps <= largest:
+            raise UsageError(
+                "<warmup_steps> must be from 0 to <train_steps>.",
+                warmup_steps=self.warmup_steps,
+                train_steps=self.train_steps if epochs is None else None,
+            )
 
     def _check_paths(self) -> None:
         if not isinstance(self.output_dir, str) or not self.output_dir:
@@ -228,30 +243,29 @@ class FinetuneConfig:
             },
         }
 
-    def with_epochs(
-        self, num_examples: int, epochs: float, warmup_proportion: float
-    ) -> "FinetuneConfig":
-        """Returns the config with as many updates of the global batch as the epochs take.
+    def with_updates(self, num_examples: int) -> "FinetuneConfig":
+        """Returns the config with numbers of updates in place of epochs and of a share of them.
 
         Args:
-            num_examples: in an epoch.
-            warmup_proportion: share of the updates that are warm-up.
+            num_examples: in an epoch. An update takes a global batch of them.
 
         Raises:
-            UsageError: the number of epochs is not above 0.
+            UsageError: there are more than train_steps updates of warm-up.
         """
-        check_epochs(epochs)
-        # Of the decimal that the user wrote: 110 * 1.1 is above 121 in binary.
-        share = fractions.Fraction(str(epochs)) / self.global_batch_size
-        steps = math.ceil(num_examples * share)
-        warmup_steps = int(steps * fractions.Fraction(str(warmup_proportion)))
-        return dataclasses.replace(self, train_steps=steps, warmup_steps=warmup_steps)
-
-
-def check_epochs(epochs: float) -> None:
-    """Raises UsageError unless a number of epochs is above 0."""
-    if not 0 < epochs < math.inf:
-        raise UsageError("<num_train_epochs> must be above 0.", num_train_epochs=epochs)
+        steps, warmup_steps = self.train_steps, self.warmup_steps
+        if self.num_train_epochs is not None:
+            # Of the decimal that the user wrote: 110 * 1.1 is above 121 in binary.
+            share = fractions.Fraction(str(self.num_train_epochs)) / self.global_batch_size
+            steps = math.ceil(num_examples * share)
+        if self.warmup_proportion is not None:
+            warmup_steps = int(steps * fractions.Fraction(str(self.warmup_proportion)))
+        return dataclasses.replace(
+            self,
+            train_steps=steps,
+            warmup_steps=warmup_steps,
+            num_train_epochs=None,
+            warmup_proportion=None,
+        )
 
 
 def checkpoint_prefix(path: str) -> str:

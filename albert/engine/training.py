@@ -123,8 +123,6 @@ class Engine:
         self,
         evaluate: bool = False,
         predict: bool = False,
-        num_train_epochs: Optional[float] = None,
-        warmup_proportion: float = 0.0,
     ) -> None:
         """Trains up to train_steps, resuming from the latest checkpoint in output_dir if any.
 
@@ -132,8 +130,6 @@ class Engine:
             evaluate: also evaluate each checkpoint as it is saved.
             predict: `predict` comes next, so the features of the test splits are made first: what
                 is wrong with their files must not come to light after hours of training.
-            num_train_epochs: if given, they decide the number of updates, and warmup_proportion
-                that of the warm-up, once the training features have been made and counted.
 
         Raises:
             Interrupted: Ctrl-C or SIGTERM stopped training; a checkpoint has been saved.
@@ -147,8 +143,7 @@ class Engine:
             step, batches_consumed = self._read_counters(start)
             checkpoints.prepare_training(self._config.output_dir, start, damages)
             examples = self._prepare_data(evaluate, predict)
-            if num_train_epochs is not None:
-                self._plan(examples, num_train_epochs, warmup_proportion)
+            self._plan(examples)
             if step >= self._config.train_steps:
                 _log.info("%s has all %d steps: nothing to train.", start, self._config.train_steps)
                 return
@@ -166,18 +161,22 @@ class Engine:
             feature_file(self._task, self._config, split)
         return feature_file(self._task, self._config, self._task.train_split)
 
-    def _plan(self, examples, num_train_epochs, warmup_proportion):
-        """Sets the number of updates to what the epochs take."""
-        self._config = self._config.with_epochs(
-            examples.num_features, num_train_epochs, warmup_proportion
-        )
-        self._run = run_identity.Run(self._task, self._config, self._options)
+    def _plan(self, examples):
+        """Sets the numbers of updates to what the epochs and the share of warm-up come to."""
+        given = self._config
+        self._config = config = given.with_updates(examples.num_features)
+        if config == given:
+            return
+        self._run = run_identity.Run(self._task, config, self._options)
+        if given.num_train_epochs is None:
+            _log.info("%d updates, %d of them warm-up.", config.train_steps, config.warmup_steps)
+            return
         _log.info(
             "%g epoch(s) of %d features are %d updates, %d of them warm-up.",
-            num_train_epochs,
+            given.num_train_epochs,
             examples.num_features,
-            self._config.train_steps,
-            self._config.warmup_steps,
+            config.train_steps,
+            config.warmup_steps,
         )
 
     def _train(self, examples, start, batches_consumed, evaluator):

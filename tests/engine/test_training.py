@@ -122,6 +122,13 @@ def test_test_data_are_not_read_by_a_run_that_does_not_predict(tmp_path):
     assert 2 in checkpoints.saved_steps(str(tmp_path))
 
 
+def test_epochs_and_a_share_of_warm_up_become_the_steps_of_the_run(tmp_path):
+    run(tmp_path, TinyTask(), "train", num_train_epochs=1.5, warmup_proportion=0.5)
+    assert max(checkpoints.saved_steps(str(tmp_path))) == 4  # 15 examples in batches of 4
+    settings = json.loads((tmp_path / "run.json").read_text())["settings"]
+    assert (settings["train_steps"], settings["warmup_steps"]) == (4, 2)
+
+
 @pytest.mark.parametrize("actions", [("train",), ("evaluate",), ("predict",)])
 def test_labels_in_another_order_are_refused_and_nothing_changes(folder, actions):
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
