@@ -175,6 +175,12 @@ def _define_training(has_dev_set: bool) -> None:
         module_name=TRAINING,
     )
     flags.DEFINE_integer(
+        "early_stopping_patience",
+        None,
+        "Stop after so many evaluations without a better one than before.",
+        module_name=TRAINING,
+    )
+    flags.DEFINE_integer(
         "seed", 42, "Decides initial weights, data order and dropout.", module_name=TRAINING
     )
 
@@ -190,6 +196,13 @@ def _define_prediction(has_dev_set: bool) -> None:
             f"Examples per {what} batch of a device (default: as many as suit it).",
             module_name=PREDICTION,
         )
+    flags.DEFINE_integer(
+        "eval_steps",
+        None,
+        "Updates between two evaluations, a multiple of --save_checkpoints_steps (default: every "
+        "checkpoint is evaluated, and in any case the last).",
+        module_name=PREDICTION,
+    )
     flags.DEFINE_string(
         "predict_output_dir",
         None,

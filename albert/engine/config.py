@@ -38,7 +38,10 @@ _POSITIVE = (
     "keep_checkpoint_max",
     "num_devices",
     "gradient_accumulation_steps",
+    "eval_steps",
+    "early_stopping_patience",
 )
+_OPTIONAL = ("eval_batch_size", "predict_batch_size", "eval_steps", "early_stopping_patience")
 _SWITCHES = ("discard_classifier_weights", "packed_tokens", "recompute_activations")
 
 # {setting: what a start does where it differs from the last one in that output_dir}. The model's
@@ -59,6 +62,8 @@ _CHANGES = {
     "warmup_proportion": Change.ALLOWED,
     "save_checkpoints_steps": Change.ALLOWED,
     "keep_checkpoint_max": Change.ALLOWED,
+    "eval_steps": Change.ALLOWED,
+    "early_stopping_patience": Change.ALLOWED,
     "optimizer": Change.REFUSED_IN_TRAINING,
     "strategy_type": Change.ALLOWED,
     "num_devices": Change.ALLOWED,
@@ -96,6 +101,10 @@ class FinetuneConfig:
         warmup_proportion: likewise the share of the updates that are warm-up; see `with_updates`.
         save_checkpoints_steps: updates between checkpoints.
         keep_checkpoint_max: how many numbered checkpoints to keep.
+        eval_steps: updates between two checkpoints that are evaluated, a multiple of
+            save_checkpoints_steps; None for every checkpoint. The last one always is.
+        early_stopping_patience: training stops after so many evaluations in a row, at their
+            interval, that have not improved the best metric; None to go on.
         optimizer: one of OPTIMIZERS.
         strategy_type: "mirror", or "one" to train on a single device whatever num_devices is.
         num_devices: how many devices share the work.
@@ -129,6 +138,8 @@ class FinetuneConfig:
     warmup_proportion: Optional[float] = None
     save_checkpoints_steps: int = 1000
     keep_checkpoint_max: int = 5
+    eval_steps: Optional[int] = None
+    early_stopping_patience: Optional[int] = None
     optimizer: str = "adamw"
     strategy_type: str = "mirror"
     num_devices: int = 1
@@ -143,8 +154,7 @@ class FinetuneConfig:
     recompute_activations: bool = False
 
     def __post_init__(self) -> None:
-        optional = ("eval_batch_size", "predict_batch_size")
-        unset = [name for name in optional if getattr(self, name) is None]
+        unset = [name for name in _OPTIONAL if getattr(self, name) is None]
         positive = [name for name in _POSITIVE if name not in unset]
         for name in (*positive, "warmup_steps", "seed"):
             if not _is_integer(getattr(self, name)):
@@ -193,6 +203,12 @@ class FinetuneConfig:
                 warmup_steps=self.warmup_steps,
                 train_steps=self.train_steps if epochs is None else None,
             )
+        if self.evaluation_interval % self.save_checkpoints_steps:
+            raise UsageError(
+                "<eval_steps> must be a multiple of <save_checkpoints_steps>.",
+                eval_steps=self.eval_steps,
+                save_checkpoints_steps=self.save_checkpoints_steps,
+            )
 
     def _check_paths(self) -> None:
         if not isinstance(self.output_dir, str) or not self.output_dir:
@@ -222,6 +238,11 @@ class FinetuneConfig:
     def replica_batch_size(self) -> int:
         """Examples per update on each replica, in all its micro-batches."""
         return self.train_batch_size * self.gradient_accumulation_steps
+
+    @property
+    def evaluation_interval(self) -> int:
+        """Updates between two evaluations."""
+        return self.eval_steps or self.save_checkpoints_steps
 
     @property
     def feature_dir(self) -> str:

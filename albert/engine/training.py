@@ -134,8 +134,17 @@ class Engine:
         Raises:
             Interrupted: Ctrl-C or SIGTERM stopped training; a checkpoint has been saved.
             UsageError: another process trains or evaluates in output_dir, no checkpoint in it is
-                whole, or the best one is damaged and evaluations would need it.
+                whole, the best one is damaged and evaluations would need it, or early stopping
+                lacks evaluations.
         """
+        if self._config.early_stopping_patience and not evaluate:
+            raise UsageError(
+                "<early_stopping_patience> needs evaluations: <do_eval>, or <do_predict> where a "
+                "file has answers.",
+                early_stopping_patience=self._config.early_stopping_patience,
+                do_eval=None,
+                do_predict=None,
+            )
         self._run.check(is_training=True)
         with output_lock.held(self._config.output_dir):
             self._is_checked = True
@@ -147,10 +156,19 @@ class Engine:
             if step >= self._config.train_steps:
                 _log.info("%s has all %d steps: nothing to train.", start, self._config.train_steps)
                 return
+            if evaluate and self._has_stopped_early(step):
+                return
             self._has_trained = True
             self._run.claim(kinds=["dev"] * evaluate + ["test"] * predict)
             evaluator = self._make_evaluator() if evaluate else None
-            self._train(examples, start, batches_consumed, evaluator)
+            self._train(examples, start, (step, batches_consumed), evaluator)
+
+    def _has_stopped_early(self, step):
+        """Returns whether training ended early at a step, which is then logged."""
+        reason = _reason_to_stop(self._make_evaluator().record, step, self._config)
+        if reason:
+            _log.info("Training stopped early at step %d, %s: nothing to train.", step, reason)
+        return bool(reason)
 
     def _prepare_data(self, evaluate, predict):
         """Makes all features that the run will need; returns those to train on."""
@@ -179,13 +197,18 @@ class Engine:
             config.warmup_steps,
         )
 
-    def _train(self, examples, start, batches_consumed, evaluator):
+    def _train(self, examples, start, counters, evaluator):
         config = self._config
+        step, batches_consumed = counters
         if evaluator:
             evaluator.record.add_settings(_settings(self._task, config))
         self._announce_training(examples, start)
         checkpoints.warn_if_disk_is_short(config)
         with StopOnSignal() as stop:
+            if evaluator:
+                evaluator.evaluate_all(config.train_steps)  # what a killed run has left
+                if self._has_stopped_early(step):
+                    return
             self._run_estimator(examples, start, batches_consumed, evaluator, stop)
         if stop.signal is not None:
             saved = checkpoints.latest(config.output_dir)
@@ -204,7 +227,7 @@ class Engine:
         saver = _CheckpointSaver(
             config.output_dir,
             save_steps=config.save_checkpoints_steps,
-            listeners=[_EvaluateAfterSave(evaluator, stop)] if evaluator else [],
+            listeners=[_EvaluateAfterSave(evaluator, stop, config)] if evaluator else [],
         )
         estimator = self._estimator(None if start else config.init_checkpoint, step_values)
         # The model function has nothing for AutoGraph to convert, and AutoGraph would replace the
@@ -378,7 +401,12 @@ class Engine:
             split: feature_file(self._task, config, split) for split in self._task.dev_splits
         }
         self._evaluator = Evaluator(
-            self._task, self._predictor, config.output_dir, feature_files, config.eval_batch_size
+            self._task,
+            self._predictor,
+            config.output_dir,
+            feature_files,
+            config.eval_batch_size,
+            config.eval_steps,
         )
         return self._evaluator
 
@@ -446,27 +474,48 @@ class Engine:
 
 
 class _CheckpointSaver(tf.train.CheckpointSaverHook):
-    """TensorFlow's own, which at the start also writes the graph, as text: that takes seconds."""
+    """TensorFlow's own, with two differences.
+
+    - At the start, it does not write the graph, as text: that takes seconds.
+    - It saves at multiples of `save_steps`, whatever step a run resumes from.
+    """
+
+    def __init__(self, output_dir, save_steps, listeners):
+        super().__init__(output_dir, save_steps=save_steps, listeners=listeners)
+        self._save_steps = save_steps
 
     def after_create_session(self, session, coord):
         step = session.run(self._global_step_tensor)
         self._save(session, step)
-        self._timer.update_last_triggered_step(step)
+        self._timer.update_last_triggered_step(step - step % self._save_steps)
 
 
 class _EvaluateAfterSave(tf.train.CheckpointSaverListener):
     """Evaluates each checkpoint once it is saved, unless the run is being stopped."""
 
-    def __init__(self, evaluator, stop):
+    def __init__(self, evaluator, stop, config):
         self._evaluator = evaluator
         self._stop = stop
-
-    def begin(self):
-        self._evaluator.evaluate_all()
+        self._config = config
 
     def after_save(self, session, global_step_value):
+        """Returns whether training is to stop."""
+        reason = None
         if self._stop.signal is None:
-            self._evaluator.evaluate_all()
+            self._evaluator.evaluate_all(self._config.train_steps)
+            reason = _reason_to_stop(self._evaluator.record, global_step_value, self._config)
+        if reason and global_step_value < self._config.train_steps:
+            _log.info("Stopping early at step %d: %s.", global_step_value, reason)
+        return bool(reason)
+
+
+def _reason_to_stop(record: EvaluationRecord, step: int, config: FinetuneConfig) -> Optional[str]:
+    """Returns why training stops early at a step, or None if it goes on."""
+    patience = config.early_stopping_patience
+    count = record.num_without_improvement(step, config.evaluation_interval)
+    if patience is None or count < patience:
+        return None
+    return f"with {count} evaluation(s) since the best one"
 
 
 def _settings(task: Task, config: FinetuneConfig) -> Dict[str, Any]:

@@ -41,6 +41,12 @@ def make_config(**changes):
             {"num_train_epochs": 1.0, "warmup_steps": -1},
             "warmup_steps=-1 must be from 0 to train_steps.",
         ),
+        (
+            {"eval_steps": 15, "save_checkpoints_steps": 10},
+            "eval_steps=15 must be a multiple of save_checkpoints_steps=10.",
+        ),
+        ({"eval_steps": 0}, "eval_steps=0 must be 1 or more."),
+        ({"early_stopping_patience": 0}, "early_stopping_patience=0 must be 1 or more."),
         ({"learning_rate": 0.0}, "learning_rate=0.0 must be above 0."),
         ({"learning_rate": math.nan}, "learning_rate=nan must be above 0."),
         ({"learning_rate": math.inf}, "learning_rate=inf must be above 0."),

@@ -129,6 +129,55 @@ def test_epochs_and_a_share_of_warm_up_become_the_steps_of_the_run(tmp_path):
     assert (settings["train_steps"], settings["warmup_steps"]) == (4, 2)
 
 
+def test_only_every_second_checkpoint_is_evaluated_and_the_last(tmp_path):
+    run(tmp_path, TinyTask(), "train", "evaluate", train_steps=5, eval_steps=2)
+    assert [row["step"] for row in results_of(tmp_path)["evaluations"]] == [2, 4, 5]
+
+
+def test_checkpoints_are_at_multiples_of_the_interval_wherever_a_run_resumes(tmp_path):
+    run(tmp_path, TinyTask(), "train", train_steps=3, save_checkpoints_steps=2)
+    run(tmp_path, TinyTask(), "train", train_steps=7, save_checkpoints_steps=2)
+    assert list(checkpoints.saved_steps(str(tmp_path)))[-3:] == [4, 6, 7]
+
+
+class WorseAndWorse(TinyTask):
+    """Every evaluation is worse than the one before."""
+
+    greater_is_better = False
+
+
+def test_training_stops_for_want_of_improvement_and_stays_stopped(tmp_path, caplog):
+    caplog.set_level("INFO")
+    settings = {"train_steps": 9, "early_stopping_patience": 2}
+    run(tmp_path, WorseAndWorse(), "train", "evaluate", **settings)
+    assert max(checkpoints.saved_steps(str(tmp_path))) == 3
+    assert "Stopping early at step 3: with 2 evaluation(s) since the best one." in caplog.messages
+    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("*.ckpt*")}
+    caplog.clear()
+    task = run(tmp_path, WorseAndWorse(), "train", "evaluate", **settings)
+    reason = "with 2 evaluation(s) since the best one"
+    assert f"Training stopped early at step 3, {reason}: nothing to train." in caplog.messages
+    assert {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("*.ckpt*")} == before
+    assert task.given == []
+    # A killed run may have saved a checkpoint and not evaluated it.
+    record = results_of(tmp_path)
+    del record["evaluations"][-1]
+    (tmp_path / "eval_results.json").write_text(json.dumps(record))
+    task = run(tmp_path, WorseAndWorse(), "train", "evaluate", **settings)
+    assert max(checkpoints.saved_steps(str(tmp_path))) == 3
+    assert "training graph" not in task.calls and len(task.given) == 1
+    # More patience goes on.
+    run(tmp_path, WorseAndWorse(), "train", "evaluate", train_steps=4, early_stopping_patience=9)
+    assert max(checkpoints.saved_steps(str(tmp_path))) == 4
+
+
+def test_early_stopping_without_evaluations_is_refused_before_anything_is_made(tmp_path):
+    task = TinyTask()
+    with pytest.raises(UsageError, match="early_stopping_patience=2 needs evaluations: do_eval"):
+        run(tmp_path, task, "train", early_stopping_patience=2)
+    assert task.calls == [] and list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("actions", [("train",), ("evaluate",), ("predict",)])
 def test_labels_in_another_order_are_refused_and_nothing_changes(folder, actions):
     before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
