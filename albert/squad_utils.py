@@ -18,6 +18,7 @@ from albert.engine.task import (
     Predictions,
     Setting,
     Task,
+    first_questions,
     settings_of,
 )
 from albert.modeling import AlbertModel
@@ -197,9 +198,12 @@ class SquadTask(Task):
         self._path(split)
         return self._data[split]
 
+    def _paragraphs(self, split: str) -> List[SquadParagraph]:
+        return first_questions(self._data_of(split).paragraphs, self.max_samples.get(split))
+
     def _converted_questions(self, split: str) -> Iterator[_ConvertedQuestion]:
         """Yields the questions in the order of the file."""
-        paragraphs = self._data_of(split).paragraphs
+        paragraphs = self._paragraphs(split)
         converted = parallel.ordered_map(self._convert, paragraphs)
         for paragraph, (aligned, windows_of_questions) in zip(paragraphs, converted):
             for question, windows in zip(paragraph.questions, windows_of_questions):
@@ -250,7 +254,7 @@ class SquadTask(Task):
             rows_of_question.setdefault(int(row["question_index"]), []).append(row)
         questions = [
             (question, paragraph.context)
-            for paragraph in self._data_of("predict").paragraphs
+            for paragraph in self._paragraphs("predict")
             for question in paragraph.questions
         ]
         return self._version.result(

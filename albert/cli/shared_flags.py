@@ -108,6 +108,15 @@ def _define_data_and_model(has_dev_set: bool) -> None:
     flags.DEFINE_string(
         "cached_dir", None, "Folder for feature files (default: output_dir).", module_name=DATA
     )
+    for split, what in (("train", "train on"), ("eval", "evaluate on"), ("predict", "predict")):
+        if split == "eval" and not has_dev_set:
+            continue
+        flags.DEFINE_integer(
+            f"max_{split}_samples",
+            None,
+            f"Examples to {what}, the first ones (default: all).",
+            module_name=DATA,
+        )
     for name, meaning in (
         ("albert_config_file", "albert_config.json of the model."),
         ("init_checkpoint", "Pre-trained checkpoint; without it training starts from scratch."),
@@ -155,6 +164,12 @@ def _define_training(has_dev_set: bool) -> None:
         module_name=TRAINING,
     )
     flags.DEFINE_enum("optimizer", "adamw", OPTIMIZERS, "Optimizer.", module_name=TRAINING)
+    flags.DEFINE_bool(
+        "bias_correction",
+        False,
+        "Correct the bias of the optimizer's moments; steadies small tasks (arXiv 2006.05987).",
+        module_name=TRAINING,
+    )
     flags.DEFINE_integer(
         "gradient_accumulation_steps",
         1,

@@ -40,9 +40,25 @@ _POSITIVE = (
     "gradient_accumulation_steps",
     "eval_steps",
     "early_stopping_patience",
+    "max_train_samples",
+    "max_eval_samples",
+    "max_predict_samples",
 )
-_OPTIONAL = ("eval_batch_size", "predict_batch_size", "eval_steps", "early_stopping_patience")
-_SWITCHES = ("discard_classifier_weights", "packed_tokens", "recompute_activations")
+_OPTIONAL = (
+    "eval_batch_size",
+    "predict_batch_size",
+    "eval_steps",
+    "early_stopping_patience",
+    "max_train_samples",
+    "max_eval_samples",
+    "max_predict_samples",
+)
+_SWITCHES = (
+    "discard_classifier_weights",
+    "packed_tokens",
+    "recompute_activations",
+    "bias_correction",
+)
 
 # {setting: what a start does where it differs from the last one in that output_dir}. The model's
 # settings are in `_model_settings`; init_checkpoint is compared by its content.
@@ -71,6 +87,10 @@ _CHANGES = {
     "all_reduce": Change.ALLOWED,
     "packed_tokens": Change.ALLOWED,
     "seed": Change.REFUSED_IN_TRAINING,
+    "max_train_samples": Change.WARNED_IN_TRAINING,
+    "max_eval_samples": Change.ALLOWED,  # other data, see run_identity
+    "max_predict_samples": Change.ALLOWED,
+    "bias_correction": Change.WARNED_IN_TRAINING,
     "precision": Change.REFUSED_IN_TRAINING,
     "loss_scale": Change.ALLOWED,
     "on_nan": Change.ALLOWED,
@@ -112,6 +132,9 @@ class FinetuneConfig:
         all_reduce: one of ALL_REDUCES.
         packed_tokens: compute only real tokens, not padding.
         seed: determines initial weights, data order and dropout.
+        max_train_samples, max_eval_samples, max_predict_samples: how many of the first examples of
+            each such split to use; None for all.
+        bias_correction: of the optimizer's moments, see custom_optimization.update.
         precision: one of PRECISIONS, of products and activations.
         loss_scale: a fixed one for fp16; None adapts it to the gradients.
         on_nan: one of ON_NAN, what to do where a gradient is not finite in fp32 or bf16.
@@ -147,6 +170,10 @@ class FinetuneConfig:
     all_reduce: str = "auto"
     packed_tokens: bool = True
     seed: int = 42
+    max_train_samples: Optional[int] = None
+    max_eval_samples: Optional[int] = None
+    max_predict_samples: Optional[int] = None
+    bias_correction: bool = False
     precision: str = "fp32"
     loss_scale: Optional[float] = None
     on_nan: str = "stop"

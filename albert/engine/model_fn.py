@@ -119,7 +119,14 @@ def model_fn(
             is_first_replica = tf.get_static_value(replica) in (0, None)
             _load_pretrained(init_checkpoint, config.discard_classifier_weights, is_first_replica)
         learning_rate = _learning_rate(config)
-        step = update(flat, variables, learning_rate, config.optimizer, loss_scale=loss_scale)
+        step = update(
+            flat,
+            variables,
+            learning_rate,
+            config.optimizer,
+            bias_correction=config.bias_correction,
+            loss_scale=loss_scale,
+        )
         with tf.control_dependencies([step.op]):
             train_op = tf.group(batches_consumed.assign_add(1))
         step_values.add(

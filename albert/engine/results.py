@@ -137,8 +137,12 @@ class EvaluationRecord:
         self.write()
 
     def add_settings(self, settings: Dict[str, Any]) -> None:
-        """Adds {key: value} to the settings ("Hyperparameters" in the text); writes both files."""
-        self._settings.update(settings)
+        """Adds {key: value} to the settings ("Hyperparameters" in the text); writes both files.
+
+        None removes a key.
+        """
+        merged = {**self._settings, **settings}
+        self._settings = {name: value for name, value in merged.items() if value is not None}
         self.write()
 
     def setting(self, name: str, default: Any = None) -> Any:

@@ -8,7 +8,7 @@ from albert.common import json_files
 from albert.common.errors import UsageError
 from albert.engine import checkpoints
 from albert.engine.config import FinetuneConfig
-from albert.engine.task import Change, DataSource, Setting, Task, settings_of
+from albert.engine.task import Change, DataSource, Setting, Task, hash_of, settings_of
 
 NAME = "run.json"
 _GROUPS = ("settings", "options", "data")
@@ -79,7 +79,7 @@ class Run:
         elif self.owns_data(kind):
             folder = self._output_dir
         else:
-            source = self._task.source(self._splits(kind)[0])
+            source = self._source(self._splits(kind)[0])
             folder = folder_of_other_data(self._output_dir, kind, source)
             _log.info("%s is not this run's own data: results go to %s.", source.name, folder)
         return folder
@@ -88,7 +88,15 @@ class Run:
         return {"dev": self._task.dev_splits, "test": self._task.test_splits}[kind]
 
     def _contents(self, kind):
-        return {split: self._task.source(split).content for split in self._splits(kind)}
+        return {split: self._source(split).content for split in self._splits(kind)}
+
+    def _source(self, split):
+        """Returns the source of a split; a part of the data is other data than the whole."""
+        source = self._task.source(split)
+        limit = self._task.max_samples.get(split)
+        if limit is None:
+            return source
+        return source._replace(content=hash_of([source.content, limit]))
 
     def _settings(self):
         """Returns {name: Setting} of all that the run depends on."""

@@ -51,6 +51,9 @@ def feature_file(task: Task, config: FinetuneConfig, split: str) -> FeatureFile:
         UsageError: the model cannot tell the segments of a pair apart, or the data are wrong.
     """
     fingerprint = task.fingerprint(split)  # reads the examples of a task that must look at them
+    if split in task.max_samples:
+        fingerprint = dict(fingerprint, max_samples=task.max_samples[split])
+        _log.info("Of %s, only the first %d examples are used.", split, task.max_samples[split])
     if task.num_segments > config.albert_config.type_vocab_size:
         raise UsageError(
             f"<albert_config_file>: type_vocab_size {config.albert_config.type_vocab_size} is for "
@@ -85,6 +88,7 @@ class Engine:
     def __init__(
         self, task: Task, config: FinetuneConfig, options: Optional[Dict[str, Any]] = None
     ) -> None:
+        task.max_samples = _max_samples(task, config)
         self._task = task
         self._config = config
         self._run = run_identity.Run(task, config, options)
@@ -518,6 +522,16 @@ def _reason_to_stop(record: EvaluationRecord, step: int, config: FinetuneConfig)
     return f"with {count} evaluation(s) since the best one"
 
 
+def _max_samples(task: Task, config: FinetuneConfig) -> Dict[str, int]:
+    """Returns Task.max_samples; of a split that is evaluated and predicted, prediction decides."""
+    limits = (
+        ([task.train_split], config.max_train_samples),
+        (task.dev_splits, config.max_eval_samples),
+        (task.test_splits, config.max_predict_samples),
+    )
+    return {split: limit for splits, limit in limits for split in splits if limit is not None}
+
+
 def _settings(task: Task, config: FinetuneConfig) -> Dict[str, Any]:
     """Returns the settings to record in eval_results.json."""
     return {
@@ -531,6 +545,9 @@ def _settings(task: Task, config: FinetuneConfig) -> Dict[str, Any]:
         "optimizer": config.optimizer,
         "precision": config.precision,
         "seed": config.seed,
+        "max_train_samples": config.max_train_samples,
+        "max_eval_samples": config.max_eval_samples,
+        "max_predict_samples": config.max_predict_samples,
     }
 
 

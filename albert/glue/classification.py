@@ -101,14 +101,14 @@ class ClassifierTask(Task):
         return self.labels is None
 
     def examples(self, split: str) -> List[InputExample]:
-        """Returns the InputExamples of a split, in the order of the file.
+        """Returns the InputExamples of a split, in the order of the file, up to its max_samples.
 
         Raises:
             UsageError: there are none, or one has an invalid label.
         """
         if split not in self._examples:
             self._examples[split] = self._read_examples(split)
-        return self._examples[split]
+        return self._examples[split][: self.max_samples.get(split)]
 
     @property
     def num_segments(self) -> int:

@@ -171,6 +171,21 @@ def test_training_stops_for_want_of_improvement_and_stays_stopped(tmp_path, capl
     assert max(checkpoints.saved_steps(str(tmp_path))) == 4
 
 
+def test_a_part_of_the_data_is_used_and_counts_as_other_data(folder):
+    before = results_of(folder)
+    part = {"max_eval_samples": 3, "max_predict_samples": 4}
+    task = run(folder, TinyTask(), "evaluate", "predict", **part)
+    assert results_of(folder) == before
+    assert task.calls == ["features of dev", "inference graph", "features of test"]
+    (row,) = results_of(folder / "predictions_whole")["evaluations"]
+    assert row["dataset"] != before["evaluations"][0]["dataset"]
+    assert results_of(folder / "predictions_whole")["settings"]["max_eval_samples"] == 3
+    run(folder, TinyTask(), "predict", max_predict_samples=5)
+    assert len(list(folder.glob("predictions_whole_*/answers.txt"))) == 1
+    # The whole again: nothing is made anew.
+    assert run(folder, TinyTask(), "train", "evaluate", "predict").calls == ["inference graph"]
+
+
 def test_early_stopping_without_evaluations_is_refused_before_anything_is_made(tmp_path):
     task = TinyTask()
     with pytest.raises(UsageError, match="early_stopping_patience=2 needs evaluations: do_eval"):

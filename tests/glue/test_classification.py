@@ -258,6 +258,21 @@ def test_evaluation_returns_the_metrics_of_the_task(tmp_path):
     json.dumps(values)
 
 
+def test_the_first_examples_alone_are_features_scored_and_written(tmp_path):
+    lines = "".join(stsb_line(n, "a", "b", label) for n, label in enumerate("1234"))
+    write_tsv(tmp_path, "STS-B", "dev", STSB_HEADER + "\tscore\n" + lines)
+    write_tsv(tmp_path, "STS-B", "test", STSB_HEADER + "\n" + stsb_line(0, "a", "b") * 3)
+    own = make_task(tmp_path, "sts-b")
+    own.max_samples = {"dev": 3, "test": 2}
+    assert [feature["label_ids"] for feature in own.features("dev")] == [1.0, 2.0, 3.0]
+    rows = [{"scores": np.float32(s), "losses": np.float32(0.25)} for s in (1, 2, 3)]
+    assert own.evaluate({"dev": rows}) == pytest.approx({"pearson": 1.0, "spearman": 1.0})
+    assert len(list(own.features("test"))) == 2
+    for path in own.write_predictions({"test": rows[:2]}, str(tmp_path)):
+        num_lines = len(open(path, encoding="utf-8").readlines())
+        assert num_lines == (2 if path.endswith("test_results.tsv") else 3)
+
+
 def test_evaluation_of_a_regression_correlates_the_scores(tmp_path):
     lines = "".join(stsb_line(n, "a", "b", label) for n, label in enumerate("1234"))
     write_tsv(tmp_path, "STS-B", "dev", STSB_HEADER + "\tscore\n" + lines)
