@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from albert.cli import runner, shared_flags
-from albert.cli.flag_groups import DATA
-from albert.cli.options import check_folder, read_options
+from albert.cli.flag_groups import DATA, TRAINING
+from albert.cli.options import check_file, check_folder, read_options
 from albert.glue.files import cannot_read
 from albert.glue.table import GLUE_ROWS, check_task_name
 
@@ -47,12 +47,28 @@ def define_flags() -> None:
     shared_flags.define(has_dev_set=True)
     shared_flags.define_albert_dropout(0.0)
     shared_flags.define_dropout("classifier_dropout_prob", 0.1, "Dropout before the classifier.")
+    flags.DEFINE_string(
+        "class_weights",
+        None,
+        "Weights in the training loss: balanced, where a rare label weighs more, or a JSON file "
+        "{label: weight}.",
+        module_name=TRAINING,
+    )
+    flags.DEFINE_float(
+        "label_smoothing",
+        0.0,
+        "Share of the target in the training loss that is spread over all labels.",
+        lower_bound=0.0,
+        upper_bound=0.99,
+        module_name=TRAINING,
+    )
 
 
 def task_of(options: SimpleNamespace, albert_config: "AlbertConfig") -> "Task":
     """Returns the ClassifierTask that the options describe."""
     from albert.classifier_utils import make_task
     from albert.cli.finetune import tokenizer_of
+    from albert.glue.classification import TrainingLoss
 
     return make_task(
         options.task_name,
@@ -60,6 +76,7 @@ def task_of(options: SimpleNamespace, albert_config: "AlbertConfig") -> "Task":
         tokenizer_of(options, albert_config),
         options.max_seq_length,
         options.classifier_dropout_prob,
+        TrainingLoss(options.class_weights, options.label_smoothing),
     )
 
 
@@ -84,6 +101,8 @@ def main() -> None:
         check_task_name(name)
     task_name = (name or "").lower()
     options = read_options(task_name, required=("data_dir", "task_name"))
+    if options.class_weights != "balanced":
+        check_file("class_weights", options.class_weights)
     if task_name in GLUE_ROWS:  # a task of your own may do without the folder
         check_data(task_name, options)
     # TensorFlow takes seconds to import: mistakes on the command line have been found by now.

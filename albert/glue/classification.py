@@ -5,13 +5,13 @@ import dataclasses
 import logging
 import math
 import os
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
 from albert import tokenization
-from albert.common import files
+from albert.common import files, json_files
 from albert.common.errors import UsageError
 from albert.engine.task import (
     INPUT_IDS,
@@ -29,7 +29,26 @@ from albert.nn.layers import ClassLogits
 # How many texts to tokenize at once: enough to be fast, few enough to need little memory.
 _TEXTS_AT_ONCE = 1024
 
+BALANCED = "balanced"
+
 _log = logging.getLogger(__name__)
+
+
+class TrainingLoss(NamedTuple):
+    """What distinguishes the loss in training from that of evaluations, the mean cross-entropy.
+
+    Attributes:
+        class_weights: BALANCED for weights that are inverse to the number of a label's training
+            examples, or the path of a JSON file, {label: weight}; None for equal weights. They are
+            scaled so that their mean over the training examples is 1.
+        label_smoothing: the share of the target that is spread over all labels, below 1.
+    """
+
+    class_weights: Optional[str] = None
+    label_smoothing: float = 0.0
+
+
+_PLAIN_LOSS = TrainingLoss()
 
 
 @dataclasses.dataclass
@@ -56,6 +75,7 @@ class ClassifierTask(Task):
         data_dir: folder of the data.
         max_seq_length: longest sequence, in tokens including special tokens.
         classifier_dropout_prob: dropout rate on the pooled output.
+        training_loss: of a classification; what it says is checked by `run_settings`.
 
     Attributes:
         labels: in the order of their ids; None for a regression.
@@ -71,12 +91,14 @@ class ClassifierTask(Task):
         tokenizer: tokenization.FullTokenizer,
         max_seq_length: int,
         classifier_dropout_prob: float = 0.1,
+        training_loss: TrainingLoss = _PLAIN_LOSS,
     ) -> None:
         self.name = name
         self._data_dir = data_dir
         self._tokenizer = tokenizer
         self._max_seq_length = max_seq_length
         self._classifier_dropout_prob = classifier_dropout_prob
+        self._training_loss = training_loss
         self._examples: Dict[str, List[InputExample]] = {}
 
     @abc.abstractmethod
@@ -132,13 +154,21 @@ class ClassifierTask(Task):
         return DataSource.of(self._data_dir, self._origin(split))
 
     def run_settings(self) -> Dict[str, Setting]:
-        """Returns the labels, what the tokens depend on, and the dropout rate."""
+        """Returns the labels, what the tokens depend on, the dropout rate and the training loss.
+
+        Raises:
+            UsageError: the training loss does not fit the task.
+        """
         model = {"labels": list(self.labels or ()), **self._tokenizer.fingerprint()}
-        dropout = {"classifier_dropout_prob": self._classifier_dropout_prob}
+        training = {
+            "classifier_dropout_prob": self._classifier_dropout_prob,
+            "class_weights": self._given_weights(),
+            "label_smoothing": self._checked_smoothing(),
+        }
         return {
             **settings_of(model, Change.REFUSED, "{} of the task"),
             **settings_of({"max_seq_length": self._max_seq_length}, Change.WARNED),
-            **settings_of(dropout, Change.WARNED_IN_TRAINING),
+            **settings_of(training, Change.WARNED_IN_TRAINING),
         }
 
     def settings(self) -> Dict[str, Any]:
@@ -167,13 +197,21 @@ class ClassifierTask(Task):
                 yield dict(sequence._asdict(), label_ids=self._label_value(example.label))
 
     def head(self, model: Any, features: Dict[str, Any], is_training: bool) -> ModelOutput:
-        """Returns the softmax cross-entropy, or the squared error for a regression, on [CLS]."""
-        del is_training
+        """Returns the softmax cross-entropy, or the squared error for a regression, on [CLS].
+
+        Class weights and label smoothing are part of the loss in training only.
+        """
         num_outputs = 1 if self.labels is None else len(self.labels)
         logits = classification_logits(model, num_outputs, self._classifier_dropout_prob)
         labels = features["label_ids"]  # [batch]
         if not self.is_regression:
-            return softmax_output(logits, labels)
+            output = softmax_output(logits, labels)
+            if not is_training or self._training_loss == _PLAIN_LOSS:
+                return output
+            losses = training_losses(
+                logits, labels, self._scaled_weights(), self._training_loss.label_smoothing
+            )
+            return output._replace(loss_sums=[tf.reduce_sum(losses)])
         scores = tf.squeeze(logits, axis=-1)
         losses = tf.squared_difference(scores, labels)
         return ModelOutput([tf.reduce_sum(losses)], {"scores": scores}, losses)
@@ -270,6 +308,63 @@ class ClassifierTask(Task):
             allowed = "a number"
         raise UsageError(f"{where}: label {label!r} is not {allowed}.")
 
+    def _given_weights(self):
+        """Returns None, BALANCED or the file's {label: weight}.
+
+        Raises:
+            UsageError: they do not fit the labels.
+        """
+        path = self._training_loss.class_weights
+        if path is None:
+            return None
+        self._check_has_classes("class_weights", path)
+        if path == BALANCED:
+            return path
+        weights = json_files.load_json(path, "class_weights")
+        labels = list(map(files.as_cell, self.labels or ()))
+        if sorted(weights) != sorted(self.labels or ()):
+            raise UsageError(
+                f"<class_weights> has weights for {', '.join(map(repr, weights)) or 'no label'}; "
+                f"it must have one for each of {', '.join(labels)}.",
+                class_weights=path,
+            )
+        for label, weight in weights.items():
+            if type(weight) not in (int, float) or weight <= 0:
+                raise UsageError(
+                    f"<class_weights>: the weight of {label!r} is {weight!r}; it must be a number "
+                    "above 0.",
+                    class_weights=path,
+                )
+        return weights
+
+    def _checked_smoothing(self):
+        share = self._training_loss.label_smoothing
+        if not 0 <= share < 1:
+            raise UsageError("<label_smoothing> must be from 0 to below 1.", label_smoothing=share)
+        if share:
+            self._check_has_classes("label_smoothing", share)
+        return share
+
+    def _check_has_classes(self, setting, value):
+        if self.is_regression:
+            raise UsageError(
+                f"<{setting}> is for classes, but the labels of {self.name} are numbers.",
+                **{setting: value},
+            )
+
+    def _scaled_weights(self):
+        """Returns the weights of the classes, float [classes], or None for equal ones."""
+        given = self._given_weights()
+        if given is None:
+            return None
+        labels = self.labels or ()
+        counts = np.bincount(self._label_values(self.train_split), minlength=len(labels))
+        if given == BALANCED:
+            weights = 1.0 / np.maximum(counts, 1)
+        else:
+            weights = np.array([given[label] for label in labels])
+        return weights * counts.sum() / (weights * counts).sum()
+
     def _label_value(self, label):
         if self.labels is None:
             return float(label or 0.0)
@@ -308,3 +403,27 @@ def softmax_output(logits: Any, labels: Any) -> ModelOutput:
     """Returns the output for a choice among n classes: logits [batch, n], labels [batch]."""
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
     return ModelOutput([tf.reduce_sum(losses)], {"probabilities": tf.nn.softmax(logits)}, losses)
+
+
+def training_losses(
+    logits: Any, labels: Any, class_weights: Optional[Sequence[float]], label_smoothing: float
+) -> Any:
+    """Returns the cross-entropy with smoothed labels, times the weight of the label: float [batch].
+
+    The target is 1 - label_smoothing for the label, and label_smoothing / classes more for each
+    class (arXiv 1512.00567, section 7).
+
+    Args:
+        logits: float [batch, classes].
+        labels: int32 [batch].
+        class_weights: [classes]; None for equal weights.
+    """
+    num_classes = logits.shape.as_list()[-1]
+    share = label_smoothing / num_classes
+    targets = tf.one_hot(
+        labels, num_classes, on_value=1.0 - label_smoothing + share, off_value=share
+    )
+    losses = tf.nn.softmax_cross_entropy_with_logits_v2(labels=targets, logits=logits)
+    if class_weights is None:
+        return losses
+    return losses * tf.gather(tf.constant(class_weights, tf.float32), labels)

@@ -48,6 +48,7 @@ MISTAKES = {
         {"warmup_step": 9, "warmup_proportion": 0.1, "recipe": True, "task_name": "RTE"},
         "--warmup_step=9 and --warmup_proportion=0.1 exclude each other: give one of them.",
     ),
+    "class weights": ("classifier", {"class_weights": "x"}, f"--class_weights=x: {NO_FILE}"),
     "length": ("squad", {"max_seq_length": 0}, "--max_seq_length=0"),
     "answers": ("squad", {"n_best_size": 0}, "--n_best_size=0"),
     "configuration": ("race", {"albert_config_file": "x"}, f"--albert_config_file=x: {NO_FILE}"),
