@@ -17,6 +17,7 @@ from albert.cli.flag_groups import (
 from albert.engine.config import (
     ALL_REDUCES,
     DEVICE_TYPES,
+    FREEZE,
     ON_NAN,
     OPTIMIZERS,
     PRECISIONS,
@@ -168,6 +169,20 @@ def _define_training(has_dev_set: bool) -> None:
         "bias_correction",
         False,
         "Correct the bias of the optimizer's moments; steadies small tasks (arXiv 2006.05987).",
+        module_name=TRAINING,
+    )
+    flags.DEFINE_float(
+        "layerwise_lr_decay",
+        1.0,
+        "Factor on the learning rate for each step down from pooler and head: to the layers, which "
+        "in ALBERT are one set of weights, and to the embeddings.",
+        module_name=TRAINING,
+    )
+    flags.DEFINE_enum(
+        "freeze",
+        "none",
+        FREEZE,
+        "Train all but the embeddings, or but everything pre-trained, the pooler included.",
         module_name=TRAINING,
     )
     flags.DEFINE_integer(

@@ -18,6 +18,7 @@ DEVICE_TYPES = ("auto", "gpu", "cpu")
 ALL_REDUCES = ("auto", "nccl", "hierarchical_copy")
 PRECISIONS = ("fp32", "bf16", "fp16")  # the keys of nn.precision.COMPUTE_TYPES
 ON_NAN = ("stop", "skip")
+FREEZE = ("none", "embeddings", "encoder")
 MAX_SEED = 2**31 - 1
 _LARGEST = 2**31 - 1
 
@@ -28,6 +29,7 @@ _CHOICES = {
     "all_reduce": ALL_REDUCES,
     "precision": PRECISIONS,
     "on_nan": ON_NAN,
+    "freeze": FREEZE,
 }
 _POSITIVE = (
     "train_batch_size",
@@ -91,6 +93,8 @@ _CHANGES = {
     "max_eval_samples": Change.ALLOWED,  # other data, see run_identity
     "max_predict_samples": Change.ALLOWED,
     "bias_correction": Change.WARNED_IN_TRAINING,
+    "layerwise_lr_decay": Change.WARNED_IN_TRAINING,
+    "freeze": Change.REFUSED_IN_TRAINING,  # a checkpoint has no moments of what was frozen
     "precision": Change.REFUSED_IN_TRAINING,
     "loss_scale": Change.ALLOWED,
     "on_nan": Change.ALLOWED,
@@ -135,6 +139,10 @@ class FinetuneConfig:
         max_train_samples, max_eval_samples, max_predict_samples: how many of the first examples of
             each such split to use; None for all.
         bias_correction: of the optimizer's moments, see custom_optimization.update.
+        layerwise_lr_decay: the learning rate is multiplied by it once for every step down from the
+            head, see modeling.depth_of.
+        freeze: one of FREEZE. "embeddings" keeps these and their projection as they are, "encoder"
+            everything that is pre-trained, the pooler included.
         precision: one of PRECISIONS, of products and activations.
         loss_scale: a fixed one for fp16; None adapts it to the gradients.
         on_nan: one of ON_NAN, what to do where a gradient is not finite in fp32 or bf16.
@@ -174,6 +182,8 @@ class FinetuneConfig:
     max_eval_samples: Optional[int] = None
     max_predict_samples: Optional[int] = None
     bias_correction: bool = False
+    layerwise_lr_decay: float = 1.0
+    freeze: str = "none"
     precision: str = "fp32"
     loss_scale: Optional[float] = None
     on_nan: str = "stop"
@@ -202,6 +212,11 @@ class FinetuneConfig:
             is_left_out = value is None and name == "loss_scale"
             if not is_left_out and not (is_number and 0 < value < math.inf):
                 raise UsageError(f"<{name}> must be above 0.", **{name: value})
+        decay = self.layerwise_lr_decay
+        if not (isinstance(decay, float) or _is_integer(decay)) or not 0 < decay <= 1:
+            raise UsageError(
+                "<layerwise_lr_decay> must be above 0 and at most 1.", layerwise_lr_decay=decay
+            )
         for name, allowed in _CHOICES.items():
             value = getattr(self, name)
             if value not in allowed:

@@ -8,8 +8,6 @@ from albert import modeling
 from albert.common.errors import UsageError
 from albert.engine import checkpoints
 
-_ENCODER = "bert/"
-
 # Parts of variable names that identify checkpoints of other programs.
 _FOREIGN_LAYOUTS = {
     "bert/encoder/layer_shared/": "brightmart's albert_zh",
@@ -36,10 +34,12 @@ def load(init_checkpoint: str, discard_classifier_weights: bool = False) -> List
     stored = _stored_shapes(init_checkpoint)
     variables = {modeling.name_of(variable): variable for variable in tf.trainable_variables()}
     loadable = [
-        name for name in variables if name.startswith(_ENCODER) or not discard_classifier_weights
+        name
+        for name in variables
+        if name.startswith(modeling.ENCODER) or not discard_classifier_weights
     ]
     found = [name for name in loadable if name in stored]
-    if not any(name.startswith(_ENCODER) for name in found):
+    if not any(name.startswith(modeling.ENCODER) for name in found):
         raise UsageError(
             f"<init_checkpoint> holds none of the model's variables, such as {loadable[0]}.",
             init_checkpoint=init_checkpoint,
@@ -98,7 +98,7 @@ def _check_shape(init_checkpoint, name, stored, expected):
         return
     advice = (
         "Does <albert_config_file> belong to it?"
-        if name.startswith(_ENCODER)
+        if name.startswith(modeling.ENCODER)
         else "<discard_classifier_weights> starts with a new head."
     )
     raise UsageError(

@@ -51,6 +51,11 @@ def make_config(**changes):
         ({"learning_rate": math.nan}, "learning_rate=nan must be above 0."),
         ({"learning_rate": math.inf}, "learning_rate=inf must be above 0."),
         ({"learning_rate": "1e-5"}, "learning_rate=1e-5 must be above 0."),
+        (
+            {"layerwise_lr_decay": 1.5},
+            "layerwise_lr_decay=1.5 must be above 0 and at most 1.",
+        ),
+        ({"freeze": "head"}, "freeze=head must be one of none, embeddings, encoder."),
         ({"optimizer": "sgd"}, "optimizer=sgd must be one of adamw, lamb."),
         ({"strategy_type": "mirrored"}, "strategy_type=mirrored must be one of one, mirror."),
         ({"device_type": "tpu"}, "device_type=tpu must be one of auto, gpu, cpu."),
