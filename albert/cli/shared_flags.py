@@ -234,6 +234,13 @@ def _define_prediction(has_dev_set: bool) -> None:
         module_name=PREDICTION,
     )
     flags.DEFINE_string(
+        "eval_checkpoint",
+        None,
+        "Checkpoint to evaluate and to predict with, without --do_train (default: the best in "
+        "output_dir).",
+        module_name=PREDICTION,
+    )
+    flags.DEFINE_string(
         "predict_output_dir",
         None,
         "Folder for predictions (default: output_dir; predictions_<name> in it for other data).",
@@ -290,6 +297,12 @@ def _define_devices() -> None:
 def _define_results() -> None:
     flags.DEFINE_string(
         "output_dir", None, "Folder for checkpoints and results.", module_name=RESULTS
+    )
+    flags.DEFINE_bool(
+        "overwrite_output_dir",
+        False,
+        "Train anew: first delete what runs, and nothing else, have left in output_dir.",
+        module_name=RESULTS,
     )
     flags.DEFINE_integer(
         "save_checkpoints_steps", 1000, "Updates between two checkpoints.", module_name=RESULTS

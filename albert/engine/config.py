@@ -69,6 +69,7 @@ _CHANGES = {
     "cached_dir": Change.ALLOWED,
     "predict_output_dir": Change.ALLOWED,
     "init_checkpoint": Change.ALLOWED,
+    "eval_checkpoint": Change.ALLOWED,
     "discard_classifier_weights": Change.WARNED_IN_TRAINING,
     "train_batch_size": Change.WARNED_IN_TRAINING,
     "eval_batch_size": Change.ALLOWED,
@@ -115,6 +116,8 @@ class FinetuneConfig:
         predict_output_dir: folder of the predictions; None means output_dir, or a folder in it for
             data other than the run's own.
         init_checkpoint: prefix of the pre-trained checkpoint; None trains from scratch.
+        eval_checkpoint: prefix of the checkpoint to evaluate and to predict with, in place of the
+            best in output_dir.
         discard_classifier_weights: load only the encoder from it.
         train_batch_size: examples per replica, in one micro-batch.
         eval_batch_size, predict_batch_size: examples that a device takes at a time; None for as
@@ -158,6 +161,7 @@ class FinetuneConfig:
     cached_dir: Optional[str] = None
     predict_output_dir: Optional[str] = None
     init_checkpoint: Optional[str] = None
+    eval_checkpoint: Optional[str] = None
     discard_classifier_weights: bool = False
     train_batch_size: int = 32
     eval_batch_size: Optional[int] = None
@@ -255,11 +259,11 @@ class FinetuneConfig:
     def _check_paths(self) -> None:
         if not isinstance(self.output_dir, str) or not self.output_dir:
             raise UsageError("<output_dir> must name a folder.", output_dir=self.output_dir)
-        for name in ("cached_dir", "predict_output_dir", "init_checkpoint"):
+        for name in ("cached_dir", "predict_output_dir", "init_checkpoint", "eval_checkpoint"):
             path = getattr(self, name)
             if path is not None and not isinstance(path, str):
                 raise UsageError(f"<{name}> must be a path.", **{name: path})
-        for name in ("output_dir", "init_checkpoint"):
+        for name in ("output_dir", "init_checkpoint", "eval_checkpoint"):
             path = getattr(self, name)
             if path and set(path) & set("[\\"):  # TensorFlow treats them as glob patterns
                 raise UsageError(

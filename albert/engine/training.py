@@ -99,8 +99,9 @@ class Engine:
         self._devices = devices.choose(config.device_type, config.num_replicas)
         # Checked again when the strategy is made, but that is after features have been made.
         devices.check_all_reduce(self._devices, config.all_reduce)
-        if config.init_checkpoint:
-            pretrained.check(config.init_checkpoint)
+        for setting in ("init_checkpoint", "eval_checkpoint"):
+            if getattr(config, setting):
+                pretrained.check(getattr(config, setting), setting)
         if config.num_replicas < config.num_devices:
             _log.info(
                 "Strategy one trains on a single device, not on the %d requested.",
@@ -127,6 +128,7 @@ class Engine:
         self,
         evaluate: bool = False,
         predict: bool = False,
+        overwrite: bool = False,
     ) -> None:
         """Trains up to train_steps, resuming from the latest checkpoint in output_dir if any.
 
@@ -134,12 +136,13 @@ class Engine:
             evaluate: also evaluate each checkpoint as it is saved.
             predict: `predict` comes next, so the features of the test splits are made first: what
                 is wrong with their files must not come to light after hours of training.
+            overwrite: first delete what runs have left in output_dir, and start anew.
 
         Raises:
             Interrupted: Ctrl-C or SIGTERM stopped training; a checkpoint has been saved.
             UsageError: another process trains or evaluates in output_dir, no checkpoint in it is
-                whole, the best one is damaged and evaluations would need it, or early stopping
-                lacks evaluations.
+                whole, the best one is damaged and evaluations would need it, early stopping lacks
+                evaluations, or the initial checkpoint is among what is to be overwritten.
         """
         if self._config.early_stopping_patience and not evaluate:
             raise UsageError(
@@ -149,9 +152,12 @@ class Engine:
                 do_eval=None,
                 do_predict=None,
             )
-        self._run.check(is_training=True)
+        if not overwrite:
+            self._run.check(is_training=True)
         with output_lock.held(self._config.output_dir):
             self._is_checked = True
+            if overwrite:
+                self._erase(evaluate, predict)
             start, damages = checkpoints.newest_whole(self._config.output_dir)
             step, batches_consumed = self._read_counters(start)
             checkpoints.prepare_training(self._config.output_dir, start, damages)
@@ -173,6 +179,25 @@ class Engine:
         if reason:
             _log.info("Training stopped early at step %d, %s: nothing to train.", step, reason)
         return bool(reason)
+
+    def _erase(self, evaluate, predict):
+        """Deletes what runs have left, after all that is read from the data has been read."""
+        config, task = self._config, self._task
+        folder = os.path.dirname(config.init_checkpoint or "")
+        if config.init_checkpoint and os.path.realpath(folder) == os.path.realpath(
+            config.output_dir
+        ):
+            raise UsageError(
+                "<init_checkpoint> is in <output_dir>, so <overwrite_output_dir> would delete it.",
+                init_checkpoint=config.init_checkpoint,
+                output_dir=config.output_dir,
+                overwrite_output_dir=None,
+            )
+        dev_splits = task.dev_splits if evaluate else ()
+        for split in (task.train_split, *dev_splits, *(task.test_splits if predict else ())):
+            feature_file(task, config, split)
+        num_files = run_identity.erase(config.output_dir)
+        _log.info("Deleted %d file(s) of earlier runs in %s.", num_files, config.output_dir)
 
     def _prepare_data(self, evaluate, predict):
         """Makes all features that the run will need; returns those to train on."""
@@ -295,7 +320,8 @@ class Engine:
 
         Without training, dev splits other than the run's own do not change which checkpoint is the
         best: that one alone is scored on them, and the results are written beside their
-        predictions. The same holds for an initial checkpoint, where output_dir has none.
+        predictions. The same holds for eval_checkpoint, and for an initial checkpoint where
+        output_dir has none.
 
         Raises:
             UsageError: there is no checkpoint, and none has ever been evaluated; one is damaged; or
@@ -303,14 +329,15 @@ class Engine:
         """
         output_dir = self._config.output_dir
         self._check_identity()
+        given = self._config.eval_checkpoint
         is_trained = bool(checkpoints.best(output_dir) or checkpoints.saved_steps(output_dir))
-        if is_trained and (self._has_trained or self._run.owns_data("dev")):
+        if not given and is_trained and (self._has_trained or self._run.owns_data("dev")):
             with output_lock.held(output_dir):
                 self._check_best()
                 evaluator = self._make_evaluator()
                 evaluator.record.add_settings(_settings(self._task, self._config))
                 evaluator.evaluate_all()
-        elif is_trained or not self._record(output_dir).best():
+        elif given or is_trained or not self._record(output_dir).best():
             checkpoint = self._checkpoint_to_use("evaluate")
             evaluator = self._make_evaluator()
             folder = self._run.folder_of_results("dev")
@@ -321,7 +348,7 @@ class Engine:
     def predict(self) -> None:
         """Writes the task's prediction files, using the best checkpoint or else the latest.
 
-        If output_dir holds none, the initial checkpoint predicts.
+        If output_dir holds none, the initial checkpoint predicts; eval_checkpoint comes before all.
 
         Raises:
             UsageError: there is no checkpoint, or a damaged one.
@@ -338,12 +365,16 @@ class Engine:
         }
         folder = self._run.folder_of_results("test")
         metrics = self._metrics_of(checkpoint)
-        for path in self._task.write_predictions(predictions, folder, metrics):
+        paths = self._task.write_predictions(predictions, folder, metrics)
+        self._run.note_results(paths)
+        for path in paths:
             _log.info("Wrote %s.", path)
 
     def _checkpoint_to_use(self, purpose):
         """Returns the prefix of the checkpoint to evaluate or to predict with."""
         config = self._config
+        if config.eval_checkpoint:
+            return self._checked("eval_checkpoint")
         if checkpoints.is_keeping(config.output_dir):
             with contextlib.suppress(UsageError):  # a process that trains there finishes it itself
                 with output_lock.held(config.output_dir):
@@ -358,9 +389,14 @@ class Engine:
                 output_dir=config.output_dir,
                 do_train=None,
             )
-        self._run.check_initial_checkpoint()
-        self._predictor.check(config.init_checkpoint)
-        return config.init_checkpoint
+        return self._checked("init_checkpoint")
+
+    def _checked(self, setting):
+        """Returns the checkpoint of a setting, which fits the task and the model."""
+        path = getattr(self._config, setting)
+        self._run.check_checkpoint(setting)
+        self._predictor.check(path, setting)
+        return path
 
     def _metrics_of(self, checkpoint):
         """Returns the recorded metrics of a checkpoint, or None if it was never evaluated."""
