@@ -10,7 +10,7 @@ all-reduce could block the replicas.
 """
 
 import re
-from typing import Any, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 import tensorflow.compat.v1 as tf
 
@@ -53,6 +53,12 @@ class _Scalars(NamedTuple):
     adam_rate: Any
     adam_epsilon: Any
     zero: Any
+
+    def with_rate_times(self, factor: float) -> "_Scalars":
+        """Returns the scalars for a variable whose learning rate is `factor` times the rate."""
+        if factor == 1.0:
+            return self
+        return self._replace(rate=self.rate * factor, adam_rate=self.adam_rate * factor)
 
 
 def create_optimizer(
@@ -102,19 +108,22 @@ def minimize(
     return update(flat, variables, learning_rate, optimizer, clip_norm, bias_correction).op
 
 
-def flat_gradient(loss: Any, loss_scale: Any = 1.0) -> Tuple[Any, List[Any]]:
+def flat_gradient(
+    loss: Any, loss_scale: Any = 1.0, variables: Optional[Sequence[Any]] = None
+) -> Tuple[Any, List[Any]]:
     """Returns the gradient as one float32 vector, and the variables whose gradients it holds.
 
-    These are the trainable variables that the loss depends on, in their order.
+    These are the given variables that the loss depends on, in their order.
 
     Args:
         loss: scalar float32.
         loss_scale: scalar factor on the gradient.
+        variables: None for all trainable ones.
 
     Raises:
         ValueError: the loss depends on no variable.
     """
-    variables = tf.trainable_variables()
+    variables = tf.trainable_variables() if variables is None else list(variables)
     # Not compute_gradients: inside Estimator.train, and only there, that divides the loss by the
     # number of replicas.
     scale = tf.broadcast_to(tf.cast(loss_scale, loss.dtype), tf.shape(loss))
@@ -130,6 +139,7 @@ def update(
     clip_norm: Optional[float] = CLIP_NORM,
     bias_correction: bool = False,
     loss_scale: Optional[LossScale] = None,
+    rate_factor: Optional[Callable[[Any], float]] = None,
 ) -> Update:
     """Returns the Update by this replica's part of the gradient, and the increment of the step.
 
@@ -137,6 +147,7 @@ def update(
         flat, variables: from `flat_gradient`; the gradient is the mean over the replicas.
         learning_rate, optimizer, clip_norm, bias_correction: see `minimize`.
         loss_scale: the gradient is that much too large; it adapts to whether that is finite.
+        rate_factor: see AdamWeightDecayOptimizer.
 
     Raises:
         UsageError: there is no such optimizer.
@@ -151,6 +162,7 @@ def update(
         exclude_from_weight_decay=NOT_DECAYED,
         clip_norm=clip_norm,
         bias_correction=bias_correction,
+        rate_factor=rate_factor,
     )
     global_step = tf.train.get_or_create_global_step()
     return rule.apply_flat(flat, variables, global_step, loss_scale=loss_scale)
@@ -188,6 +200,7 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
             clipping.
         bias_correction: divide m by 1 - beta_1^t and v by 1 - beta_2^t, where t counts updates
             from 1; needs `global_step` in apply_gradients.
+        rate_factor: returns, for a variable, what to multiply the learning rate by; None for 1.
     """
 
     def __init__(
@@ -201,6 +214,7 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
         name: str = "AdamWeightDecayOptimizer",
         clip_norm: Optional[float] = None,
         bias_correction: bool = False,
+        rate_factor: Optional[Callable[[Any], float]] = None,
     ) -> None:
         super().__init__(use_locking=False, name=name)
         self.learning_rate = learning_rate
@@ -211,6 +225,7 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
         self.exclude_from_weight_decay = tuple(exclude_from_weight_decay or ())
         self.clip_norm = clip_norm
         self.bias_correction = bias_correction
+        self.rate_factor = rate_factor or (lambda variable: 1.0)
 
     def apply_gradients(
         self,
@@ -269,6 +284,7 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
             )
             local = distribution.experimental_local_results
             slots = [self._slots_of(variable) for variable in variables]
+            rate_factors = [self.rate_factor(variable) for variable in variables]
             copies_of_all = zip(*[local(variable) for variable in variables])
             moments_of_all = zip(*[zip(local(m), local(v)) for m, v in slots])
             steps = local(global_step) if global_step is not None else ()
@@ -284,8 +300,11 @@ class AdamWeightDecayOptimizer(tf.train.Optimizer):
                     gradients, is_finite = self._clip_and_split(flat_copy, copies, scale)
                     verdicts.append(is_finite)
                     scalars = self._scalars(is_finite, factors)
-                    for gradient, copy, (m, v) in zip(gradients, copies, moments):
-                        updates += self._apply(gradient, copy, m, v, scalars)
+                    for gradient, copy, (m, v), factor in zip(
+                        gradients, copies, moments, rate_factors
+                    ):
+                        own = scalars.with_rate_times(factor)
+                        updates += self._apply(gradient, copy, m, v, own)
             # The schedule and the bias correction must read the step before it changes, and the
             # updates the scale.
             with tf.control_dependencies(updates):
@@ -401,6 +420,7 @@ class LAMBOptimizer(AdamWeightDecayOptimizer):
         name: str = "LAMBOptimizer",
         clip_norm: Optional[float] = None,
         bias_correction: bool = False,
+        rate_factor: Optional[Callable[[Any], float]] = None,
     ) -> None:
         super().__init__(
             learning_rate,
@@ -412,6 +432,7 @@ class LAMBOptimizer(AdamWeightDecayOptimizer):
             name,
             clip_norm,
             bias_correction,
+            rate_factor,
         )
         if exclude_from_layer_adaptation is None:
             exclude_from_layer_adaptation = self.exclude_from_weight_decay

@@ -32,6 +32,7 @@ from albert.nn.layers import (  # noqa: F401
 )
 from albert.nn.token_layout import TokenLayout, token_layout
 
+ENCODER = "bert/"  # begins the names of all variables of the model, but not of a head
 MASKED_SCORE = -10000.0
 _LARGEST_SIZE = 1 << 24  # that a configuration may name; larger ones are mistakes
 
@@ -424,6 +425,20 @@ def get_shape_list(
 def name_of(variable: Any) -> str:
     """Returns a variable's name in checkpoints. (The op name may differ on other replicas.)"""
     return re.sub(r":\d+$", "", variable.name)
+
+
+def depth_of(name: str, config: AlbertConfig) -> int:
+    """Returns how far above the input a variable is, given its name in checkpoints.
+
+    0 is the embeddings with their projection, 1 the first inner group, and so on; the pooler and
+    the head are above the last one. A group counts once, however many layers share it.
+    """
+    if re.match("bert/(embeddings|encoder/embedding_hidden_mapping_in)/", name):
+        return 0
+    group = re.match(r"bert/encoder/transformer/group_(\d+)/inner_group_(\d+)/", name)
+    if group:
+        return 1 + int(group.group(1)) * config.inner_group_num + int(group.group(2))
+    return 1 + config.num_hidden_groups * config.inner_group_num
 
 
 def get_assignment_map_from_checkpoint(

@@ -22,6 +22,7 @@ from albert.engine.task import (
     Predictions,
     Setting,
     Task,
+    first_questions,
     mean_loss,
     settings_of,
 )
@@ -191,6 +192,8 @@ class RaceTask(Task):
         values = glue_metrics.accuracy(labels, chosen)
         for level in self._levels:
             numbers = [number for number, row in enumerate(questions) if row.level == level]
+            if not numbers:  # of the first questions none may be of this level
+                continue
             part = glue_metrics.accuracy([labels[n] for n in numbers], [chosen[n] for n in numbers])
             values[f"accuracy_{level}"] = part["accuracy"]
         return values
@@ -230,7 +233,7 @@ class RaceTask(Task):
         if split not in self._passages:
             needs_answers = split not in self.test_splits
             self._passages[split] = read_race(self._data_dir, split, self._levels, needs_answers)
-        return self._passages[split]
+        return first_questions(self._passages[split], self.max_samples.get(split))
 
     def _questions(self, split):
         return [question for passage in self._read(split) for question in passage.questions]

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from albert.cli import runner, shared_flags
-from albert.cli.flag_groups import DATA, PREDICTION
+from albert.cli.flag_groups import DATA, PREDICTION, TRAINING
 from albert.cli.options import check_file, check_folder, read_options, setting_values
 from albert.common.errors import UsageError
 from albert.glue.columns import NAME, TASK_TYPES
@@ -59,6 +59,21 @@ def define_flags() -> None:
     shared_flags.define(has_dev_set=True)
     shared_flags.define_albert_dropout(0.0)
     shared_flags.define_dropout("classifier_dropout_prob", 0.1, "Dropout before the classifier.")
+    flags.DEFINE_string(
+        "class_weights",
+        None,
+        "Weights in the training loss: balanced, where a rare label weighs more, or a JSON file "
+        "{label: weight}.",
+        module_name=TRAINING,
+    )
+    flags.DEFINE_float(
+        "label_smoothing",
+        0.0,
+        "Share of the target in the training loss that is spread over all labels.",
+        lower_bound=0.0,
+        upper_bound=0.99,
+        module_name=TRAINING,
+    )
 
 
 def _define_files() -> None:
@@ -107,12 +122,14 @@ def task_of(options: SimpleNamespace, albert_config: "AlbertConfig") -> "Task":
     from albert.classifier_utils import make_task
     from albert.cli.finetune import tokenizer_of
     from albert.engine.run_identity import recorded_settings
+    from albert.glue.classification import TrainingLoss
     from albert.glue.own_files import FileSettings, FileTask
 
     common = (
         tokenizer_of(options, albert_config),
         options.max_seq_length,
         options.classifier_dropout_prob,
+        TrainingLoss(options.class_weights, options.label_smoothing),
     )
     if not _has_files(options):
         task = make_task(options.task_name, options.data_dir, *common)
@@ -182,6 +199,8 @@ def main() -> None:
         options = read_options(task_name, required=("data_dir", "task_name"))
         if task_name in GLUE_ROWS:  # a task of your own may do without the folder
             check_data(task_name, options)
+    if options.class_weights != "balanced":
+        check_file("class_weights", options.class_weights)
     # TensorFlow takes seconds to import: mistakes on the command line have been found by now.
     from albert.cli import finetune
 

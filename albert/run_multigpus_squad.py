@@ -24,10 +24,9 @@ from typing import TYPE_CHECKING
 from absl import flags
 
 from albert.cli import runner, shared_flags
-from albert.cli.flag_groups import DATA, PREDICTION, TRAINING, WITHOUT_EFFECT
+from albert.cli.flag_groups import DATA, PREDICTION, WITHOUT_EFFECT
 from albert.cli.options import check_file, read_options, setting_values
 from albert.common.errors import UsageError
-from albert.engine.config import check_epochs
 
 if TYPE_CHECKING:
     from albert.engine.task import Task
@@ -42,20 +41,6 @@ def define_flags() -> None:
     """Defines the flags of this runner."""
     _define_data()
     shared_flags.define()
-    flags.DEFINE_float(
-        "num_train_epochs",
-        3.0,
-        "Epochs to train for, on any number of devices.",
-        module_name=TRAINING,
-    )
-    flags.DEFINE_float(
-        "warmup_proportion",
-        0.1,
-        "Share of the updates with linear learning rate warm-up.",
-        lower_bound=0.0,
-        upper_bound=1.0,
-        module_name=TRAINING,
-    )
     shared_flags.define_dropout(
         "dropout_prob", 0.1, "Dropout in the head that decides if there is an answer (2.0)."
     )
@@ -115,8 +100,6 @@ def main() -> None:
             if not getattr(options, name):
                 raise UsageError(f"--{name} is required by --{switch}.")
             check_file(name, getattr(options, name))
-    if options.do_train:
-        check_epochs(options.num_train_epochs)
     options.eval_batch_size = options.predict_batch_size  # what is scored is what is predicted
     # TensorFlow takes seconds to import: mistakes on the command line have been found by now.
     from albert.cli import finetune

@@ -19,6 +19,7 @@ from albert.engine.task import (
     Predictions,
     Setting,
     Task,
+    first_questions,
     settings_of,
 )
 from albert.modeling import AlbertModel
@@ -150,7 +151,7 @@ class SquadTask(Task):
 
     def features_of(self, examples: Sequence[Tuple[str, str]]) -> Iterator[Dict[str, Any]]:
         """Yields the windows of contexts with one question each."""
-        paragraphs = _paragraphs(examples)
+        paragraphs = _as_paragraphs(examples)
         return _predict_features(self._convert_all(paragraphs, map(self._convert, paragraphs)))
 
     def results_of(
@@ -163,7 +164,7 @@ class SquadTask(Task):
 
         Where there is no answer, the text is empty. 2.0 adds the null odds.
         """
-        result = self._result_of(_paragraphs(examples), rows, False, _threshold_in(metrics))
+        result = self._result_of(_as_paragraphs(examples), rows, False, _threshold_in(metrics))
         for name, rows_of_name in result.n_best.items():
             best, text = result.candidates[name][0], result.answers[name]
             start = best.start if text else None
@@ -231,9 +232,12 @@ class SquadTask(Task):
         self._path(split)
         return self._data[split]
 
+    def _paragraphs(self, split: str) -> List[SquadParagraph]:
+        return first_questions(self._data_of(split).paragraphs, self.max_samples.get(split))
+
     def _converted_questions(self, split: str) -> Iterator[_ConvertedQuestion]:
         """Yields the questions in the order of the file."""
-        paragraphs = self._data_of(split).paragraphs
+        paragraphs = self._paragraphs(split)
         return self._convert_all(paragraphs, parallel.ordered_map(self._convert, paragraphs))
 
     def _convert_all(self, paragraphs, converted):
@@ -281,7 +285,7 @@ class SquadTask(Task):
 
     def _result(self, rows: List[Dict[str, Any]], threshold: Optional[float] = None) -> SquadResult:
         """Returns the result of the predicted file, given the rows of its windows."""
-        paragraphs = self._data_of("predict").paragraphs
+        paragraphs = self._paragraphs("predict")
         return self._result_of(paragraphs, rows, bool(self.dev_splits), threshold)
 
     def _result_of(self, paragraphs, rows, is_scored, threshold):
@@ -326,7 +330,7 @@ def _threshold_in(metrics: Optional[Dict[str, float]]) -> Optional[float]:
     return known if math.isfinite(known) else None
 
 
-def _paragraphs(examples: Sequence[Tuple[str, str]]) -> List[SquadParagraph]:
+def _as_paragraphs(examples: Sequence[Tuple[str, str]]) -> List[SquadParagraph]:
     """Returns a paragraph with one question for each pair; the questions' ids are numbers."""
     return [
         SquadParagraph(context, [SquadQuestion(str(number), question, (), False)])

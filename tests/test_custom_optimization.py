@@ -267,6 +267,23 @@ def test_bias_correction_follows_the_formulas(rule, strategy):
     assert_follows_reference(rule, strategy, gradients, initial, excluded, bias_correction=True)
 
 
+@every_rule
+def test_a_rate_factor_scales_the_update_of_its_variable_and_its_decay_alone(rule):
+    initial = {name: np.array([3.0, -4.0]) for name in ("slow", "fast")}
+    gradients = {name: [[[0.1, 0.2]]] for name in initial}
+    moves = {}
+    for factor in (1.0, 0.25):
+        optimizer = RULES[rule](
+            0.1,
+            weight_decay_rate=0.01,
+            rate_factor=lambda variable, factor=factor: factor if "slow" in variable.name else 1.0,
+        )
+        trained = train_on_gradients(lambda rule=optimizer: rule, initial, gradients)
+        moves[factor] = {name: trained.weights(name) - initial[name] for name in initial}
+    np.testing.assert_allclose(moves[0.25]["slow"], 0.25 * moves[1.0]["slow"], rtol=1e-3)
+    np.testing.assert_allclose(moves[0.25]["fast"], moves[1.0]["fast"])
+
+
 def test_the_first_bias_corrected_update_has_the_size_of_the_learning_rate():
     trained = train_on_gradients(
         lambda: AdamWeightDecayOptimizer(0.25, bias_correction=True),

@@ -51,8 +51,9 @@ def patterns_of(source):
         fixed = re.split(r"%[.\d]*[a-z]", "".join(map(str, texts)))
         if len(re.findall(r"[A-Za-z]", "".join(fixed))) >= 15:
             pattern = ".+".join(map(re.escape, fixed))
-            # In a UsageError <name> stands for a setting.
-            patterns.append(re.sub(r"<(\w+)>", flag_pattern, pattern))
+            # In a UsageError <name> stands for a setting, and <{name}> for one of several.
+            pattern = re.sub(r"<(\w+)>", flag_pattern, pattern)
+            patterns.append(pattern.replace("<.+>", r"--\w+(=.+)?"))
     return patterns
 
 

@@ -778,3 +778,20 @@ def test_group_that_the_checkpoint_lacks_is_not_loaded_without_num_of_group(rele
 def test_one_group_gives_a_list_of_one_map(released):
     [assignment_map], _ = map_for(make_config(), released, num_of_group=1)
     assert assignment_map == {name: name for name in encoder_shapes(make_config())}
+
+
+@pytest.mark.parametrize(
+    "name, depth",
+    [
+        ("bert/embeddings/word_embeddings", 0),
+        ("bert/encoder/embedding_hidden_mapping_in/kernel", 0),
+        ("bert/encoder/transformer/group_0/inner_group_0/attention_1/self/query/kernel", 1),
+        ("bert/encoder/transformer/group_1/inner_group_0/LayerNorm/beta", 3),
+        ("bert/encoder/transformer/group_1/inner_group_1/LayerNorm/beta", 4),
+        ("bert/pooler/dense/bias", 5),
+        ("output_weights", 5),
+    ],
+)
+def test_depth_counts_groups_of_weights_from_the_embeddings_to_the_head(name, depth):
+    config = tiny.config(num_hidden_layers=4, num_hidden_groups=2, inner_group_num=2)
+    assert modeling.depth_of(name, config) == depth

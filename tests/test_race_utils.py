@@ -377,6 +377,16 @@ def test_only_the_requested_level_is_reported(make_task):
     assert task_.settings()["task"] == "RACE middle"
 
 
+@pytest.mark.parametrize("limit, num_passages", [(1, 1), (2, 1), (3, 2), (9, 2)])
+def test_the_first_questions_alone_are_features_and_scored(make_task, limit, num_passages):
+    task_ = make_task({"middle/1.txt": OTHER, "high/7.txt": PASSAGE})
+    task_.max_samples = {"dev": limit}
+    rows = [sure_of(0) for _ in task_.features("dev")]
+    assert len(rows) == min(limit, 4)
+    levels = ["accuracy_middle", "accuracy_high"][:num_passages]
+    assert list(task_.evaluate({"dev": rows})) == ["accuracy", *levels]
+
+
 def test_predictions_are_written_with_ids_and_letters(make_task, tmp_path):
     task_ = make_task({"high/7.txt": PASSAGE}, "test", high_only=True)
     paths = task_.write_predictions({"test": [sure_of(0), sure_of(3)]}, str(tmp_path))

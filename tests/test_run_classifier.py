@@ -350,9 +350,9 @@ def test_resumed_run_ends_bit_for_bit_like_one_never_stopped(root, output, stopp
 
 def test_resumed_run_evaluates_every_checkpoint_once(root, stopped_runs):
     stored = json.loads((root / "stopped" / "eval_results.json").read_text(encoding="utf-8"))
-    assert [row["step"] for row in stored["evaluations"]] == [5, 7, 9, 12]
+    assert [row["step"] for row in stored["evaluations"]] == [5, 7, 9, 10, 12]
     shown = "".join(run.stderr for run in stopped_runs.values())
-    assert sorted(map(int, re.findall(r"Evaluating step (\d+)\.", shown))) == [5, 7, 9, 12]
+    assert sorted(map(int, re.findall(r"Evaluating step (\d+)\.", shown))) == [5, 7, 9, 10, 12]
 
 
 def without(folder, *patterns):
@@ -702,7 +702,7 @@ def test_training_time_leaves_out_saving_and_evaluating(root, monkeypatch):
         record = results.EvaluationRecord(str(root), "accuracy")
         seconds = 0.0
 
-        def evaluate_all(self):
+        def evaluate_all(self, last_step=None):
             self.seconds += 10000.0
 
     class Clock:

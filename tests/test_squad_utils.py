@@ -124,6 +124,16 @@ def test_answers_of_version_1_are_written_and_scored(make_task, tmp_path):
     assert sum(answer["probability"] for answer in n_best["q1"]) == pytest.approx(1.0)
 
 
+def test_of_the_first_questions_alone_features_answers_and_scores_are_made(make_task, tmp_path):
+    rows = [row("q1", "old song", 15), row("q2", "Bob", 28), row("q3", "Bob", 28)]
+    task = make_task(rows)
+    task.max_samples = {"predict": 2}
+    predictions = predictions_of(task, [pointing_at(3, 4), pointing_at(0, 0)])
+    assert task.evaluate(predictions) == {"exact_match": 50.0, "f1": 50.0}
+    best, _ = task.write_predictions(predictions, str(tmp_path))
+    assert json.loads(open(best, encoding="utf-8").read()) == {"q1": "old song", "q2": "Ann"}
+
+
 def beams_at(first, last, null=-1.0):
     """Returns what a model predicts whose only span is tokens first to last of the context."""
     beams = {"start_index": [5 + first], "start_log_probs": [-0.1]}

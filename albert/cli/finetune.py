@@ -92,12 +92,9 @@ def _run_engine(
     engine = training.Engine(task, config, recorded_values(options), _model_files(options))
     try:
         if options.do_train:
-            engine.train(
-                evaluate=is_scored,
-                predict=options.do_predict,
-                num_train_epochs=getattr(options, "num_train_epochs", None),
-                warmup_proportion=getattr(options, "warmup_proportion", 0.0),
-            )
+            if options.overwrite_output_dir:
+                _log.warning("To resume this run later, leave out --overwrite_output_dir.")
+            engine.train(is_scored, options.do_predict, options.overwrite_output_dir)
     except training.Interrupted as stopped:
         engine.summarize()
         _log.warning("%s", stopped)
@@ -109,5 +106,5 @@ def _run_engine(
         engine.evaluate()
     if options.do_predict:
         engine.predict()
-    if options.do_train or is_scored:
+    if options.do_train or (is_scored and not options.eval_checkpoint):
         engine.summarize()

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 FLAGS = flags.FLAGS
 
 _FILES = ("albert_config_file", "vocab_file", "spm_model_file")
+_CHECKPOINTS = ("init_checkpoint", "eval_checkpoint")
 _FOLDERS_TO_WRITE = ("output_dir", "cached_dir", "predict_output_dir")
 
 _log = logging.getLogger(__name__)
@@ -48,8 +49,9 @@ def read_options(recipe: str, required: Sequence[str] = ()) -> SimpleNamespace:
     options = SimpleNamespace(**FLAGS.flag_values_dict())
     if options.recipe:
         vars(options).update(_recipe_values(recipe, options))
-    if options.init_checkpoint:
-        options.init_checkpoint = checkpoint_prefix(options.init_checkpoint)
+    for name in _CHECKPOINTS:
+        if getattr(options, name):
+            setattr(options, name, checkpoint_prefix(getattr(options, name)))
     config_of(options)
     _check_paths(options)
     return options
@@ -71,6 +73,17 @@ def _check_flags(required: Iterable[str]) -> None:
     for name, value in FLAGS.flag_values_dict().items():
         if isinstance(value, float) and not math.isfinite(value):  # bounds let NaN through
             raise UsageError(f"--{name}={value} is not a finite number.")
+    for names in recipes.ALTERNATIVES.items():
+        if all(name in FLAGS and FLAGS[name].present for name in names):
+            both = " and ".join(f"--{name}={FLAGS[name].value}" for name in names)
+            raise UsageError(f"{both} exclude each other: give one of them.")
+    if FLAGS.overwrite_output_dir and not FLAGS.do_train:
+        raise UsageError("--overwrite_output_dir is for --do_train, which is not given.")
+    if FLAGS.eval_checkpoint and FLAGS.do_train:
+        raise UsageError(
+            f"--eval_checkpoint={FLAGS.eval_checkpoint} and --do_train exclude each other: a run "
+            "that trains evaluates its own checkpoints."
+        )
     idle = [
         f"--{flag.name}"
         for flag in FLAGS.get_key_flags_for_module(WITHOUT_EFFECT)
@@ -129,12 +142,13 @@ def _check_paths(options: SimpleNamespace) -> None:
         raise UsageError("--spm_model_file or --vocab_file is needed; neither was given.")
     for name in _FILES:
         check_file(name, getattr(options, name))
-    checkpoint = options.init_checkpoint
-    if checkpoint and not os.path.exists(checkpoint + ".index"):
-        raise UsageError(
-            "<init_checkpoint>: there is no such checkpoint (give the path without .index).",
-            init_checkpoint=checkpoint,
-        )
+    for name in _CHECKPOINTS:
+        checkpoint = getattr(options, name)
+        if checkpoint and not os.path.exists(checkpoint + ".index"):
+            raise UsageError(
+                f"<{name}>: there is no such checkpoint (give the path without .index).",
+                **{name: checkpoint},
+            )
     for name in _FOLDERS_TO_WRITE:
         _check_folder_to_write(name, getattr(options, name))
 

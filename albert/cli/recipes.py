@@ -8,6 +8,9 @@ from typing import Any, Dict, Mapping, NamedTuple
 
 from albert.common.errors import UsageError
 
+# {flag: the one that may be given in its place}
+ALTERNATIVES = {"train_step": "num_train_epochs", "warmup_step": "warmup_proportion"}
+
 
 class Recipe(NamedTuple):
     """The published settings of a task.
@@ -91,8 +94,8 @@ def settings_for(recipe: Recipe, given: Mapping[str, Any], num_replicas: int) ->
 
     A value that the user has given stays. Where the user's batch on all devices divides the
     published one, an update takes several of them. Where it differs otherwise, step counts are
-    scaled so that training sees as many examples; where the user gives the number of steps, the
-    warm-up is scaled with it.
+    scaled so that training sees as many examples; where the user gives the number of steps, or of
+    epochs, the warm-up keeps its share of it.
 
     Args:
         given: {flag: value} of all flags that the user has set.
@@ -110,6 +113,7 @@ def settings_for(recipe: Recipe, given: Mapping[str, Any], num_replicas: int) ->
     batch_size *= num_batches
     if "train_step" in recipe.settings:
         settings.update(_scaled_steps(recipe, batch_size, given.get("train_step")))
+        _use_alternatives(settings, recipe, given)
     for flag, setting in settings.items():
         if flag in given:
             settings[flag] = Setting(given[flag], f"set by you; the recipe says {setting.value}")
@@ -132,6 +136,20 @@ def _scaled_steps(recipe: Recipe, batch_size: int, given_steps: Any) -> Dict[str
         reason = f"published: {{}} of {steps} steps; scaled to {given_steps} steps"
     warmup_step = Setting(_scaled(warmup_steps, scale), reason.format(warmup_steps))
     return {"train_step": train_step, "warmup_step": warmup_step}
+
+
+def _use_alternatives(
+    settings: Dict[str, Setting], recipe: Recipe, given: Mapping[str, Any]
+) -> None:
+    """Replaces the recipe's numbers of steps where the user has given epochs or a share of them."""
+    for flag, alternative in ALTERNATIVES.items():
+        if alternative in given:
+            settings[alternative] = Setting(f"--{flag}={settings.pop(flag).value}", "published")
+    if "num_train_epochs" in given and not {"warmup_step", "warmup_proportion"} & set(given):
+        steps, warmup_steps = recipe.settings["train_step"], recipe.settings["warmup_step"]
+        reason = f"published: {warmup_steps} of {steps} steps"
+        settings["warmup_proportion"] = Setting(round(warmup_steps / steps, 4), reason)
+        del settings["warmup_step"]
 
 
 def _scaled(steps: int, scale: float) -> int:

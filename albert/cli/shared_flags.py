@@ -17,6 +17,7 @@ from albert.cli.flag_groups import (
 from albert.engine.config import (
     ALL_REDUCES,
     DEVICE_TYPES,
+    FREEZE,
     ON_NAN,
     OPTIMIZERS,
     PRECISIONS,
@@ -108,6 +109,15 @@ def _define_data_and_model(has_dev_set: bool) -> None:
     flags.DEFINE_string(
         "cached_dir", None, "Folder for feature files (default: output_dir).", module_name=DATA
     )
+    for split, what in (("train", "train on"), ("eval", "evaluate on"), ("predict", "predict")):
+        if split == "eval" and not has_dev_set:
+            continue
+        flags.DEFINE_integer(
+            f"max_{split}_samples",
+            None,
+            f"Examples to {what}, the first ones (default: all).",
+            module_name=DATA,
+        )
     for name, meaning in (
         ("albert_config_file", "albert_config.json of the model."),
         ("init_checkpoint", "Pre-trained checkpoint; without it training starts from scratch."),
@@ -138,7 +148,43 @@ def _define_training(has_dev_set: bool) -> None:
         flags.DEFINE_integer(
             "warmup_step", 0, "Updates of linear learning rate warm-up.", module_name=TRAINING
         )
+    flags.DEFINE_float(
+        "num_train_epochs",
+        None if has_dev_set else 3.0,
+        "Epochs to train for, on any number of devices"
+        + (", in place of --train_step." if has_dev_set else "."),
+        module_name=TRAINING,
+    )
+    flags.DEFINE_float(
+        "warmup_proportion",
+        None if has_dev_set else 0.1,
+        "Share of the updates with linear learning rate warm-up"
+        + (", in place of --warmup_step." if has_dev_set else "."),
+        lower_bound=0.0,
+        upper_bound=1.0,
+        module_name=TRAINING,
+    )
     flags.DEFINE_enum("optimizer", "adamw", OPTIMIZERS, "Optimizer.", module_name=TRAINING)
+    flags.DEFINE_bool(
+        "bias_correction",
+        False,
+        "Correct the bias of the optimizer's moments; steadies small tasks (arXiv 2006.05987).",
+        module_name=TRAINING,
+    )
+    flags.DEFINE_float(
+        "layerwise_lr_decay",
+        1.0,
+        "Factor on the learning rate for each step down from pooler and head: to the layers, which "
+        "in ALBERT are one set of weights, and to the embeddings.",
+        module_name=TRAINING,
+    )
+    flags.DEFINE_enum(
+        "freeze",
+        "none",
+        FREEZE,
+        "Train all but the embeddings, or but everything pre-trained, the pooler included.",
+        module_name=TRAINING,
+    )
     flags.DEFINE_integer(
         "gradient_accumulation_steps",
         1,
@@ -159,6 +205,12 @@ def _define_training(has_dev_set: bool) -> None:
         module_name=TRAINING,
     )
     flags.DEFINE_integer(
+        "early_stopping_patience",
+        None,
+        "Stop after so many evaluations without a better one than before.",
+        module_name=TRAINING,
+    )
+    flags.DEFINE_integer(
         "seed", 42, "Decides initial weights, data order and dropout.", module_name=TRAINING
     )
 
@@ -174,6 +226,20 @@ def _define_prediction(has_dev_set: bool) -> None:
             f"Examples per {what} batch of a device (default: as many as suit it).",
             module_name=PREDICTION,
         )
+    flags.DEFINE_integer(
+        "eval_steps",
+        None,
+        "Updates between two evaluations, a multiple of --save_checkpoints_steps (default: every "
+        "checkpoint is evaluated, and in any case the last).",
+        module_name=PREDICTION,
+    )
+    flags.DEFINE_string(
+        "eval_checkpoint",
+        None,
+        "Checkpoint to evaluate and to predict with, without --do_train (default: the best in "
+        "output_dir).",
+        module_name=PREDICTION,
+    )
     flags.DEFINE_string(
         "predict_output_dir",
         None,
@@ -231,6 +297,12 @@ def _define_devices() -> None:
 def _define_results() -> None:
     flags.DEFINE_string(
         "output_dir", None, "Folder for checkpoints and results.", module_name=RESULTS
+    )
+    flags.DEFINE_bool(
+        "overwrite_output_dir",
+        False,
+        "Train anew: first delete what runs, and nothing else, have left in output_dir.",
+        module_name=RESULTS,
     )
     flags.DEFINE_integer(
         "save_checkpoints_steps", 1000, "Updates between two checkpoints.", module_name=RESULTS

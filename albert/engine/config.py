@@ -18,6 +18,7 @@ DEVICE_TYPES = ("auto", "gpu", "cpu")
 ALL_REDUCES = ("auto", "nccl", "hierarchical_copy")
 PRECISIONS = ("fp32", "bf16", "fp16")  # the keys of nn.precision.COMPUTE_TYPES
 ON_NAN = ("stop", "skip")
+FREEZE = ("none", "embeddings", "encoder")
 MAX_SEED = 2**31 - 1
 _LARGEST = 2**31 - 1
 
@@ -28,6 +29,7 @@ _CHOICES = {
     "all_reduce": ALL_REDUCES,
     "precision": PRECISIONS,
     "on_nan": ON_NAN,
+    "freeze": FREEZE,
 }
 _POSITIVE = (
     "train_batch_size",
@@ -38,8 +40,27 @@ _POSITIVE = (
     "keep_checkpoint_max",
     "num_devices",
     "gradient_accumulation_steps",
+    "eval_steps",
+    "early_stopping_patience",
+    "max_train_samples",
+    "max_eval_samples",
+    "max_predict_samples",
 )
-_SWITCHES = ("discard_classifier_weights", "packed_tokens", "recompute_activations")
+_OPTIONAL = (
+    "eval_batch_size",
+    "predict_batch_size",
+    "eval_steps",
+    "early_stopping_patience",
+    "max_train_samples",
+    "max_eval_samples",
+    "max_predict_samples",
+)
+_SWITCHES = (
+    "discard_classifier_weights",
+    "packed_tokens",
+    "recompute_activations",
+    "bias_correction",
+)
 
 # {setting: what a start does where it differs from the last one in that output_dir}. The model's
 # settings are in `_model_settings`; init_checkpoint is compared by its content.
@@ -48,6 +69,7 @@ _CHANGES = {
     "cached_dir": Change.ALLOWED,
     "predict_output_dir": Change.ALLOWED,
     "init_checkpoint": Change.ALLOWED,
+    "eval_checkpoint": Change.ALLOWED,
     "discard_classifier_weights": Change.WARNED_IN_TRAINING,
     "train_batch_size": Change.WARNED_IN_TRAINING,
     "eval_batch_size": Change.ALLOWED,
@@ -55,8 +77,12 @@ _CHANGES = {
     "learning_rate": Change.WARNED_IN_TRAINING,
     "train_steps": Change.WARNED_IN_TRAINING,
     "warmup_steps": Change.WARNED_IN_TRAINING,
+    "num_train_epochs": Change.ALLOWED,  # what they make of train_steps and warmup_steps counts
+    "warmup_proportion": Change.ALLOWED,
     "save_checkpoints_steps": Change.ALLOWED,
     "keep_checkpoint_max": Change.ALLOWED,
+    "eval_steps": Change.ALLOWED,
+    "early_stopping_patience": Change.ALLOWED,
     "optimizer": Change.REFUSED_IN_TRAINING,
     "strategy_type": Change.ALLOWED,
     "num_devices": Change.ALLOWED,
@@ -64,6 +90,12 @@ _CHANGES = {
     "all_reduce": Change.ALLOWED,
     "packed_tokens": Change.ALLOWED,
     "seed": Change.REFUSED_IN_TRAINING,
+    "max_train_samples": Change.WARNED_IN_TRAINING,
+    "max_eval_samples": Change.ALLOWED,  # other data, see run_identity
+    "max_predict_samples": Change.ALLOWED,
+    "bias_correction": Change.WARNED_IN_TRAINING,
+    "layerwise_lr_decay": Change.WARNED_IN_TRAINING,
+    "freeze": Change.REFUSED_IN_TRAINING,  # a checkpoint has no moments of what was frozen
     "precision": Change.REFUSED_IN_TRAINING,
     "loss_scale": Change.ALLOWED,
     "on_nan": Change.ALLOWED,
@@ -84,14 +116,22 @@ class FinetuneConfig:
         predict_output_dir: folder of the predictions; None means output_dir, or a folder in it for
             data other than the run's own.
         init_checkpoint: prefix of the pre-trained checkpoint; None trains from scratch.
+        eval_checkpoint: prefix of the checkpoint to evaluate and to predict with, in place of the
+            best in output_dir.
         discard_classifier_weights: load only the encoder from it.
         train_batch_size: examples per replica, in one micro-batch.
         eval_batch_size, predict_batch_size: examples that a device takes at a time; None for as
             many as suit it.
         learning_rate: peak of the schedule.
         train_steps, warmup_steps: numbers of updates.
+        num_train_epochs: if given, decides train_steps as soon as the examples have been counted.
+        warmup_proportion: likewise the share of the updates that are warm-up; see `with_updates`.
         save_checkpoints_steps: updates between checkpoints.
         keep_checkpoint_max: how many numbered checkpoints to keep.
+        eval_steps: updates between two checkpoints that are evaluated, a multiple of
+            save_checkpoints_steps; None for every checkpoint. The last one always is.
+        early_stopping_patience: training stops after so many evaluations in a row, at their
+            interval, that have not improved the best metric; None to go on.
         optimizer: one of OPTIMIZERS.
         strategy_type: "mirror", or "one" to train on a single device whatever num_devices is.
         num_devices: how many devices share the work.
@@ -99,6 +139,13 @@ class FinetuneConfig:
         all_reduce: one of ALL_REDUCES.
         packed_tokens: compute only real tokens, not padding.
         seed: determines initial weights, data order and dropout.
+        max_train_samples, max_eval_samples, max_predict_samples: how many of the first examples of
+            each such split to use; None for all.
+        bias_correction: of the optimizer's moments, see custom_optimization.update.
+        layerwise_lr_decay: the learning rate is multiplied by it once for every step down from the
+            head, see modeling.depth_of.
+        freeze: one of FREEZE. "embeddings" keeps these and their projection as they are, "encoder"
+            everything that is pre-trained, the pooler included.
         precision: one of PRECISIONS, of products and activations.
         loss_scale: a fixed one for fp16; None adapts it to the gradients.
         on_nan: one of ON_NAN, what to do where a gradient is not finite in fp32 or bf16.
@@ -114,6 +161,7 @@ class FinetuneConfig:
     cached_dir: Optional[str] = None
     predict_output_dir: Optional[str] = None
     init_checkpoint: Optional[str] = None
+    eval_checkpoint: Optional[str] = None
     discard_classifier_weights: bool = False
     train_batch_size: int = 32
     eval_batch_size: Optional[int] = None
@@ -121,8 +169,12 @@ class FinetuneConfig:
     learning_rate: float = 5e-5
     train_steps: int = 1000
     warmup_steps: int = 0
+    num_train_epochs: Optional[float] = None
+    warmup_proportion: Optional[float] = None
     save_checkpoints_steps: int = 1000
     keep_checkpoint_max: int = 5
+    eval_steps: Optional[int] = None
+    early_stopping_patience: Optional[int] = None
     optimizer: str = "adamw"
     strategy_type: str = "mirror"
     num_devices: int = 1
@@ -130,6 +182,12 @@ class FinetuneConfig:
     all_reduce: str = "auto"
     packed_tokens: bool = True
     seed: int = 42
+    max_train_samples: Optional[int] = None
+    max_eval_samples: Optional[int] = None
+    max_predict_samples: Optional[int] = None
+    bias_correction: bool = False
+    layerwise_lr_decay: float = 1.0
+    freeze: str = "none"
     precision: str = "fp32"
     loss_scale: Optional[float] = None
     on_nan: str = "stop"
@@ -137,8 +195,7 @@ class FinetuneConfig:
     recompute_activations: bool = False
 
     def __post_init__(self) -> None:
-        optional = ("eval_batch_size", "predict_batch_size")
-        unset = [name for name in optional if getattr(self, name) is None]
+        unset = [name for name in _OPTIONAL if getattr(self, name) is None]
         positive = [name for name in _POSITIVE if name not in unset]
         for name in (*positive, "warmup_steps", "seed"):
             if not _is_integer(getattr(self, name)):
@@ -152,18 +209,18 @@ class FinetuneConfig:
                 )
         if not 0 <= self.seed <= MAX_SEED:
             raise UsageError(f"<seed> must be from 0 to {MAX_SEED}.", seed=self.seed)
-        if not 0 <= self.warmup_steps <= self.train_steps:
-            raise UsageError(
-                "<warmup_steps> must be from 0 to <train_steps>.",
-                warmup_steps=self.warmup_steps,
-                train_steps=self.train_steps,
-            )
+        self._check_updates()
         for name in ("learning_rate", "loss_scale"):
             value = getattr(self, name)
             is_number = isinstance(value, float) or _is_integer(value)
             is_left_out = value is None and name == "loss_scale"
             if not is_left_out and not (is_number and 0 < value < math.inf):
                 raise UsageError(f"<{name}> must be above 0.", **{name: value})
+        decay = self.layerwise_lr_decay
+        if not (isinstance(decay, float) or _is_integer(decay)) or not 0 < decay <= 1:
+            raise UsageError(
+                "<layerwise_lr_decay> must be above 0 and at most 1.", layerwise_lr_decay=decay
+            )
         for name, allowed in _CHOICES.items():
             value = getattr(self, name)
             if value not in allowed:
@@ -179,14 +236,34 @@ class FinetuneConfig:
             )
         self._check_paths()
 
+    def _check_updates(self) -> None:
+        epochs, share = self.num_train_epochs, self.warmup_proportion
+        if epochs is not None and not 0 < epochs < math.inf:
+            raise UsageError("<num_train_epochs> must be above 0.", num_train_epochs=epochs)
+        if share is not None and not 0 <= share <= 1:
+            raise UsageError("<warmup_proportion> must be from 0 to 1.", warmup_proportion=share)
+        largest = self.train_steps if epochs is None else _LARGEST  # as far as is known by now
+        if not 0 <= self.warmup_steps <= largest:
+            raise UsageError(
+                "<warmup_steps> must be from 0 to <train_steps>.",
+                warmup_steps=self.warmup_steps,
+                train_steps=self.train_steps if epochs is None else None,
+            )
+        if self.evaluation_interval % self.save_checkpoints_steps:
+            raise UsageError(
+                "<eval_steps> must be a multiple of <save_checkpoints_steps>.",
+                eval_steps=self.eval_steps,
+                save_checkpoints_steps=self.save_checkpoints_steps,
+            )
+
     def _check_paths(self) -> None:
         if not isinstance(self.output_dir, str) or not self.output_dir:
             raise UsageError("<output_dir> must name a folder.", output_dir=self.output_dir)
-        for name in ("cached_dir", "predict_output_dir", "init_checkpoint"):
+        for name in ("cached_dir", "predict_output_dir", "init_checkpoint", "eval_checkpoint"):
             path = getattr(self, name)
             if path is not None and not isinstance(path, str):
                 raise UsageError(f"<{name}> must be a path.", **{name: path})
-        for name in ("output_dir", "init_checkpoint"):
+        for name in ("output_dir", "init_checkpoint", "eval_checkpoint"):
             path = getattr(self, name)
             if path and set(path) & set("[\\"):  # TensorFlow treats them as glob patterns
                 raise UsageError(
@@ -209,6 +286,11 @@ class FinetuneConfig:
         return self.train_batch_size * self.gradient_accumulation_steps
 
     @property
+    def evaluation_interval(self) -> int:
+        """Updates between two evaluations."""
+        return self.eval_steps or self.save_checkpoints_steps
+
+    @property
     def feature_dir(self) -> str:
         """The folder of the feature files."""
         return self.cached_dir or self.output_dir
@@ -228,30 +310,29 @@ class FinetuneConfig:
             },
         }
 
-    def with_epochs(
-        self, num_examples: int, epochs: float, warmup_proportion: float
-    ) -> "FinetuneConfig":
-        """Returns the config with as many updates of the global batch as the epochs take.
+    def with_updates(self, num_examples: int) -> "FinetuneConfig":
+        """Returns the config with numbers of updates in place of epochs and of a share of them.
 
         Args:
-            num_examples: in an epoch.
-            warmup_proportion: share of the updates that are warm-up.
+            num_examples: in an epoch. An update takes a global batch of them.
 
         Raises:
-            UsageError: the number of epochs is not above 0.
+            UsageError: there are more than train_steps updates of warm-up.
         """
-        check_epochs(epochs)
-        # Of the decimal that the user wrote: 110 * 1.1 is above 121 in binary.
-        share = fractions.Fraction(str(epochs)) / self.global_batch_size
-        steps = math.ceil(num_examples * share)
-        warmup_steps = int(steps * fractions.Fraction(str(warmup_proportion)))
-        return dataclasses.replace(self, train_steps=steps, warmup_steps=warmup_steps)
-
-
-def check_epochs(epochs: float) -> None:
-    """Raises UsageError unless a number of epochs is above 0."""
-    if not 0 < epochs < math.inf:
-        raise UsageError("<num_train_epochs> must be above 0.", num_train_epochs=epochs)
+        steps, warmup_steps = self.train_steps, self.warmup_steps
+        if self.num_train_epochs is not None:
+            # Of the decimal that the user wrote: 110 * 1.1 is above 121 in binary.
+            share = fractions.Fraction(str(self.num_train_epochs)) / self.global_batch_size
+            steps = math.ceil(num_examples * share)
+        if self.warmup_proportion is not None:
+            warmup_steps = int(steps * fractions.Fraction(str(self.warmup_proportion)))
+        return dataclasses.replace(
+            self,
+            train_steps=steps,
+            warmup_steps=warmup_steps,
+            num_train_epochs=None,
+            warmup_proportion=None,
+        )
 
 
 def checkpoint_prefix(path: str) -> str:

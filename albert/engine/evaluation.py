@@ -24,6 +24,7 @@ class Evaluator:
         output_dir: folder of the checkpoints and of the results.
         feature_files: {dev split: its features}.
         batch_size: see Predictor.predict.
+        eval_steps: checkpoints at multiples of it are evaluated, and the last one; None for all.
 
     Attributes:
         record: the EvaluationRecord in output_dir.
@@ -36,12 +37,14 @@ class Evaluator:
         output_dir: str,
         feature_files: Dict[str, FeatureFile],
         batch_size: Optional[int],
+        eval_steps: Optional[int] = None,
     ) -> None:
         self._task = task
         self._predictor = predictor
         self._output_dir = output_dir
         self._feature_files = feature_files
         self._batch_size = batch_size
+        self._eval_steps = eval_steps
         self._dataset = " ".join(
             feature_file.fingerprint for feature_file in feature_files.values()
         )
@@ -49,19 +52,27 @@ class Evaluator:
             output_dir, task.best_metric, self._dataset, task.greater_is_better
         )
 
-    def evaluate_all(self) -> None:
-        """Evaluates every checkpoint on disk that has not been evaluated yet, earliest first.
+    def evaluate_all(self, last_step: Optional[int] = None) -> None:
+        """Evaluates every checkpoint on disk that is due and has not been yet, earliest first.
 
         The one kept as best comes before all others: its numbered files may have been deleted, and
         a numbered checkpoint could overwrite the copy before the two have been compared. A damaged
         one is left out with a warning, unless it is the newest, which a run goes on with.
+
+        Args:
+            last_step: the step at which training ends; None for that of the newest checkpoint.
         """
         checkpoints.finish_keeping(self._output_dir)
         kept = checkpoints.best(self._output_dir)
         if kept:
             self.evaluate(checkpoints.read_scalar(kept, "global_step"), kept)
         newest = checkpoints.latest(self._output_dir)
-        for step, path in checkpoints.saved_steps(self._output_dir).items():
+        saved = checkpoints.saved_steps(self._output_dir)
+        if last_step is None:
+            last_step = max(saved, default=0)
+        for step, path in saved.items():
+            if step != last_step and step % (self._eval_steps or 1):
+                continue
             is_new = step > 0 and not self.record.find(step, self._dataset)
             damage = checkpoints.find_damage(path) if is_new and path != newest else None
             if damage:

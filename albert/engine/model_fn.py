@@ -10,7 +10,7 @@ from albert.custom_optimization import flat_gradient, learning_rate_schedule, up
 from albert.engine import pretrained
 from albert.engine.config import FinetuneConfig
 from albert.engine.task import INPUT_IDS, INPUT_MASK, ModelOutput, Task
-from albert.modeling import AlbertConfig, AlbertModel
+from albert.modeling import ENCODER, AlbertConfig, AlbertModel, depth_of, name_of
 from albert.nn.loss_scale import LossScale
 from albert.nn.precision import COMPUTE_TYPES
 
@@ -119,7 +119,15 @@ def model_fn(
             is_first_replica = tf.get_static_value(replica) in (0, None)
             _load_pretrained(init_checkpoint, config.discard_classifier_weights, is_first_replica)
         learning_rate = _learning_rate(config)
-        step = update(flat, variables, learning_rate, config.optimizer, loss_scale=loss_scale)
+        step = update(
+            flat,
+            variables,
+            learning_rate,
+            config.optimizer,
+            bias_correction=config.bias_correction,
+            loss_scale=loss_scale,
+            rate_factor=_rate_factor(config),
+        )
         with tf.control_dependencies([step.op]):
             train_op = tf.group(batches_consumed.assign_add(1))
         step_values.add(
@@ -168,7 +176,7 @@ def _gradient(task, config, features, replica, batches_consumed, loss_scale):
             for term, weight in zip(output.loss_sums, weights or output.loss_sums)
         ]
         loss = tf.add_n(terms)
-        flat, variables[:] = flat_gradient(loss, scale)
+        flat, variables[:] = flat_gradient(loss, scale, _variables_to_train(config))
         return loss, flat
 
     if num_batches == 1:
@@ -218,6 +226,24 @@ def _learning_rate(config):
     return learning_rate_schedule(
         step, config.learning_rate, config.train_steps, config.warmup_steps
     )
+
+
+def _rate_factor(config):
+    """Returns a function from a variable to the factor on its learning rate."""
+    model = config.albert_config
+    top = depth_of(f"{ENCODER}pooler/dense/kernel", model)
+    return lambda variable: config.layerwise_lr_decay ** (top - depth_of(name_of(variable), model))
+
+
+def _variables_to_train(config):
+    """Returns the trainable variables without those that are frozen."""
+
+    def is_frozen(name):
+        if config.freeze == "encoder":
+            return name.startswith(ENCODER)
+        return config.freeze == "embeddings" and depth_of(name, config.albert_config) == 0
+
+    return [variable for variable in tf.trainable_variables() if not is_frozen(name_of(variable))]
 
 
 def _batches_consumed():

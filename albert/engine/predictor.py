@@ -104,11 +104,15 @@ class Predictor:
                 raise
         return [rows[position] for position in sorted(rows)]
 
-    def check(self, init_checkpoint: str) -> None:
-        """Raises UsageError unless a checkpoint holds every variable of the task's model."""
+    def check(self, checkpoint: str, setting: str) -> None:
+        """Raises UsageError unless a checkpoint holds every variable of the task's model.
+
+        Args:
+            setting: the one that names it.
+        """
         if not self._workers:
             self._workers = self._make_workers()
-        pretrained.check_complete(init_checkpoint, self._shapes)
+        pretrained.check_complete(checkpoint, self._shapes, setting)
 
     def _make_workers(self):
         """Builds the graph once and copies it to the other devices, which is faster."""

@@ -8,8 +8,6 @@ from albert import modeling
 from albert.common.errors import UsageError
 from albert.engine import checkpoints
 
-_ENCODER = "bert/"
-
 # Parts of variable names that identify checkpoints of other programs.
 _FOREIGN_LAYOUTS = {
     "bert/encoder/layer_shared/": "brightmart's albert_zh",
@@ -33,19 +31,22 @@ def load(init_checkpoint: str, discard_classifier_weights: bool = False) -> List
         UsageError: the checkpoint has another program's layout, none of the encoder's variables, or
             a variable of a different shape.
     """
-    stored = _stored_shapes(init_checkpoint)
+    stored = _stored_shapes(init_checkpoint, "init_checkpoint")
     variables = {modeling.name_of(variable): variable for variable in tf.trainable_variables()}
     loadable = [
-        name for name in variables if name.startswith(_ENCODER) or not discard_classifier_weights
+        name
+        for name in variables
+        if name.startswith(modeling.ENCODER) or not discard_classifier_weights
     ]
     found = [name for name in loadable if name in stored]
-    if not any(name.startswith(_ENCODER) for name in found):
+    if not any(name.startswith(modeling.ENCODER) for name in found):
         raise UsageError(
             f"<init_checkpoint> holds none of the model's variables, such as {loadable[0]}.",
             init_checkpoint=init_checkpoint,
         )
     for name in found:
-        _check_shape(init_checkpoint, name, stored[name], variables[name].shape.as_list())
+        shape = variables[name].shape.as_list()
+        _check_shape(init_checkpoint, name, stored[name], shape, "init_checkpoint")
     assignment_map, _ = modeling.get_assignment_map_from_checkpoint(
         [variables[name] for name in found], init_checkpoint
     )
@@ -53,57 +54,58 @@ def load(init_checkpoint: str, discard_classifier_weights: bool = False) -> List
     return [name for name in variables if name not in found]
 
 
-def check(init_checkpoint: str) -> None:
-    """Reads a whole checkpoint; raises UsageError if it is damaged or from another program."""
-    damage = checkpoints.find_damage(init_checkpoint)
+def check(path: str, setting: str = "init_checkpoint") -> None:
+    """Reads a whole checkpoint; raises UsageError if it is damaged or from another program.
+
+    Args:
+        setting: the one that names it.
+    """
+    damage = checkpoints.find_damage(path)
     if damage:
-        raise UsageError(f"The checkpoint {init_checkpoint} is damaged: {damage}.")
-    _stored_shapes(init_checkpoint)
+        raise UsageError(f"The checkpoint {path} is damaged: {damage}.")
+    _stored_shapes(path, setting)
 
 
-def check_complete(init_checkpoint: str, shapes: Dict[str, List[int]]) -> None:
-    """Raises UsageError unless a checkpoint holds {variable: shape}."""
-    stored = _stored_shapes(init_checkpoint)
+def check_complete(
+    path: str, shapes: Dict[str, List[int]], setting: str = "init_checkpoint"
+) -> None:
+    """Raises UsageError unless a checkpoint, named by a setting, holds {variable: shape}."""
+    stored = _stored_shapes(path, setting)
     for name, shape in shapes.items():
         if name not in stored:
             raise UsageError(
-                f"<init_checkpoint> has no {name}, so it cannot predict: fine-tune it with "
-                "<do_train> first.",
-                init_checkpoint=init_checkpoint,
-                do_train=None,
+                f"<{setting}> has no {name}, so it cannot predict: fine-tune it with <do_train> "
+                "first.",
+                **{setting: path, "do_train": None},
             )
-        _check_shape(init_checkpoint, name, stored[name], shape)
+        _check_shape(path, name, stored[name], shape, setting)
 
 
-def _stored_shapes(init_checkpoint):
+def _stored_shapes(path, setting):
     try:
-        stored = dict(tf.train.list_variables(init_checkpoint))
+        stored = dict(tf.train.list_variables(path))
     except (tf.errors.OpError, ValueError, IndexError) as error:  # IndexError: cut short, on 2.15
         reason = str(error).splitlines()[0]
-        raise UsageError(
-            f"<init_checkpoint> cannot be read: {reason}", init_checkpoint=init_checkpoint
-        ) from error
+        raise UsageError(f"<{setting}> cannot be read: {reason}", **{setting: path}) from error
     for mark, program in _FOREIGN_LAYOUTS.items():
         if any(name.startswith(mark) for name in stored):
             raise UsageError(
-                f"<init_checkpoint> has the variable layout of {program} ({mark}...), not of "
+                f"<{setting}> has the variable layout of {program} ({mark}...), not of "
                 "google-research/albert: take a checkpoint released there, or convert it.",
-                init_checkpoint=init_checkpoint,
+                **{setting: path},
             )
     return stored
 
 
-def _check_shape(init_checkpoint, name, stored, expected):
+def _check_shape(path, name, stored, expected, setting):
     if stored == expected:
         return
     advice = (
         "Does <albert_config_file> belong to it?"
-        if name.startswith(_ENCODER)
+        if name.startswith(modeling.ENCODER)
         else "<discard_classifier_weights> starts with a new head."
     )
     raise UsageError(
-        f"<init_checkpoint>: {name} has shape {stored}, but the model's is {expected}. {advice}",
-        init_checkpoint=init_checkpoint,
-        albert_config_file=None,
-        discard_classifier_weights=None,
+        f"<{setting}>: {name} has shape {stored}, but the model's is {expected}. {advice}",
+        **{setting: path, "albert_config_file": None, "discard_classifier_weights": None},
     )

@@ -91,6 +91,22 @@ class EvaluationRecord:
         score = self._score(row)
         return score if self._greater_is_better else -score, -row["step"]
 
+    def num_without_improvement(self, step: int, interval: int) -> int:
+        """Returns how many evaluations, up to that of a step, there have been since the best one.
+
+        Args:
+            interval: only steps that are multiples of it count, so that an evaluation between two
+                of them, where a run was stopped and resumed, makes no difference.
+        """
+        rows = [
+            row
+            for row in self._evaluations
+            if self._can_be_best(row) and row["step"] <= step and row["step"] % interval == 0
+        ]
+        finite = [row for row in rows if self._score(row) is not None]
+        best_step = max(finite, key=self._rank)["step"] if finite else 0
+        return sum(row["step"] > best_step for row in rows)
+
     def metrics_by_step(self) -> Dict[int, Dict[str, float]]:
         """Returns {step: metrics} of the evaluations that can be the best one, earliest first."""
         return {row["step"]: row["metrics"] for row in self._evaluations if self._can_be_best(row)}
@@ -121,8 +137,12 @@ class EvaluationRecord:
         self.write()
 
     def add_settings(self, settings: Dict[str, Any]) -> None:
-        """Adds {key: value} to the settings ("Hyperparameters" in the text); writes both files."""
-        self._settings.update(settings)
+        """Adds {key: value} to the settings ("Hyperparameters" in the text); writes both files.
+
+        None removes a key.
+        """
+        merged = {**self._settings, **settings}
+        self._settings = {name: value for name, value in merged.items() if value is not None}
         self.write()
 
     def setting(self, name: str, default: Any = None) -> Any:

@@ -1,7 +1,9 @@
 """The record of the run in an output_dir: made when training starts, checked from then on."""
 
+import contextlib
 import logging
 import os
+import re
 import shutil
 from typing import Any, Dict, Iterable, Mapping, Optional
 
@@ -9,10 +11,19 @@ from albert.common import files, json_files
 from albert.common.errors import UsageError
 from albert.engine import checkpoints
 from albert.engine.config import FinetuneConfig
-from albert.engine.task import Change, DataSource, Setting, Task, settings_of
+from albert.engine.task import Change, DataSource, Setting, Task, hash_of, settings_of
 
 NAME = "run.json"
-_GROUPS = ("settings", "options", "data")
+_GROUPS = ("settings", "options", "data", "results")
+# What runs leave in an output_dir besides what the record lists, but for the lock and for the
+# feature files, which other runs can use.
+_LEFT_BY_RUNS = re.compile(
+    r"(damaged-)?model\.ckpt-(\d+|best)\.(index|meta|data-\d{5}-of-\d{5})"
+    r"|\.(incoming|outgoing)-best\..*|checkpoint|graph\.pbtxt"
+    r"|(eval/)?events\.out\.tfevents\..*"
+    r"|(predictions_[^/]*/)?eval_results\.(json|txt)"
+    r"|learning_curve\.png|run\.json"
+)
 
 _log = logging.getLogger(__name__)
 
@@ -47,13 +58,13 @@ class Run:
         """Warns of settings that alter evaluation and prediction, as `warn_of_changes` does."""
         warn_of_changes(self._output_dir, self._settings(), is_training=False)
 
-    def check_initial_checkpoint(self) -> None:
-        """Raises UsageError if the initial checkpoint is that of another run."""
+    def check_checkpoint(self, setting: str) -> None:
+        """Raises UsageError if the checkpoint of a setting is that of another run."""
         check(
-            os.path.dirname(self._config.init_checkpoint or ""),
+            os.path.dirname(getattr(self._config, setting)),
             self._settings(),
             is_training=False,
-            refusal="<init_checkpoint> is of another run",
+            refusal=f"<{setting}> is of another run",
         )
 
     def claim(self, kinds: Iterable[str]) -> None:
@@ -78,6 +89,8 @@ class Run:
     def folder_of_results(self, kind: str) -> str:
         """Returns the folder for results on the splits of a kind, which exists.
 
+        Results with eval_checkpoint have a folder of their own, as those on other data have.
+
         Raises:
             UsageError: it cannot be made.
         """
@@ -89,19 +102,40 @@ class Run:
                 raise UsageError(
                     f"<predict_output_dir>: {error.strerror}.", predict_output_dir=folder
                 ) from error
+        elif self._config.eval_checkpoint:
+            name = os.path.basename(self._config.eval_checkpoint)
+            content = checkpoints.content_hash(self._config.eval_checkpoint)
+            source = DataSource(name, hash_of([content, self._contents(kind)]))
+            folder = folder_of_other_data(self._output_dir, kind, source)
+            _log.info("Results with %s go to %s.", self._config.eval_checkpoint, folder)
         elif self.owns_data(kind):
             folder = self._output_dir
         else:
-            source = self._task.source(self._splits(kind)[0])
+            source = self._source(self._splits(kind)[0])
             folder = folder_of_other_data(self._output_dir, kind, source)
             _log.info("%s is not this run's own data: results go to %s.", source.name, folder)
         return folder
+
+    def note_results(self, paths: Iterable[str]) -> None:
+        """Records which of these files are in output_dir, so that `erase` knows them."""
+        names = [os.path.relpath(path, self._output_dir) for path in paths]
+        record = _read(self._output_dir)
+        record["results"].update({name: "" for name in names if not name.startswith(os.pardir)})
+        _write(self._output_dir, record)
 
     def _splits(self, kind):
         return {"dev": self._task.dev_splits, "test": self._task.test_splits}[kind]
 
     def _contents(self, kind):
-        return {split: self._task.source(split).content for split in self._splits(kind)}
+        return {split: self._source(split).content for split in self._splits(kind)}
+
+    def _source(self, split):
+        """Returns the source of a split; a part of the data is other data than the whole."""
+        source = self._task.source(split)
+        limit = self._task.max_samples.get(split)
+        if limit is None:
+            return source
+        return source._replace(content=hash_of([source.content, limit]))
 
     def _settings(self):
         """Returns {name: Setting} of all that the run depends on."""
@@ -151,7 +185,9 @@ def check(
             f"{refusal}: {'; '.join(refused.values())}. "
             "Use another folder, or the same settings to go on.",
             **dict(
-                dict.fromkeys(("albert_config_file", "init_checkpoint", *refused)),
+                dict.fromkeys(
+                    ("albert_config_file", "init_checkpoint", "eval_checkpoint", *refused)
+                ),
                 output_dir=output_dir,
             ),
         )
@@ -240,8 +276,32 @@ def folder_of_other_data(output_dir: str, kind: str, source: DataSource) -> str:
     return os.path.join(output_dir, folder)
 
 
+def erase(output_dir: str) -> int:
+    """Deletes what runs have left in a folder, and no other file; returns the number of files.
+
+    To be called while no other process writes there.
+    """
+    recorded: Dict[str, Any] = {}
+    with contextlib.suppress(UsageError):  # the record is damaged
+        recorded = _read(output_dir)["results"]
+    names = [
+        os.path.relpath(os.path.join(folder, name), output_dir)
+        for folder, _, names in os.walk(output_dir)
+        for name in names
+    ]
+    erased = [name for name in names if name in recorded or _LEFT_BY_RUNS.fullmatch(name)]
+    for name in sorted(erased, key=lambda name: name == NAME):  # the record last
+        os.remove(os.path.join(output_dir, name))
+    for folder in {os.path.dirname(name) for name in erased} - {""}:
+        with contextlib.suppress(OSError):  # it holds other files
+            os.rmdir(os.path.join(output_dir, folder))
+    return len(erased)
+
+
 def _read(output_dir: str) -> Dict[str, Dict[str, Any]]:
-    """Returns a record, {"settings": {...}, "options": {...}, "data": {...}}; or an empty one.
+    """Returns a record, {"settings": {...}, "options": {...}, "data": {...}, "results": {...}}.
+
+    It is empty if there is none.
 
     Earlier releases kept the sizes of the model apart, or had other keys.
     """

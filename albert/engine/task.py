@@ -5,7 +5,9 @@ import enum
 import hashlib
 import json
 import os
-from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+import sys
+from types import MappingProxyType
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -125,7 +127,28 @@ class DataSource(NamedTuple):
     def of(cls, path: str, data: Any) -> "DataSource":
         """Returns the source named after a file or folder, given JSON values that identify data."""
         name, _ = os.path.splitext(os.path.basename(os.path.abspath(path)))
-        return cls(name, hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest())
+        return cls(name, hash_of(data))
+
+
+def hash_of(data: Any) -> str:
+    """Returns a hash that is equal for equal JSON values."""
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+def first_questions(passages: Iterable[Any], limit: Optional[int]) -> List[Any]:
+    """Returns passages, each a NamedTuple with a list `questions`, up to that many questions.
+
+    Args:
+        limit: None for all.
+    """
+    found: List[Any] = []
+    num_left = sys.maxsize if limit is None else limit
+    for passage in passages:
+        questions = passage.questions[:num_left]
+        if questions:
+            found.append(passage._replace(questions=questions))
+        num_left -= len(questions)
+    return found
 
 
 class Task(abc.ABC):
@@ -138,6 +161,8 @@ class Task(abc.ABC):
         best_metric: the key of `evaluate` that decides which checkpoint is best.
         greater_is_better: whether its highest value is best; False for losses and errors.
         shown_metrics: the keys of `evaluate` to show in logs and curves; empty means all.
+        max_samples: {split: how many of its examples, the first ones, the task is to use}; what is
+            not in it is used whole. The engine sets it and makes it part of what identifies data.
         train_split: the split to train on.
         dev_splits: evaluated together.
         test_splits: predicted together.
@@ -147,6 +172,7 @@ class Task(abc.ABC):
     best_metric: str
     greater_is_better: bool = True
     shown_metrics: Tuple[str, ...] = ()
+    max_samples: Mapping[str, int] = MappingProxyType({})
     train_split: str = "train"
     dev_splits: Tuple[str, ...] = ("dev",)
     test_splits: Tuple[str, ...] = ("test",)

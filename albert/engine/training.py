@@ -51,6 +51,9 @@ def feature_file(task: Task, config: FinetuneConfig, split: str) -> FeatureFile:
         UsageError: the model cannot tell the segments of a pair apart, or the data are wrong.
     """
     fingerprint = task.fingerprint(split)  # reads the examples of a task that must look at them
+    if split in task.max_samples:
+        fingerprint = dict(fingerprint, max_samples=task.max_samples[split])
+        _log.info("Of %s, only the first %d examples are used.", split, task.max_samples[split])
     if task.num_segments > config.albert_config.type_vocab_size:
         raise UsageError(
             f"<albert_config_file>: type_vocab_size {config.albert_config.type_vocab_size} is for "
@@ -90,6 +93,7 @@ class Engine:
         options: Optional[Dict[str, Any]] = None,
         model_files: Optional[Dict[str, str]] = None,
     ) -> None:
+        task.max_samples = _max_samples(task, config)
         self._task = task
         self._config = config
         self._run = run_identity.Run(task, config, options, model_files)
@@ -100,8 +104,9 @@ class Engine:
         self._devices = devices.choose(config.device_type, config.num_replicas)
         # Checked again when the strategy is made, but that is after features have been made.
         devices.check_all_reduce(self._devices, config.all_reduce)
-        if config.init_checkpoint:
-            pretrained.check(config.init_checkpoint)
+        for setting in ("init_checkpoint", "eval_checkpoint"):
+            if getattr(config, setting):
+                pretrained.check(getattr(config, setting), setting)
         if config.num_replicas < config.num_devices:
             _log.info(
                 "Strategy one trains on a single device, not on the %d requested.",
@@ -128,8 +133,7 @@ class Engine:
         self,
         evaluate: bool = False,
         predict: bool = False,
-        num_train_epochs: Optional[float] = None,
-        warmup_proportion: float = 0.0,
+        overwrite: bool = False,
     ) -> None:
         """Trains up to train_steps, resuming from the latest checkpoint in output_dir if any.
 
@@ -137,30 +141,68 @@ class Engine:
             evaluate: also evaluate each checkpoint as it is saved.
             predict: `predict` comes next, so the features of the test splits are made first: what
                 is wrong with their files must not come to light after hours of training.
-            num_train_epochs: if given, they decide the number of updates, and warmup_proportion
-                that of the warm-up, once the training features have been made and counted.
+            overwrite: first delete what runs have left in output_dir, and start anew.
 
         Raises:
             Interrupted: Ctrl-C or SIGTERM stopped training; a checkpoint has been saved.
             UsageError: another process trains or evaluates in output_dir, no checkpoint in it is
-                whole, or the best one is damaged and evaluations would need it.
+                whole, the best one is damaged and evaluations would need it, early stopping lacks
+                evaluations, or the initial checkpoint is among what is to be overwritten.
         """
-        self._run.check(is_training=True)
+        if self._config.early_stopping_patience and not evaluate:
+            raise UsageError(
+                "<early_stopping_patience> needs evaluations: <do_eval>, or <do_predict> where a "
+                "file has answers.",
+                early_stopping_patience=self._config.early_stopping_patience,
+                do_eval=None,
+                do_predict=None,
+            )
+        if not overwrite:
+            self._run.check(is_training=True)
         with output_lock.held(self._config.output_dir):
             self._is_checked = True
+            if overwrite:
+                self._erase(evaluate, predict)
             start, damages = checkpoints.newest_whole(self._config.output_dir)
             step, batches_consumed = self._read_counters(start)
             checkpoints.prepare_training(self._config.output_dir, start, damages)
             examples = self._prepare_data(evaluate, predict)
-            if num_train_epochs is not None:
-                self._plan(examples, num_train_epochs, warmup_proportion)
+            self._plan(examples)
             if step >= self._config.train_steps:
                 _log.info("%s has all %d steps: nothing to train.", start, self._config.train_steps)
+                return
+            if evaluate and self._has_stopped_early(step):
                 return
             self._has_trained = True
             self._run.claim(kinds=["dev"] * evaluate + ["test"] * predict)
             evaluator = self._make_evaluator() if evaluate else None
-            self._train(examples, start, batches_consumed, evaluator)
+            self._train(examples, start, (step, batches_consumed), evaluator)
+
+    def _has_stopped_early(self, step):
+        """Returns whether training ended early at a step, which is then logged."""
+        reason = _reason_to_stop(self._make_evaluator().record, step, self._config)
+        if reason:
+            _log.info("Training stopped early at step %d, %s: nothing to train.", step, reason)
+        return bool(reason)
+
+    def _erase(self, evaluate, predict):
+        """Deletes what runs have left, after all that is read from the data has been read."""
+        config, task = self._config, self._task
+        folder = os.path.dirname(config.init_checkpoint or "")
+        if config.init_checkpoint and os.path.realpath(folder) == os.path.realpath(
+            config.output_dir
+        ):
+            raise UsageError(
+                "<init_checkpoint> is in <output_dir>, so <overwrite_output_dir> would delete it.",
+                init_checkpoint=config.init_checkpoint,
+                output_dir=config.output_dir,
+                overwrite_output_dir=None,
+            )
+        dev_splits = task.dev_splits if evaluate else ()
+        for split in (task.train_split, *dev_splits, *(task.test_splits if predict else ())):
+            feature_file(task, config, split)
+        num_files = run_identity.erase(config.output_dir)
+        _log.info("Deleted %d file(s) of earlier runs in %s.", num_files, config.output_dir)
 
     def _prepare_data(self, evaluate, predict):
         """Makes all features that the run will need; returns those to train on."""
@@ -171,27 +213,36 @@ class Engine:
             feature_file(self._task, self._config, split)
         return feature_file(self._task, self._config, self._task.train_split)
 
-    def _plan(self, examples, num_train_epochs, warmup_proportion):
-        """Sets the number of updates to what the epochs take."""
-        self._config = self._config.with_epochs(
-            examples.num_features, num_train_epochs, warmup_proportion
-        )
-        self._run = run_identity.Run(self._task, self._config, self._options, self._model_files)
+    def _plan(self, examples):
+        """Sets the numbers of updates to what the epochs and the share of warm-up come to."""
+        given = self._config
+        self._config = config = given.with_updates(examples.num_features)
+        if config == given:
+            return
+        self._run = run_identity.Run(self._task, config, self._options, self._model_files)
+        if given.num_train_epochs is None:
+            _log.info("%d updates, %d of them warm-up.", config.train_steps, config.warmup_steps)
+            return
         _log.info(
             "%g epoch(s) of %d features are %d updates, %d of them warm-up.",
-            num_train_epochs,
+            given.num_train_epochs,
             examples.num_features,
-            self._config.train_steps,
-            self._config.warmup_steps,
+            config.train_steps,
+            config.warmup_steps,
         )
 
-    def _train(self, examples, start, batches_consumed, evaluator):
+    def _train(self, examples, start, counters, evaluator):
         config = self._config
+        step, batches_consumed = counters
         if evaluator:
             evaluator.record.add_settings(_settings(self._task, config))
         self._announce_training(examples, start)
         checkpoints.warn_if_disk_is_short(config)
         with StopOnSignal() as stop:
+            if evaluator:
+                evaluator.evaluate_all(config.train_steps)  # what a killed run has left
+                if self._has_stopped_early(step):
+                    return
             self._run_estimator(examples, start, batches_consumed, evaluator, stop)
         if stop.signal is not None:
             saved = checkpoints.latest(config.output_dir)
@@ -210,7 +261,7 @@ class Engine:
         saver = _CheckpointSaver(
             config.output_dir,
             save_steps=config.save_checkpoints_steps,
-            listeners=[_EvaluateAfterSave(evaluator, stop)] if evaluator else [],
+            listeners=[_EvaluateAfterSave(evaluator, stop, config)] if evaluator else [],
         )
         estimator = self._estimator(None if start else config.init_checkpoint, step_values)
         # The model function has nothing for AutoGraph to convert, and AutoGraph would replace the
@@ -274,7 +325,8 @@ class Engine:
 
         Without training, dev splits other than the run's own do not change which checkpoint is the
         best: that one alone is scored on them, and the results are written beside their
-        predictions. The same holds for an initial checkpoint, where output_dir has none.
+        predictions. The same holds for eval_checkpoint, and for an initial checkpoint where
+        output_dir has none.
 
         Raises:
             UsageError: there is no checkpoint, and none has ever been evaluated; one is damaged; or
@@ -282,14 +334,15 @@ class Engine:
         """
         output_dir = self._config.output_dir
         self._check_identity()
+        given = self._config.eval_checkpoint
         is_trained = bool(checkpoints.best(output_dir) or checkpoints.saved_steps(output_dir))
-        if is_trained and (self._has_trained or self._run.owns_data("dev")):
+        if not given and is_trained and (self._has_trained or self._run.owns_data("dev")):
             with output_lock.held(output_dir):
                 self._check_best()
                 evaluator = self._make_evaluator()
                 evaluator.record.add_settings(_settings(self._task, self._config))
                 evaluator.evaluate_all()
-        elif is_trained or not self._record(output_dir).best():
+        elif given or is_trained or not self._record(output_dir).best():
             checkpoint = self._checkpoint_to_use("evaluate")
             evaluator = self._make_evaluator()
             folder = self._run.folder_of_results("dev")
@@ -300,7 +353,7 @@ class Engine:
     def predict(self) -> None:
         """Writes the task's prediction files, using the best checkpoint or else the latest.
 
-        If output_dir holds none, the initial checkpoint predicts.
+        If output_dir holds none, the initial checkpoint predicts; eval_checkpoint comes before all.
 
         Raises:
             UsageError: there is no checkpoint, or a damaged one.
@@ -317,12 +370,16 @@ class Engine:
         }
         folder = self._run.folder_of_results("test")
         metrics = self._metrics_of(checkpoint)
-        for path in self._task.write_predictions(predictions, folder, metrics):
+        paths = self._task.write_predictions(predictions, folder, metrics)
+        self._run.note_results(paths)
+        for path in paths:
             _log.info("Wrote %s.", path)
 
     def _checkpoint_to_use(self, purpose):
         """Returns the prefix of the checkpoint to evaluate or to predict with."""
         config = self._config
+        if config.eval_checkpoint:
+            return self._checked("eval_checkpoint")
         if checkpoints.is_keeping(config.output_dir):
             with contextlib.suppress(UsageError):  # a process that trains there finishes it itself
                 with output_lock.held(config.output_dir):
@@ -337,9 +394,14 @@ class Engine:
                 output_dir=config.output_dir,
                 do_train=None,
             )
-        self._run.check_initial_checkpoint()
-        self._predictor.check(config.init_checkpoint)
-        return config.init_checkpoint
+        return self._checked("init_checkpoint")
+
+    def _checked(self, setting):
+        """Returns the checkpoint of a setting, which fits the task and the model."""
+        path = getattr(self._config, setting)
+        self._run.check_checkpoint(setting)
+        self._predictor.check(path, setting)
+        return path
 
     def _metrics_of(self, checkpoint):
         """Returns the recorded metrics of a checkpoint, or None if it was never evaluated."""
@@ -384,7 +446,12 @@ class Engine:
             split: feature_file(self._task, config, split) for split in self._task.dev_splits
         }
         self._evaluator = Evaluator(
-            self._task, self._predictor, config.output_dir, feature_files, config.eval_batch_size
+            self._task,
+            self._predictor,
+            config.output_dir,
+            feature_files,
+            config.eval_batch_size,
+            config.eval_steps,
         )
         return self._evaluator
 
@@ -452,27 +519,58 @@ class Engine:
 
 
 class _CheckpointSaver(tf.train.CheckpointSaverHook):
-    """TensorFlow's own, which at the start also writes the graph, as text: that takes seconds."""
+    """TensorFlow's own, with two differences.
+
+    - At the start, it does not write the graph, as text: that takes seconds.
+    - It saves at multiples of `save_steps`, whatever step a run resumes from.
+    """
+
+    def __init__(self, output_dir, save_steps, listeners):
+        super().__init__(output_dir, save_steps=save_steps, listeners=listeners)
+        self._save_steps = save_steps
 
     def after_create_session(self, session, coord):
         step = session.run(self._global_step_tensor)
         self._save(session, step)
-        self._timer.update_last_triggered_step(step)
+        self._timer.update_last_triggered_step(step - step % self._save_steps)
 
 
 class _EvaluateAfterSave(tf.train.CheckpointSaverListener):
     """Evaluates each checkpoint once it is saved, unless the run is being stopped."""
 
-    def __init__(self, evaluator, stop):
+    def __init__(self, evaluator, stop, config):
         self._evaluator = evaluator
         self._stop = stop
-
-    def begin(self):
-        self._evaluator.evaluate_all()
+        self._config = config
 
     def after_save(self, session, global_step_value):
+        """Returns whether training is to stop."""
+        reason = None
         if self._stop.signal is None:
-            self._evaluator.evaluate_all()
+            self._evaluator.evaluate_all(self._config.train_steps)
+            reason = _reason_to_stop(self._evaluator.record, global_step_value, self._config)
+        if reason and global_step_value < self._config.train_steps:
+            _log.info("Stopping early at step %d: %s.", global_step_value, reason)
+        return bool(reason)
+
+
+def _reason_to_stop(record: EvaluationRecord, step: int, config: FinetuneConfig) -> Optional[str]:
+    """Returns why training stops early at a step, or None if it goes on."""
+    patience = config.early_stopping_patience
+    count = record.num_without_improvement(step, config.evaluation_interval)
+    if patience is None or count < patience:
+        return None
+    return f"with {count} evaluation(s) since the best one"
+
+
+def _max_samples(task: Task, config: FinetuneConfig) -> Dict[str, int]:
+    """Returns Task.max_samples; of a split that is evaluated and predicted, prediction decides."""
+    limits = (
+        ([task.train_split], config.max_train_samples),
+        (task.dev_splits, config.max_eval_samples),
+        (task.test_splits, config.max_predict_samples),
+    )
+    return {split: limit for splits, limit in limits for split in splits if limit is not None}
 
 
 def _settings(task: Task, config: FinetuneConfig) -> Dict[str, Any]:
@@ -488,6 +586,9 @@ def _settings(task: Task, config: FinetuneConfig) -> Dict[str, Any]:
         "optimizer": config.optimizer,
         "precision": config.precision,
         "seed": config.seed,
+        "max_train_samples": config.max_train_samples,
+        "max_eval_samples": config.max_eval_samples,
+        "max_predict_samples": config.max_predict_samples,
     }
 
 

@@ -7,13 +7,25 @@ import json
 import logging
 import math
 import os
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple, Union
+from typing import (
+    Any,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+    Union,
+)
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
 from albert import tokenization
-from albert.common import files
+from albert.common import files, json_files
 from albert.common.errors import UsageError
 from albert.engine.task import (
     INPUT_IDS,
@@ -27,13 +39,32 @@ from albert.engine.task import (
     settings_of,
 )
 from albert.glue.columns import CLASSIFICATION, MULTI_LABEL
-from albert.glue.labels import Classes, LabelKind, Scores
+from albert.glue.labels import Classes, LabelKind, Scores, training_losses
 from albert.nn.layers import ClassLogits
 
 # How many texts to tokenize at once: enough to be fast, few enough to need little memory.
 _TEXTS_AT_ONCE = 1024
 
+BALANCED = "balanced"
+
 _log = logging.getLogger(__name__)
+
+
+class TrainingLoss(NamedTuple):
+    """What distinguishes the loss in training from that of evaluations, the mean cross-entropy.
+
+    Attributes:
+        class_weights: BALANCED for weights that are inverse to the number of a label's training
+            examples, or the path of a JSON file, {label: weight}; None for equal weights. They are
+            scaled so that their mean over the training examples is 1.
+        label_smoothing: the share of the target that is spread over all labels, below 1.
+    """
+
+    class_weights: Optional[str] = None
+    label_smoothing: float = 0.0
+
+
+_PLAIN_LOSS = TrainingLoss()
 
 
 @dataclasses.dataclass
@@ -60,6 +91,7 @@ class ClassifierTask(Task):
         data_dir: folder of the data.
         max_seq_length: longest sequence, in tokens including special tokens.
         classifier_dropout_prob: dropout rate on the pooled output.
+        training_loss: of a classification; what it says is checked by `run_settings`.
 
     Attributes:
         labels: in the order of their ids; None for a regression.
@@ -75,12 +107,14 @@ class ClassifierTask(Task):
         tokenizer: tokenization.FullTokenizer,
         max_seq_length: int,
         classifier_dropout_prob: float = 0.1,
+        training_loss: TrainingLoss = _PLAIN_LOSS,
     ) -> None:
         self.name = name
         self._data_dir = data_dir
         self._tokenizer = tokenizer
         self._max_seq_length = max_seq_length
         self._classifier_dropout_prob = classifier_dropout_prob
+        self._training_loss = training_loss
         self._examples: Dict[str, List[InputExample]] = {}
 
     @abc.abstractmethod
@@ -126,14 +160,14 @@ class ClassifierTask(Task):
         self.greater_is_better = metric not in ("loss", "mse")
 
     def examples(self, split: str) -> List[InputExample]:
-        """Returns the InputExamples of a split, in the order of the file.
+        """Returns the InputExamples of a split, in the order of the file, up to its max_samples.
 
         Raises:
             UsageError: there are none, or one has an invalid label.
         """
         if split not in self._examples:
             self._examples[split] = self._read_examples(split)
-        return self._examples[split]
+        return self._examples[split][: self.max_samples.get(split)]
 
     @property
     def num_segments(self) -> int:
@@ -157,13 +191,21 @@ class ClassifierTask(Task):
         return DataSource.of(self._data_dir, self._origin(split))
 
     def run_settings(self) -> Dict[str, Setting]:
-        """Returns the labels, what the tokens depend on, and the dropout rate."""
+        """Returns the labels, what the tokens depend on, the dropout rate and the training loss.
+
+        Raises:
+            UsageError: the training loss does not fit the task.
+        """
         model = {"labels": list(self.labels or ()), **self._tokenizer.fingerprint()}
-        dropout = {"classifier_dropout_prob": self._classifier_dropout_prob}
+        training = {
+            "classifier_dropout_prob": self._classifier_dropout_prob,
+            "class_weights": self._given_weights(),
+            "label_smoothing": self._checked_smoothing(),
+        }
         return {
             **settings_of(model, Change.REFUSED, "{} of the task"),
             **settings_of({"max_seq_length": self._max_seq_length}, Change.WARNED),
-            **settings_of(dropout, Change.WARNED_IN_TRAINING),
+            **settings_of(training, Change.WARNED_IN_TRAINING),
         }
 
     def settings(self) -> Dict[str, Any]:
@@ -196,11 +238,20 @@ class ClassifierTask(Task):
                 yield dict(sequence._asdict(), label_ids=value(example.label))
 
     def head(self, model: Any, features: Dict[str, Any], is_training: bool) -> ModelOutput:
-        """Returns the losses and predictions of the kind of labels, on [CLS]."""
-        del is_training
+        """Returns the losses and predictions of the kind of labels, on [CLS].
+
+        Class weights and label smoothing are part of the loss in training only.
+        """
         kind = self.kind
         logits = classification_logits(model, kind.num_outputs, self._classifier_dropout_prob)
-        return kind.output(logits, features["label_ids"])
+        labels = features["label_ids"]  # [batch]
+        output = kind.output(logits, labels)
+        if not is_training or self._training_loss == _PLAIN_LOSS:
+            return output
+        losses = training_losses(
+            logits, labels, self._scaled_weights(), self._training_loss.label_smoothing
+        )
+        return output._replace(loss_sums=[tf.reduce_sum(losses)])
 
     def evaluate(
         self, predictions: Predictions, metrics: Optional[Dict[str, float]] = None
@@ -286,6 +337,64 @@ class ClassifierTask(Task):
         kind = self.kind
         if not kind.is_label(label):
             raise UsageError(f"{where}: label {label!r} is not {kind.allowed}.")
+
+    def _given_weights(self):
+        """Returns None, BALANCED or the file's {label: weight}.
+
+        Raises:
+            UsageError: they do not fit the labels.
+        """
+        path = self._training_loss.class_weights
+        if path is None:
+            return None
+        self._check_has_classes("class_weights", path)
+        if path == BALANCED:
+            return path
+        weights = json_files.load_json(path, "class_weights")
+        labels = list(map(files.as_cell, self.labels or ()))
+        if sorted(weights) != sorted(self.labels or ()):
+            raise UsageError(
+                f"<class_weights> has weights for {', '.join(map(repr, weights)) or 'no label'}; "
+                f"it must have one for each of {', '.join(labels)}.",
+                class_weights=path,
+            )
+        for label, weight in weights.items():
+            if type(weight) not in (int, float) or weight <= 0:
+                raise UsageError(
+                    f"<class_weights>: the weight of {label!r} is {weight!r}; it must be a number "
+                    "above 0.",
+                    class_weights=path,
+                )
+        return weights
+
+    def _checked_smoothing(self):
+        share = self._training_loss.label_smoothing
+        if not 0 <= share < 1:
+            raise UsageError("<label_smoothing> must be from 0 to below 1.", label_smoothing=share)
+        if share:
+            self._check_has_classes("label_smoothing", share)
+        return share
+
+    def _check_has_classes(self, setting, value):
+        if self.kind.task_type != CLASSIFICATION:
+            raise UsageError(
+                f"<{setting}> is for one label of several, but {self.name} is of the type "
+                f"{self.kind.task_type}.",
+                **{setting: value},
+            )
+
+    def _scaled_weights(self):
+        """Returns the weights of the classes, float [classes], or None for equal ones."""
+        given = self._given_weights()
+        if given is None:
+            return None
+        labels = self.labels or ()
+        counts = np.bincount(self._label_values(self.train_split), minlength=len(labels))
+        if given == BALANCED:
+            weights = 1.0 / np.maximum(counts, 1)
+        else:
+            weights = np.array([given[label] for label in labels])
+        return weights * counts.sum() / (weights * counts).sum()
 
     def _label_values(self, split):
         return [self.kind.value(example.label) for example in self.examples(split)]

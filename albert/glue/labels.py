@@ -236,5 +236,29 @@ def softmax_output(logits: Any, labels: Any) -> ModelOutput:
     return ModelOutput([tf.reduce_sum(losses)], {"probabilities": tf.nn.softmax(logits)}, losses)
 
 
+def training_losses(
+    logits: Any, labels: Any, class_weights: Optional[Sequence[float]], label_smoothing: float
+) -> Any:
+    """Returns the cross-entropy with smoothed labels, times the weight of the label: float [batch].
+
+    The target is 1 - label_smoothing for the label, and label_smoothing / classes more for each
+    class (arXiv 1512.00567, section 7).
+
+    Args:
+        logits: float [batch, classes].
+        labels: int32 [batch].
+        class_weights: [classes]; None for equal weights.
+    """
+    num_classes = logits.shape.as_list()[-1]
+    share = label_smoothing / num_classes
+    targets = tf.one_hot(
+        labels, num_classes, on_value=1.0 - label_smoothing + share, off_value=share
+    )
+    losses = tf.nn.softmax_cross_entropy_with_logits_v2(labels=targets, logits=logits)
+    if class_weights is None:
+        return losses
+    return losses * tf.gather(tf.constant(class_weights, tf.float32), labels)
+
+
 def _threshold(metrics: Optional[Dict[str, float]]) -> float:
     return (metrics or {}).get(THRESHOLD, 0.5)

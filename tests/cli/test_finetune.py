@@ -32,6 +32,7 @@ def logged(tmp_path_factory):
         "recipe": [*rte, "--num_gpu_cores=4", "--max_seq_length=128", "--train_batch_size=16"],
         "without recipe, later": ["--task_name=RTE", "--train_step=50"],
         "few steps": [*rte, "--train_step=80"],
+        "epochs": [*rte, "--num_train_epochs=2", "--train_batch_size=64"],
         "one device": [*rte, "--strategy_type=one", "--num_gpu_cores=4"],
         "from MNLI": [*rte, "--discard_classifier_weights"],
         "no steps": [*rte, "--train_step=0"],
@@ -71,6 +72,15 @@ def test_fewer_steps_have_a_shorter_warm_up(logged):
         "Recipe of rte: --warmup_step=20 (published: 200 of 800 steps; scaled to 80 steps).",
     ]
     assert logged["few steps"][-1] == VOCABULARY_IS_MISSING
+
+
+def test_epochs_replace_the_steps_of_the_recipe(logged):
+    steps = [line for line in logged["epochs"] if "epochs" in line or "warmup" in line]
+    assert steps == [
+        "Recipe of rte: --num_train_epochs=2.0 (set by you; the recipe says --train_step=400).",
+        "Recipe of rte: --warmup_proportion=0.25 (published: 200 of 800 steps).",
+    ]
+    assert logged["epochs"][-1] == VOCABULARY_IS_MISSING
 
 
 def test_batch_of_the_recipe_is_for_the_devices_that_train(logged):

@@ -38,6 +38,32 @@ MISTAKES = {
     "rate": ("squad", {"learning_rate": "nan"}, "--learning_rate=nan is not a finite number."),
     "dropout": ("squad", {"dropout_prob": "nan"}, "--dropout_prob=nan is not a finite number."),
     "epochs": ("squad", {"num_train_epochs": 0}, "--num_train_epochs=0.0 must be above 0."),
+    "steps and epochs": (
+        "race",
+        {"train_step": 9, "num_train_epochs": 2},
+        "--train_step=9 and --num_train_epochs=2.0 exclude each other: give one of them.",
+    ),
+    "two warm-ups": (
+        "classifier",
+        {"warmup_step": 9, "warmup_proportion": 0.1, "recipe": True, "task_name": "RTE"},
+        "--warmup_step=9 and --warmup_proportion=0.1 exclude each other: give one of them.",
+    ),
+    "named checkpoint": (
+        "squad",
+        {"do_train": False, "do_predict": True, "eval_checkpoint": "x.index"},
+        "--eval_checkpoint=x: there is no such checkpoint",
+    ),
+    "checkpoint to train": (
+        "race",
+        {"eval_checkpoint": "x"},
+        "--eval_checkpoint=x and --do_train exclude each other",
+    ),
+    "nothing to overwrite": (
+        "race",
+        {"do_train": False, "do_eval": True, "overwrite_output_dir": True},
+        "--overwrite_output_dir is for --do_train, which is not given.",
+    ),
+    "class weights": ("classifier", {"class_weights": "x"}, f"--class_weights=x: {NO_FILE}"),
     "length": ("squad", {"max_seq_length": 0}, "--max_seq_length=0"),
     "answers": ("squad", {"n_best_size": 0}, "--n_best_size=0"),
     "configuration": ("race", {"albert_config_file": "x"}, f"--albert_config_file=x: {NO_FILE}"),

@@ -78,6 +78,31 @@ def test_batch_that_divides_the_published_one_is_accumulated_to_it(
     assert [settings[name] for name in names] == [num_batches, batch, steps]
 
 
+@pytest.mark.parametrize(
+    "given, expected",
+    [
+        ({"num_train_epochs": 3.0}, {"num_train_epochs": 3.0, "warmup_proportion": 0.06}),
+        (
+            {"num_train_epochs": 3.0, "warmup_step": 7},
+            {"num_train_epochs": 3.0, "warmup_step": 7},
+        ),
+        (
+            {"num_train_epochs": 3.0, "warmup_proportion": 0.2},
+            {"num_train_epochs": 3.0, "warmup_proportion": 0.2},
+        ),
+        ({"warmup_proportion": 0.2}, {"train_step": 5336, "warmup_proportion": 0.2}),
+    ],
+)
+def test_epochs_and_shares_that_are_given_replace_the_steps(given, expected):
+    settings = recipes.settings_for(recipes.find("cola"), given, 1)
+    names = {*recipes.ALTERNATIVES, *recipes.ALTERNATIVES.values()} & set(settings)
+    assert {name: settings[name].value for name in names} == expected
+    for name, alternative in recipes.ALTERNATIVES.items():
+        if alternative in given:
+            said = f"set by you; the recipe says --{name}={recipes.find('cola').settings[name]}"
+            assert settings[alternative].reason == said
+
+
 def test_epochs_need_no_scaling():
     settings = recipes.settings_for(recipes.find("squad2.0"), {"train_batch_size": 2}, 4)
     assert settings["num_train_epochs"] == (3.0, "published")

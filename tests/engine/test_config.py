@@ -1,5 +1,6 @@
 """Tests of albert.engine.config."""
 
+import dataclasses
 import decimal
 import math
 import random
@@ -35,10 +36,26 @@ def make_config(**changes):
         ({"num_devices": True}, "num_devices=True must be a whole number."),
         ({"train_steps": 3, "warmup_steps": 4}, "warmup_steps=4 must be from 0 to train_steps=3."),
         ({"warmup_steps": -1}, "warmup_steps=-1 must be from 0 to train_steps=1000."),
+        ({"warmup_proportion": 1.1}, "warmup_proportion=1.1 must be from 0 to 1."),
+        (
+            {"num_train_epochs": 1.0, "warmup_steps": -1},
+            "warmup_steps=-1 must be from 0 to train_steps.",
+        ),
+        (
+            {"eval_steps": 15, "save_checkpoints_steps": 10},
+            "eval_steps=15 must be a multiple of save_checkpoints_steps=10.",
+        ),
+        ({"eval_steps": 0}, "eval_steps=0 must be 1 or more."),
+        ({"early_stopping_patience": 0}, "early_stopping_patience=0 must be 1 or more."),
         ({"learning_rate": 0.0}, "learning_rate=0.0 must be above 0."),
         ({"learning_rate": math.nan}, "learning_rate=nan must be above 0."),
         ({"learning_rate": math.inf}, "learning_rate=inf must be above 0."),
         ({"learning_rate": "1e-5"}, "learning_rate=1e-5 must be above 0."),
+        (
+            {"layerwise_lr_decay": 1.5},
+            "layerwise_lr_decay=1.5 must be above 0 and at most 1.",
+        ),
+        ({"freeze": "head"}, "freeze=head must be one of none, embeddings, encoder."),
         ({"optimizer": "sgd"}, "optimizer=sgd must be one of adamw, lamb."),
         ({"strategy_type": "mirrored"}, "strategy_type=mirrored must be one of one, mirror."),
         ({"device_type": "tpu"}, "device_type=tpu must be one of auto, gpu, cpu."),
@@ -107,8 +124,11 @@ def test_optimizers_are_those_that_have_an_update_rule():
 def test_epochs_become_updates_without_rounding_errors(
     num_examples, epochs, batch, replicas, steps
 ):
-    config = make_config(train_batch_size=batch, num_devices=replicas)
-    assert config.with_epochs(num_examples, epochs, 0.0).train_steps == steps
+    config = make_config(
+        train_batch_size=batch, num_devices=replicas, num_train_epochs=epochs
+    ).with_updates(num_examples)
+    assert config.train_steps == steps
+    assert config.with_updates(7) == config
 
 
 def test_updates_are_the_fewest_that_see_all_examples_of_the_epochs():
@@ -116,7 +136,8 @@ def test_updates_are_the_fewest_that_see_all_examples_of_the_epochs():
     for _ in range(2000):
         num_examples, batch = generator.randint(1, 200000), generator.randint(1, 512)
         epochs = generator.randint(1, 10000) / 10 ** generator.randint(0, 3)
-        steps = make_config(train_batch_size=batch).with_epochs(num_examples, epochs, 0).train_steps
+        config = make_config(train_batch_size=batch, num_train_epochs=epochs)
+        steps = config.with_updates(num_examples).train_steps
         wanted = num_examples * decimal.Decimal(repr(epochs))
         assert (steps - 1) * batch < wanted <= steps * batch
 
@@ -124,20 +145,32 @@ def test_updates_are_the_fewest_that_see_all_examples_of_the_epochs():
 @pytest.mark.parametrize("share, warmup_steps", [(0.0, 0), (0.29, 29), (0.1, 10), (1.0, 100)])
 def test_warm_up_is_a_share_of_the_updates(share, warmup_steps):
     # 100 * 0.29 is below 29 in binary.
-    config = make_config(train_batch_size=1).with_epochs(100, 1.0, share)
+    config = make_config(train_batch_size=1, num_train_epochs=1.0, warmup_proportion=share)
+    config = config.with_updates(100)
     assert (config.train_steps, config.warmup_steps) == (100, warmup_steps)
+
+
+def test_epochs_and_steps_of_warm_up_go_together_and_so_do_steps_and_a_share():
+    epochs = make_config(train_batch_size=2, num_train_epochs=3000.0, warmup_steps=1001)
+    config = epochs.with_updates(10)
+    assert (config.train_steps, config.warmup_steps) == (15000, 1001)
+    message = "warmup_steps=1001 must be from 0 to train_steps=1000."
+    with pytest.raises(UsageError, match=message):
+        dataclasses.replace(epochs, train_batch_size=30).with_updates(10)
+    config = make_config(train_steps=50, warmup_proportion=0.1).with_updates(10)
+    assert (config.train_steps, config.warmup_steps) == (50, 5)
 
 
 @pytest.mark.parametrize("epochs", [0.0, -1.0, math.nan, math.inf])
 def test_epochs_must_be_above_zero(epochs):
     with pytest.raises(UsageError, match=f"num_train_epochs={epochs} must be above 0."):
-        make_config().with_epochs(10, epochs, 0.0)
+        make_config(num_train_epochs=epochs)
 
 
 def test_global_batch_counts_every_micro_batch_of_every_replica():
     config = make_config(train_batch_size=4, gradient_accumulation_steps=3, num_devices=2)
     assert (config.replica_batch_size, config.global_batch_size) == (12, 24)
-    assert config.with_epochs(240, 1.0, 0.0).train_steps == 10
+    assert dataclasses.replace(config, num_train_epochs=1.0).with_updates(240).train_steps == 10
 
 
 def test_precisions_are_those_of_the_model():

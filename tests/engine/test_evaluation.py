@@ -68,13 +68,13 @@ def remove_checkpoint(output_dir, name):
         os.remove(file)
 
 
-def evaluate_all(output_dir, feature_file=DEV, other_scores=None):
+def evaluate_all(output_dir, feature_file=DEV, other_scores=None, eval_steps=None, last_step=None):
     """Evaluates as a new run would; returns the steps that were scored, and the Evaluator."""
     own_task = StubTask()
     evaluator = Evaluator(
-        own_task, StubPredictor(other_scores), str(output_dir), {"dev": feature_file}, 4
+        own_task, StubPredictor(other_scores), str(output_dir), {"dev": feature_file}, 4, eval_steps
     )
-    evaluator.evaluate_all()
+    evaluator.evaluate_all(last_step)
     return own_task.steps, evaluator
 
 
@@ -82,6 +82,15 @@ def kept_step(output_dir):
     """Returns the global_step inside model.ckpt-best, or None."""
     path = checkpoints.best(str(output_dir))
     return path and checkpoints.read_scalar(path, "global_step")
+
+
+def test_checkpoints_between_two_evaluations_are_left_out_but_for_the_last(tmp_path):
+    for step in (5, 7, 10, 15, 20, 25):
+        write_checkpoint(tmp_path, step, score=0.5)
+    assert evaluate_all(tmp_path, eval_steps=10, last_step=30)[0] == [10, 20]
+    assert evaluate_all(tmp_path, eval_steps=10)[0] == [25]
+    assert evaluate_all(tmp_path, eval_steps=10)[0] == []
+    assert evaluate_all(tmp_path)[0] == [5, 7, 15]
 
 
 def test_every_checkpoint_on_disk_is_evaluated_earliest_first(tmp_path):

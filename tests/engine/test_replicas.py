@@ -154,7 +154,7 @@ class StubEvaluator:
         self.num_calls = 0
         self._action = action
 
-    def evaluate_all(self):
+    def evaluate_all(self, last_step=None):
         self.num_calls += 1
         self._action()
 

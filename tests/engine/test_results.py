@@ -75,6 +75,25 @@ def test_metrics_without_an_original_name_have_only_ours(tmp_path):
     assert not [line for line in lines if line.startswith(("eval_", "matthew_corr"))]
 
 
+@pytest.mark.parametrize(
+    "scores, step, interval, count",
+    [
+        ({}, 9, 1, 0),
+        ({1: 0.5, 2: 0.5, 3: 0.4}, 3, 1, 2),  # the earliest of equals is the best
+        ({1: 0.5, 2: 0.4, 3: 0.6}, 3, 1, 0),
+        ({1: 0.5, 2: 0.4, 3: 0.6}, 2, 1, 1),  # the run went back to step 2
+        ({2: 0.5, 3: 0.9, 4: 0.6, 5: 0.1, 6: 0.4}, 6, 2, 1),  # stopped and resumed at 3 and at 5
+        ({1: math.nan, 2: math.nan}, 2, 1, 2),
+        ({1: 0.5, 2: math.nan, 3: 0.5}, 3, 1, 2),
+    ],
+)
+def test_evaluations_since_the_best_one_are_counted(tmp_path, scores, step, interval, count):
+    record = make_record(tmp_path)
+    for number, score in scores.items():
+        record.add(number, "data", {"accuracy": score})
+    assert record.num_without_improvement(step, interval) == count
+
+
 def test_best_in_the_text_is_the_highest_so_far(tmp_path):
     record = make_record(tmp_path)
     for step, score in enumerate([0.5, 0.25, 0.75, 0.5], 1):

@@ -6,6 +6,7 @@ import os
 import shutil
 
 import pytest
+import runs
 import tiny
 import tiny_task
 
@@ -120,6 +121,160 @@ def test_test_data_are_read_before_the_first_step(tmp_path):
 def test_test_data_are_not_read_by_a_run_that_does_not_predict(tmp_path):
     run(tmp_path, TinyTask(test=None), "train", "evaluate")
     assert 2 in checkpoints.saved_steps(str(tmp_path))
+
+
+def test_epochs_and_a_share_of_warm_up_become_the_steps_of_the_run(tmp_path):
+    run(tmp_path, TinyTask(), "train", num_train_epochs=1.5, warmup_proportion=0.5)
+    assert max(checkpoints.saved_steps(str(tmp_path))) == 4  # 15 examples in batches of 4
+    settings = json.loads((tmp_path / "run.json").read_text())["settings"]
+    assert (settings["train_steps"], settings["warmup_steps"]) == (4, 2)
+
+
+def test_only_every_second_checkpoint_is_evaluated_and_the_last(tmp_path):
+    run(tmp_path, TinyTask(), "train", "evaluate", train_steps=5, eval_steps=2)
+    assert [row["step"] for row in results_of(tmp_path)["evaluations"]] == [2, 4, 5]
+
+
+def test_checkpoints_are_at_multiples_of_the_interval_wherever_a_run_resumes(tmp_path):
+    run(tmp_path, TinyTask(), "train", train_steps=3, save_checkpoints_steps=2)
+    run(tmp_path, TinyTask(), "train", train_steps=7, save_checkpoints_steps=2)
+    assert list(checkpoints.saved_steps(str(tmp_path)))[-3:] == [4, 6, 7]
+
+
+class WorseAndWorse(TinyTask):
+    """Every evaluation is worse than the one before."""
+
+    greater_is_better = False
+
+
+def test_training_stops_for_want_of_improvement_and_stays_stopped(tmp_path, caplog):
+    caplog.set_level("INFO")
+    settings = {"train_steps": 9, "early_stopping_patience": 2}
+    run(tmp_path, WorseAndWorse(), "train", "evaluate", **settings)
+    assert max(checkpoints.saved_steps(str(tmp_path))) == 3
+    assert "Stopping early at step 3: with 2 evaluation(s) since the best one." in caplog.messages
+    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("*.ckpt*")}
+    caplog.clear()
+    task = run(tmp_path, WorseAndWorse(), "train", "evaluate", **settings)
+    reason = "with 2 evaluation(s) since the best one"
+    assert f"Training stopped early at step 3, {reason}: nothing to train." in caplog.messages
+    assert {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("*.ckpt*")} == before
+    assert task.given == []
+    # A killed run may have saved a checkpoint and not evaluated it.
+    record = results_of(tmp_path)
+    del record["evaluations"][-1]
+    (tmp_path / "eval_results.json").write_text(json.dumps(record))
+    task = run(tmp_path, WorseAndWorse(), "train", "evaluate", **settings)
+    assert max(checkpoints.saved_steps(str(tmp_path))) == 3
+    assert "training graph" not in task.calls and len(task.given) == 1
+    # More patience goes on.
+    run(tmp_path, WorseAndWorse(), "train", "evaluate", train_steps=4, early_stopping_patience=9)
+    assert max(checkpoints.saved_steps(str(tmp_path))) == 4
+
+
+def test_a_part_of_the_data_is_used_and_counts_as_other_data(folder):
+    before = results_of(folder)
+    part = {"max_eval_samples": 3, "max_predict_samples": 4}
+    task = run(folder, TinyTask(), "evaluate", "predict", **part)
+    assert results_of(folder) == before
+    assert task.calls == ["features of dev", "inference graph", "features of test"]
+    (row,) = results_of(folder / "predictions_whole")["evaluations"]
+    assert row["dataset"] != before["evaluations"][0]["dataset"]
+    assert results_of(folder / "predictions_whole")["settings"]["max_eval_samples"] == 3
+    run(folder, TinyTask(), "predict", max_predict_samples=5)
+    assert len(list(folder.glob("predictions_whole_*/answers.txt"))) == 1
+    # The whole again: nothing is made anew.
+    assert run(folder, TinyTask(), "train", "evaluate", "predict").calls == ["inference graph"]
+
+
+def without_lock(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def train_anew(folder, task, *actions, **changes):
+    config = config_of(folder, **changes)
+    engine = training.Engine(task, config)
+    engine.train("evaluate" in actions, "predict" in actions, overwrite=True)
+
+
+def test_overwriting_deletes_what_runs_have_left_and_nothing_else(folder, tmp_path, caplog):
+    caplog.set_level("INFO")
+    run(folder, TinyTask(dev=OTHER, test=OTHER), "evaluate", "predict")
+    (folder / "damaged-model.ckpt-1.index").touch()
+    own = ["notes.txt", "model.ckpt-mine.index", "test.tsv", "predictions_other/notes.txt"]
+    own += ["code/model.ckpt-1.index", "code/run.json"]
+    (folder / "code").mkdir()
+    for name in own:
+        (folder / name).write_text("mine")
+    features = sorted(path.name for path in folder.glob("*.tf_record"))
+    # Another task, of other labels and another seed: nothing of the old run remains to be compared.
+    train_anew(folder, TinyTask(labels=("1", "0")), train_steps=1, seed=7)
+    assert all((folder / name).read_text() == "mine" for name in own)
+    assert list(checkpoints.saved_steps(str(folder))) == [0, 1]
+    assert features == sorted(path.name for path in folder.glob("*.tf_record"))
+    left = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    left -= {*own, *features, *(f"{name}.json" for name in features), ".lock", "run.json"}
+    assert [name for name in left if not name.startswith(("model.ckpt-", "events", "check"))] == []
+    assert len(list(folder.glob("events*"))) == 1
+    assert json.loads((folder / "run.json").read_text())["settings"]["labels"] == ["1", "0"]
+    assert any(message.startswith("Deleted ") for message in caplog.messages)
+
+
+def test_nothing_is_deleted_where_the_data_cannot_be_read_or_the_folder_is_in_use(folder):
+    before = without_lock(folder)
+    with pytest.raises(UsageError, match="test.tsv, line 7"):
+        train_anew(folder, TinyTask(test=None), "predict")
+    with pytest.raises(UsageError, match="so overwrite_output_dir would delete it"):
+        train_anew(folder, TinyTask(), init_checkpoint=str(folder / "model.ckpt-best"))
+    after = without_lock(folder)
+    assert {name: after[name] for name in before if name != ".lock"} == {
+        name: before[name] for name in before if name != ".lock"
+    }
+    with runs.lock_held_elsewhere(folder):
+        with pytest.raises(UsageError, match="is in use by process"):
+            train_anew(folder, TinyTask())
+    assert {*before} <= {*without_lock(folder)}
+
+
+def test_a_checkpoint_that_is_named_scores_and_predicts_in_a_folder_of_its_own(folder, caplog):
+    before = results_of(folder)
+    (folder / "answers.txt").write_text("of the run")
+    other = folder.parent / "other"
+    shutil.copytree(str(folder), str(other))
+    given = str(other / "model.ckpt-1")
+    task = run(folder, TinyTask(), "evaluate", "predict", eval_checkpoint=given)
+    assert results_of(folder) == before and results_of(other) == before
+    assert (folder / "answers.txt").read_text() == "of the run"
+    (row,) = results_of(folder / "predictions_model.ckpt-1")["evaluations"]
+    assert row["step"] == 1
+    assert (folder / "predictions_model.ckpt-1" / "answers.txt").read_text() == WHOLE
+    assert task.given == 2 * [before["evaluations"][0]["metrics"]]
+    new = folder.parent / "new"
+    run(new, TinyTask(), "evaluate", "predict", eval_checkpoint=given)
+    assert sorted(path.name for path in new.glob("predictions_*/*")) == [
+        "answers.txt",
+        "eval_results.json",
+        "eval_results.txt",
+    ]
+    with pytest.raises(UsageError, match="eval_checkpoint is of another run: labels of the task"):
+        run(new, TinyTask(("1", "0")), "predict", eval_checkpoint=given)
+
+
+def test_a_named_checkpoint_that_is_damaged_or_incomplete_is_refused(folder, tmp_path):
+    given = str(folder / "model.ckpt-1")
+    os.truncate(f"{given}.data-00000-of-00001", 100)
+    with pytest.raises(UsageError, match="The checkpoint .*/model.ckpt-1 is damaged"):
+        run(folder, TinyTask(), "predict", eval_checkpoint=given)
+    tiny.write_model(tmp_path)
+    with pytest.raises(UsageError, match="eval_checkpoint=.* has no output_weights, so it cannot"):
+        run(folder, TinyTask(), "predict", eval_checkpoint=str(tmp_path / "model.ckpt-best"))
+
+
+def test_early_stopping_without_evaluations_is_refused_before_anything_is_made(tmp_path):
+    task = TinyTask()
+    with pytest.raises(UsageError, match="early_stopping_patience=2 needs evaluations: do_eval"):
+        run(tmp_path, task, "train", early_stopping_patience=2)
+    assert task.calls == [] and list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("actions", [("train",), ("evaluate",), ("predict",)])

@@ -20,6 +20,7 @@ from tiny_glue import (
 
 from albert import modeling
 from albert.classifier_utils import GlueTask
+from albert.common.errors import UsageError
 from albert.engine.task import Change, Setting
 from albert.glue import classification, table
 
@@ -155,7 +156,7 @@ HEAD_FEATURES = {
 }
 
 
-def run_head(own_task, config, labels):
+def run_head(own_task, config, labels, is_training=False):
     """Returns (loss, losses, predictions, pooled output, weights, bias) of the head."""
     config = copy.copy(config)
     config.initializer_range = 0.5  # so that the examples differ
@@ -171,7 +172,7 @@ def run_head(own_task, config, labels):
             features["input_mask"],
             features["segment_ids"],
         )
-        output = own_task.head(model, features, is_training=False)
+        output = own_task.head(model, features, is_training)
         variables = {variable.op.name: variable for variable in tf.trainable_variables()}
         weights, bias = variables["output_weights"], variables["output_bias"]
         with tf.Session() as session:
@@ -203,6 +204,100 @@ def test_classification_is_softmax_cross_entropy_on_the_pooled_output(tmp_path, 
     np.testing.assert_allclose(predictions["probabilities"], probabilities, atol=1e-6)
     np.testing.assert_allclose(per_example, losses, rtol=1e-5, atol=1e-5)
     assert loss == pytest.approx(losses.mean(), rel=1e-5)
+
+
+def write_labels(folder, *labels):
+    rows = "".join(f"a cat\t{label}\n" for label in labels)
+    write_tsv(folder, "SST-2", "train", "sentence\tlabel\n" + rows)
+
+
+def log_softmax(pooled, weights, bias):
+    logits = pooled.astype(np.float64) @ weights.T + bias
+    return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+
+
+def weighted(tmp_path, weights):
+    """Returns the TrainingLoss with these class weights: BALANCED, or the content of a file."""
+    if weights != classification.BALANCED:
+        (tmp_path / "weights.json").write_text(json.dumps(weights), encoding="utf-8")
+        weights = str(tmp_path / "weights.json")
+    return classification.TrainingLoss(weights)
+
+
+@pytest.mark.parametrize(
+    "given, weight_of_0, weight_of_1",
+    [
+        (classification.BALANCED, 2.0, 2 / 3),  # a quarter of the examples has label 0
+        ({"1": 1, "0": 3.0}, 2.0, 2 / 3),
+        ({"0": 0.5, "1": 0.5}, 1.0, 1.0),
+    ],
+)
+def test_class_weights_have_mean_1_over_the_training_set_and_count_in_training_alone(
+    tmp_path, tiny_config, given, weight_of_0, weight_of_1
+):
+    write_labels(tmp_path, 1, 0, 1, 1)
+    loss = weighted(tmp_path, given)
+    own = make_task(tmp_path, "sst-2", classifier_dropout_prob=0.0, training_loss=loss)
+    labels = [1, 0, 1]
+    found, losses, _, *head = run_head(own, tiny_config, labels, is_training=True)
+    expected = -log_softmax(*head)[np.arange(3), labels]
+    np.testing.assert_allclose(losses, expected, rtol=1e-5, atol=1e-5)
+    weights = np.array([weight_of_1, weight_of_0, weight_of_1])
+    assert found == pytest.approx(np.mean(weights * expected), rel=1e-5)
+    found, _, _, *head = run_head(own, tiny_config, labels)
+    assert found == pytest.approx(np.mean(-log_softmax(*head)[np.arange(3), labels]), rel=1e-5)
+
+
+def test_smoothed_labels_are_the_target_in_training_alone(tmp_path, tiny_config):
+    loss = classification.TrainingLoss(label_smoothing=0.2)
+    own = make_task(tmp_path, "sst-2", classifier_dropout_prob=0.0, training_loss=loss)
+    labels = [1, 0, 1]
+    targets = np.array([[0.1, 0.9], [0.9, 0.1], [0.1, 0.9]])
+    found, _, _, *head = run_head(own, tiny_config, labels, is_training=True)
+    assert found == pytest.approx(np.mean(-(targets * log_softmax(*head)).sum(axis=1)), rel=1e-5)
+    found, _, _, *head = run_head(own, tiny_config, labels)
+    assert found == pytest.approx(np.mean(-log_softmax(*head)[np.arange(3), labels]), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "name, weights, message",
+    [
+        ("sst-2", {"0": 1}, "has weights for '0'; it must have one for each of 0, 1."),
+        ("sst-2", {"0": 1, "1": 2, "2": 3}, "has weights for '0', '1', '2'; it must have one"),
+        ("sst-2", {}, "has weights for no label; it must have one for each of 0, 1."),
+        ("sst-2", {"0": 1, "1": "2"}, "the weight of '1' is '2'; it must be a number above 0."),
+        ("sst-2", {"0": 1, "1": 0}, "the weight of '1' is 0; it must be a number above 0."),
+        (
+            "sts-b",
+            classification.BALANCED,
+            "is for one label of several, but sts-b is of the type regression.",
+        ),
+    ],
+)
+def test_class_weights_that_do_not_fit_the_labels_are_refused(tmp_path, name, weights, message):
+    own = make_task(tmp_path, name, training_loss=weighted(tmp_path, weights))
+    with pytest.raises(UsageError) as error:
+        own.run_settings()
+    assert str(error.value).startswith("class_weights=") and message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "name, share, message",
+    [
+        ("sst-2", 1.0, "label_smoothing=1.0 must be from 0 to below 1."),
+        ("sst-2", -0.1, "label_smoothing=-0.1 must be from 0 to below 1."),
+        (
+            "sts-b",
+            0.1,
+            "label_smoothing=0.1 is for one label of several, but sts-b is of the type regression.",
+        ),
+    ],
+)
+def test_label_smoothing_that_does_not_fit_is_refused(tmp_path, name, share, message):
+    loss = classification.TrainingLoss(label_smoothing=share)
+    with pytest.raises(UsageError) as error:
+        make_task(tmp_path, name, training_loss=loss).run_settings()
+    assert str(error.value) == message
 
 
 def test_regression_is_the_squared_error_of_one_output(tmp_path, tiny_config):
@@ -256,6 +351,21 @@ def test_evaluation_returns_the_metrics_of_the_task(tmp_path):
     # TP 2, FP 1, FN 1, TN 0: (2*0 - 1*1) / sqrt(3 * 3 * 1 * 1)
     assert values == pytest.approx({"matthews_corr": -1 / 3, "accuracy": 0.5})
     json.dumps(values)
+
+
+def test_the_first_examples_alone_are_features_scored_and_written(tmp_path):
+    lines = "".join(stsb_line(n, "a", "b", label) for n, label in enumerate("1234"))
+    write_tsv(tmp_path, "STS-B", "dev", STSB_HEADER + "\tscore\n" + lines)
+    write_tsv(tmp_path, "STS-B", "test", STSB_HEADER + "\n" + stsb_line(0, "a", "b") * 3)
+    own = make_task(tmp_path, "sts-b")
+    own.max_samples = {"dev": 3, "test": 2}
+    assert [feature["label_ids"] for feature in own.features("dev")] == [1.0, 2.0, 3.0]
+    rows = [{"scores": np.float32(s), "losses": np.float32(0.25)} for s in (1, 2, 3)]
+    assert own.evaluate({"dev": rows}) == pytest.approx({"pearson": 1.0, "spearman": 1.0})
+    assert len(list(own.features("test"))) == 2
+    for path in own.write_predictions({"test": rows[:2]}, str(tmp_path)):
+        num_lines = len(open(path, encoding="utf-8").readlines())
+        assert num_lines == (2 if path.endswith("test_results.tsv") else 3)
 
 
 def test_evaluation_of_a_regression_correlates_the_scores(tmp_path):
