@@ -72,14 +72,35 @@ class Run:
 
         Args:
             kinds: of "dev" and "test".
+
+        Raises:
+            UsageError: the folder holds another run, or a file that a copy would replace.
         """
         data = {kind: self._contents(kind) for kind in kinds}
+        targets = self._files_to_copy()
         claim(self._output_dir, self._settings(), self._options, data)
+        for target, path in targets.items():
+            with files.replacing(target) as temporary:
+                shutil.copyfile(path, temporary)
+        self.note_results(targets)
+
+    def _files_to_copy(self):
+        """Returns {path in output_dir: path} of the model's files that are not there yet."""
+        recorded = _read(self._output_dir)["results"]
+        targets = {}
         for name, path in self._model_files.items():
             target = os.path.join(self._output_dir, name)
-            if not os.path.exists(target) or files.sha256(target) != files.sha256(path):
-                with files.replacing(target) as temporary:
-                    shutil.copyfile(path, temporary)
+            if os.path.exists(target):
+                if files.sha256(target) == files.sha256(path):
+                    continue
+                if name not in recorded:
+                    raise UsageError(
+                        f"<output_dir> holds another {name}, which is not of a run; remove it or "
+                        "use another folder.",
+                        output_dir=self._output_dir,
+                    )
+            targets[target] = path
+        return targets
 
     def owns_data(self, kind: str) -> bool:
         """Returns whether the results in output_dir are about the splits of a kind."""

@@ -5,9 +5,12 @@ import logging
 import os
 
 import pytest
+import tiny
+from tiny_task import TinyTask
 
 from albert.common.errors import UsageError
 from albert.engine import run_identity
+from albert.engine.config import FinetuneConfig
 from albert.engine.task import Change, DataSource, settings_of
 
 FIXED = {"task_name": "cola", "labels": ["0", "1"]}
@@ -209,3 +212,26 @@ def test_a_source_is_named_after_its_file_or_folder(tmp_path):
     assert DataSource.of(str(tmp_path / "RTE") + os.sep, 1).name == "RTE"
     assert DataSource.of("a", {"x": 1}).content == DataSource.of("b", {"x": 1}).content
     assert DataSource.of("a", {"x": 1}).content != DataSource.of("a", {"x": 2}).content
+
+
+def test_the_files_of_the_model_are_copied_but_replace_no_file_of_the_users(tmp_path):
+    source, output_dir = tmp_path / "vocab source", tmp_path / "output"
+    output_dir.mkdir()
+    source.write_text("a\nb\n")
+
+    def claim():
+        config = FinetuneConfig(tiny.config(), str(output_dir))
+        run_identity.Run(TinyTask(), config, {}, {"vocab.txt": str(source)}).claim([])
+
+    (output_dir / "vocab.txt").write_text("mine\n")
+    with pytest.raises(UsageError, match="holds another vocab.txt, which is not of a run"):
+        claim()
+    assert not (output_dir / "run.json").exists()
+    (output_dir / "vocab.txt").unlink()
+    claim()
+    assert (output_dir / "vocab.txt").read_text() == "a\nb\n"
+    source.write_text("a\nc\n")  # the configuration of a run may change
+    claim()
+    assert (output_dir / "vocab.txt").read_text() == "a\nc\n"
+    run_identity.erase(str(output_dir))
+    assert list(output_dir.iterdir()) == []
