@@ -119,3 +119,8 @@ def test_the_same_share_of_every_label_is_held_out():
     assert counts == [10, 4, 0]
     assert taken == columns.held_out(keys, 0.1, np.random.RandomState(3))
     assert taken != columns.held_out(keys, 0.1, np.random.RandomState(4))
+
+
+def test_the_only_example_of_a_label_is_not_held_out():
+    keys = ["a"] * 9 + ["b"]  # of which the tenth would be taken
+    assert columns.held_out(keys, 0.1, np.random.RandomState(3)) == []
