@@ -1,5 +1,6 @@
 """End-to-end tests of albert.predict: models of every task, from texts, files and pipes."""
 
+import csv
 import io
 import json
 import os
@@ -31,13 +32,26 @@ COMMON = {
 }
 
 
-def write_colours(path, num_rows, seed):
+def colours_of(num_rows, seed):
+    """Yields texts, with quotation marks, tabs and line ends in them, and the colours they name."""
     generator = random.Random(seed)
+    for _ in range(num_rows):
+        words = generator.sample(WORDS, generator.randint(1, 5))
+        text = "".join(word + generator.choice((" ", ' "', ", ", "\t", " \n")) for word in words)
+        yield text, sorted(set(words) & set(LABELS))
+
+
+def write_csv(path, rows):
+    with path.open("w", encoding="utf-8-sig", newline="") as writer:  # with a byte order mark
+        table = csv.writer(writer)  # ends lines with CRLF
+        table.writerow(["text", "labels"])
+        table.writerows((text, "|".join(labels)) for text, labels in rows)
+
+
+def write_json_lines(path, rows):
     with path.open("w", encoding="utf-8") as writer:
-        for number in range(num_rows):
-            words = generator.sample(WORDS, generator.randint(1, 5))
-            labels = sorted(set(words) & set(LABELS))
-            cells = {"note": {"n": number}, "text": " ".join(words) + "\r\n", "labels": labels}
+        for number, (text, labels) in enumerate(rows):
+            cells = {"note": {"n": number}, "text": text, "labels": labels}
             writer.write(json.dumps(cells) + "\n")
 
 
@@ -49,21 +63,22 @@ def root(tmp_path_factory):
 @pytest.fixture(scope="module")
 def colours(root):
     """Returns the output_dir of a run that has learnt which colours a text names, and its log."""
-    for name, num_rows in (("train", 400), ("dev", 40)):
-        write_colours(root / f"{name}.jsonl", num_rows, name)
+    write_csv(root / "train.csv", colours_of(400, "train"))
+    write_json_lines(root / "dev.jsonl", colours_of(40, "dev"))
     vocab_size = tiny.write_vocabulary(root, WORDS)
     config = tiny.config(vocab_size=vocab_size, initializer_range=0.2)
     (root / "config.json").write_text(config.to_json_string(), encoding="utf-8")
     values = {
         "albert_config_file": root / "config.json",
         "spm_model_file": root / "30k-clean.model",
-        "train_file": root / "train.jsonl",
+        "train_file": root / "train.csv",
+        "label_separator": "|",
         "validation_file": root / "dev.jsonl",
         "test_file": root / "dev.jsonl",
         "output_dir": root / "colours",
         "max_seq_length": 48,
         "train_batch_size": 16,
-        "train_step": 300,
+        "train_step": 400,
         "warmup_step": 20,
         "classifier_dropout_prob": 0,
         "save_checkpoints_steps": 100,
