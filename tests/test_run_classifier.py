@@ -486,6 +486,21 @@ MISTAKES = {
         "--num_gpu_cores=99, but TensorFlow sees",
     ),
     "NCCL without GPUs": ({"all_reduce": "nccl"}, ["do_train"], "--all_reduce=nccl needs GPUs"),
+    "weights for a regression": (
+        {"task_name": "sts-b", "class_weights": "balanced"},
+        ["do_train"],
+        "--class_weights=balanced is for classes, but the labels of sts-b are numbers.",
+    ),
+    "smoothing for a regression": (
+        {"task_name": "sts-b", "label_smoothing": 0.1},
+        ["do_train"],
+        "--label_smoothing=0.1 is for classes, but the labels of sts-b are numbers.",
+    ),
+    "patience without evaluations": (
+        {"early_stopping_patience": 2},
+        ["do_train"],
+        "--early_stopping_patience=2 needs evaluations: --do_eval, or --do_predict where a file",
+    ),
     "missing init checkpoint": (
         {"init_checkpoint": "{root}/none.ckpt"},
         ["do_train"],
@@ -560,6 +575,23 @@ def write_foreign_checkpoint(path, name="foreign"):
         tf.train.Saver().save(session, str(path), write_state=False)
 
 
+ALL_SETTINGS = {
+    "num_train_epochs": 0.5,
+    "warmup_proportion": 0.5,
+    "save_checkpoints_steps": 1,
+    "eval_steps": 2,
+    "early_stopping_patience": 1,
+    "max_train_samples": 80,
+    "max_eval_samples": 5,
+    "max_predict_samples": 6,
+    "class_weights": "balanced",
+    "label_smoothing": 0.1,
+    "layerwise_lr_decay": 0.5,
+    "freeze": "embeddings",
+    "bias_correction": True,
+}
+
+
 @pytest.fixture(scope="module")
 def short_runs(root, output):
     """Returns the results of mistaken commands, and of repeated and of short runs."""
@@ -568,7 +600,7 @@ def short_runs(root, output):
     write_foreign_checkpoint(root / "brightmart.ckpt", "bert/embeddings/word_embeddings_2")
     commands = {name: mistaken_command(root, name) for name in MISTAKES}
     commands["positional argument"] = [*command(root, "do_train"), "extra"]
-    for name in ("predicted", "evaluated", "repeated"):
+    for name in ("predicted", "evaluated", "repeated", "overwritten"):
         shutil.copytree(str(output), str(root / name))
     without(root / "predicted", "*_train_*", "*_dev_*", "*.tsv", "eval_results.*")
     without(root / "evaluated", "eval_results.*", "model.ckpt-best.*")
@@ -593,6 +625,21 @@ def short_runs(root, output):
         root, "do_eval", data_dir=root / "dev_data", output_dir=root / "evaluated"
     )
     commands["repeat"] = command(root, "do_train", "do_eval", output_dir=root / "repeated")
+    commands["named checkpoint"] = command(
+        root,
+        *("do_eval", "do_predict"),
+        output_dir=root / "repeated",
+        eval_checkpoint=output / "model.ckpt-5.index",
+        max_eval_samples=7,
+        max_predict_samples=9,
+    )
+    commands["overwrite"] = command(
+        root,
+        *("do_train", "do_eval", "do_predict", "overwrite_output_dir"),
+        output_dir=root / "overwritten",
+        train_step=None,
+        **ALL_SETTINGS,
+    )
     for task, init_checkpoint in (("sts-b", None), ("cola", output / "model.ckpt-12.index")):
         commands[task] = command(
             root,
@@ -662,6 +709,37 @@ def test_predicting_needs_neither_train_nor_dev_data(root, output, short_runs):
         np.loadtxt(str(root / "predicted" / "test_results.tsv")),
         np.loadtxt(str(output / "test_results.tsv")),
         atol=1e-5,
+    )
+
+
+def test_settings_of_training_reach_a_run_that_starts_afresh(root, short_runs):
+    run, folder = short_runs["overwrite"], root / "overwritten"
+    assert run["status"] == 0, run["stderr"]
+    assert runs.foreign_lines(run["stderr"]) == []
+    assert "0.5 epoch(s) of 80 features are 5 updates, 2 of them warm-up." in run["stderr"]
+    assert "To resume this run later, leave out --overwrite_output_dir." in run["stderr"]
+    settings = json.loads((folder / "run.json").read_text(encoding="utf-8"))["settings"]
+    decided = {"num_train_epochs": None, "warmup_proportion": None}
+    expected = {**ALL_SETTINGS, **decided, "train_steps": 5, "warmup_steps": 2}
+    assert {name: settings[name] for name in expected} == expected
+    stored = json.loads((folder / "eval_results.json").read_text(encoding="utf-8"))
+    assert [row["step"] for row in stored["evaluations"]][:2] == [2, 4]
+    assert len(lines_of(folder / "test_results.tsv")) == 6
+
+
+def test_a_named_checkpoint_is_evaluated_and_predicts_beside_the_results_of_the_run(
+    root, output, short_runs
+):
+    run, folder = short_runs["named checkpoint"], root / "repeated"
+    assert run["status"] == 0, run["stderr"]
+    for name in ("test_results.tsv", "learning_curve.png", "run.json"):
+        is_equal = (folder / name).read_bytes() == (output / name).read_bytes()
+        assert is_equal == (name != "run.json")  # which knows the new folder
+    assert len(lines_of(folder / "predictions_model.ckpt-5" / "test_results.tsv")) == 9
+    record = folder / "predictions_model.ckpt-5" / "eval_results.json"
+    (row,) = json.loads(record.read_text(encoding="utf-8"))["evaluations"]
+    assert row["step"] == 5 and row["metrics"]["accuracy"] * 7 == pytest.approx(
+        round(row["metrics"]["accuracy"] * 7)
     )
 
 

@@ -73,6 +73,17 @@ def _check_flags(required: Iterable[str]) -> None:
     for name, value in FLAGS.flag_values_dict().items():
         if isinstance(value, float) and not math.isfinite(value):  # bounds let NaN through
             raise UsageError(f"--{name}={value} is not a finite number.")
+    _check_combinations()
+    idle = [
+        f"--{flag.name}"
+        for flag in FLAGS.get_key_flags_for_module(WITHOUT_EFFECT)
+        if flag.present and flag.name != "use_tpu"
+    ]
+    if idle:
+        _log.warning("Without effect here: %s.", ", ".join(idle))
+
+
+def _check_combinations() -> None:
     for names in recipes.ALTERNATIVES.items():
         if all(name in FLAGS and FLAGS[name].present for name in names):
             both = " and ".join(f"--{name}={FLAGS[name].value}" for name in names)
@@ -84,13 +95,6 @@ def _check_flags(required: Iterable[str]) -> None:
             f"--eval_checkpoint={FLAGS.eval_checkpoint} and --do_train exclude each other: a run "
             "that trains evaluates its own checkpoints."
         )
-    idle = [
-        f"--{flag.name}"
-        for flag in FLAGS.get_key_flags_for_module(WITHOUT_EFFECT)
-        if flag.present and flag.name != "use_tpu"
-    ]
-    if idle:
-        _log.warning("Without effect here: %s.", ", ".join(idle))
 
 
 def _recipe_values(name: str, options: SimpleNamespace) -> Dict[str, Any]:

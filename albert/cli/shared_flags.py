@@ -182,7 +182,8 @@ def _define_training(has_dev_set: bool) -> None:
         "freeze",
         "none",
         FREEZE,
-        "Train all but the embeddings, or but everything pre-trained, the pooler included.",
+        "Keep as they are: the embeddings with their projection, or everything pre-trained, the "
+        "pooler included.",
         module_name=TRAINING,
     )
     flags.DEFINE_integer(

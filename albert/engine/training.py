@@ -202,6 +202,7 @@ class Engine:
         for split in (task.train_split, *dev_splits, *(task.test_splits if predict else ())):
             feature_file(task, config, split)
         num_files = run_identity.erase(config.output_dir)
+        self._evaluator = None  # it holds the old record
         _log.info("Deleted %d file(s) of earlier runs in %s.", num_files, config.output_dir)
 
     def _prepare_data(self, evaluate, predict):
