@@ -33,7 +33,7 @@ _TEXTS = (
     "body",
 )
 _LABELS = ("label", "labels", "class", "category", "target", "score", "rating", "sentiment")
-_SWITCHES = {"0", "1"}
+_SWITCHES = {"0": False, "1": True, "false": False, "true": True}
 
 
 class Columns(NamedTuple):
@@ -89,7 +89,7 @@ def _find_labels(rows, names, path, texts):
             name
             for name in names
             if name not in texts
-            and all(as_text(row.cells.get(name), row.where, name) in _SWITCHES for row in rows)
+            and all(str(row.cells.get(name)).lower() in _SWITCHES for row in rows)
         ]
         if len(switches) > 1:
             return tuple(switches)
@@ -144,10 +144,10 @@ def label_of(row: Row, columns: Columns, task_type: str, separator: Optional[str
 
 
 def _is_on(row, name):
-    text = as_text(row.cells.get(name), row.where, name)
+    text = as_text(row.cells.get(name), row.where, name).lower()
     if text not in _SWITCHES:
         raise UsageError(f"{row.where}: {name!r} must be 0 or 1, not {text!r:.50}.")
-    return text == "1"
+    return _SWITCHES[text]
 
 
 def _labels_in(value, where, name, separator):

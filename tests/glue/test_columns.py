@@ -54,7 +54,10 @@ def test_given_names_decide_and_must_exist():
 
 
 def test_several_columns_of_0_and_1_are_labels():
-    rows = rows_of({"text": "a", "rude": "0", "spam": "1"}, {"text": "b", "rude": "1", "spam": "1"})
+    rows = rows_of(
+        {"text": "a", "rude": "0", "spam": True, "more": [0]},
+        {"text": "b", "rude": "1", "spam": "1", "more": []},
+    )
     found = columns.find_columns(rows, "f")
     assert found == ("text", None, ("rude", "spam"))
     assert columns.infer_task_type(rows, found, None) == "multi_label"
