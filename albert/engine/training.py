@@ -207,7 +207,7 @@ class Engine:
             save_steps=config.save_checkpoints_steps,
             listeners=[_EvaluateAfterSave(evaluator, stop)] if evaluator else [],
         )
-        estimator = self._estimator(None if start else config.init_checkpoint, step_values)
+        estimator = self._estimator(start, step_values)
         # The model function has nothing for AutoGraph to convert, and AutoGraph would replace the
         # message of a UsageError raised there with a paragraph of its own.
         train = tf.autograph.experimental.do_not_convert(estimator.train)
@@ -248,7 +248,7 @@ class Engine:
                 config.precision,
             ) from error
 
-    def _estimator(self, init_checkpoint, step_values):
+    def _estimator(self, start, step_values):
         config = self._config
         run_config = tf.estimator.RunConfig(
             model_dir=config.output_dir,
@@ -261,7 +261,7 @@ class Engine:
             train_distribute=devices.make_strategy(self._devices, config.all_reduce),
         )
         return tf.estimator.Estimator(
-            model_fn(self._task, config, init_checkpoint, step_values), config=run_config
+            model_fn(self._task, config, start, step_values), config=run_config
         )
 
     def evaluate(self) -> None:
