@@ -29,6 +29,7 @@ class ProgressHook(tf.train.SessionRunHook):
 
     Attributes:
         progress: steps and speed so far.
+        has_begun: whether all variables have their values, and steps can be run.
 
     Args:
         step_values: the model_fn.StepValues of the training graph.
@@ -41,6 +42,7 @@ class ProgressHook(tf.train.SessionRunHook):
         self, step_values: Any, train_steps: int, examples_per_step: int, output_dir: str
     ) -> None:
         self.progress = Progress(train_steps, examples_per_step)
+        self.has_begun = False
         self._step_values = step_values
         self._examples_per_step = examples_per_step
         self._output_dir = output_dir
@@ -53,6 +55,7 @@ class ProgressHook(tf.train.SessionRunHook):
 
     def after_create_session(self, session: Any, coord: Any) -> None:
         del coord
+        self.has_begun = True
         self._last_line = time.monotonic()
         # Counted here: a global_step fetched with the update may be from before or after it.
         step = int(session.run(self._global_step))

@@ -48,17 +48,22 @@ class Predictor:
         self._shapes: Dict[str, List[int]] = {}
 
     def predict(
-        self, checkpoint: str, feature_file: FeatureFile, batch_size: Optional[int] = None
+        self,
+        checkpoint: str,
+        feature_file: FeatureFile,
+        batch_size: Optional[int] = None,
+        setting: str = "predict_batch_size",
     ) -> List[Dict[str, Any]]:
         """Returns one dict per feature, {name: value}, in the order of the file.
 
         Args:
             checkpoint: prefix of the checkpoint to restore.
             batch_size: features that a device takes at a time; None for as many as suit it.
+            setting: that of the batch size, for an error.
 
         Raises:
             UsageError: the checkpoint is damaged, the feature file has changed, or a device has not
-                enough memory for a batch.
+                enough memory for the weights or for a batch.
         """
         if not self._workers:
             self._workers = self._make_workers()
@@ -67,12 +72,16 @@ class Predictor:
         rows: Dict[int, Dict[str, Any]] = {}
         with concurrent.futures.ThreadPoolExecutor(len(self._workers)) as pool:
             futures = [
-                pool.submit(worker.run, checkpoint, batches, rows) for worker in self._workers
+                pool.submit(worker.run, checkpoint, batches, rows, setting)
+                for worker in self._workers
             ]
             try:
                 done, _ = concurrent.futures.wait(futures, return_when="FIRST_EXCEPTION")
                 for future in done:
                     future.result()
+            except tf.errors.ResourceExhaustedError as error:  # not in a batch, see _Worker
+                batches.stop()
+                raise devices_lib.no_memory_for_weights(self._devices) from error
             except tf.errors.OpError:
                 batches.stop()
                 checkpoints.check(checkpoint)
@@ -135,7 +144,11 @@ class _Worker:
         self._saver_def = saver_def
 
     def run(
-        self, checkpoint: str, batches: "_SharedIterator", rows: Dict[int, Dict[str, Any]]
+        self,
+        checkpoint: str,
+        batches: "_SharedIterator",
+        rows: Dict[int, Dict[str, Any]],
+        setting: str,
     ) -> None:
         """Restores a checkpoint, then adds {position in the file: predictions} to `rows`."""
         self._session.run(
@@ -148,7 +161,7 @@ class _Worker:
                 outputs = self._session.run(self._fetches, feed)
             except tf.errors.ResourceExhaustedError as error:
                 num_features, *_, length = batch[INPUT_IDS].shape
-                raise devices_lib.no_memory_to_predict(num_features, length) from error
+                raise devices_lib.no_memory_to_predict(num_features, length, setting) from error
             rows.update(zip(positions.tolist(), _split_batch(dict(not_fed, **outputs))))
 
 

@@ -213,7 +213,7 @@ class Engine:
         train = tf.autograph.experimental.do_not_convert(estimator.train)
         self._progress = progress_hook.progress
         try:
-            with explaining_loss_of(examples), self._explaining_lack_of_memory():
+            with explaining_loss_of(examples), self._explaining_lack_of_memory(progress_hook):
                 train(
                     lambda: next_batch_of(
                         train_dataset(
@@ -233,13 +233,15 @@ class Engine:
             _record_speed(evaluator.record, progress_hook.progress)
 
     @contextlib.contextmanager
-    def _explaining_lack_of_memory(self):
+    def _explaining_lack_of_memory(self, progress_hook):
         """Turns the error of a block that trains into one line if memory does not suffice."""
         try:
             yield
         except tf.errors.ResourceExhaustedError as error:
             if "No space left" in error.message:  # on a disk
                 raise
+            if not progress_hook.has_begun:
+                raise devices.no_memory_for_weights(self._devices) from error
             config = self._config
             raise devices.no_memory_to_train(
                 config.train_batch_size,

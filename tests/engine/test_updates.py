@@ -492,3 +492,20 @@ def test_a_step_that_needs_more_memory_than_there_is_ends_in_one_line_with_advic
         f"recompute_activations, or precision={'bf16' if devices.IS_TF2 else 'fp16'}, or a "
         "smaller max_seq_length."
     )
+
+
+class TooManyWeights(tiny_task.TinyTask):
+    """A head with a weight of a petabyte."""
+
+    def head(self, model, features, is_training):
+        tf.get_variable("huge", [1 << 24, 1 << 24])
+        return super().head(model, features, is_training)
+
+
+def test_weights_that_need_more_memory_than_there_is_end_in_one_line_with_advice(tmp_path):
+    with pytest.raises(UsageError) as error:
+        train(tmp_path, TooManyWeights())
+    assert str(error.value) == (
+        "The device has not enough memory for the weights of the model: end other programs that "
+        "use it, or try a smaller model (albert_config_file)."
+    )
