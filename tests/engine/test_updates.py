@@ -334,6 +334,7 @@ def test_an_infinity_on_one_of_two_replicas_is_skipped_and_resuming_gives_the_sa
     # Ten examples make five batches of two, one or two of which hold a bad example.
     num_skipped = saved["batches_consumed"] - saved["global_step"]
     assert saved["global_step"] == NUM_UPDATES and num_skipped >= 1
+    assert saved["skipped_in_a_row"] == 0  # since the last update
     assert saved["loss_scale"] == loss_scale.INITIAL_SCALE / 2**num_skipped
     lines = [line for line in caplog.messages if "Skipped a batch" in line]
     assert lines and all("its gradient is not finite; the loss scale adapts" in x for x in lines)
