@@ -352,7 +352,13 @@ class TransformerLayer:
                     start = tf.identity(tokens)
                 result = self(start, layout, bias, again)
                 # Not into the layers before this one, which use the same weights.
-                return tf.gradients(result, [start, *weights], outer, stop_gradients=[start])
+                to_start, *to_weights = tf.gradients(
+                    result, [start, *weights], outer, stop_gradients=[start]
+                )
+                # The layer before this one waits for all of them: TensorFlow would put off those
+                # of the weights, which nothing waits for, and keep the activations that they need.
+                with tf.control_dependencies(to_weights):
+                    return [tf.identity(to_start), *to_weights]
 
             return self(tokens, layout, bias, dropout), gradient
 

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from albert.modeling import AlbertConfig
 
 VERSIONS = ("1.1", "2.0")  # the keys of squad_utils.VERSIONS
+# {setting: the one whose flag sets it, too}: what is scored is what is predicted.
+_SAME_FLAG = {"eval_batch_size": "predict_batch_size"}
 
 _log = logging.getLogger("albert.run_multigpus_squad")  # not __main__
 
@@ -100,7 +102,8 @@ def main() -> None:
             if not getattr(options, name):
                 raise UsageError(f"--{name} is required by --{switch}.")
             check_file(name, getattr(options, name))
-    options.eval_batch_size = options.predict_batch_size  # what is scored is what is predicted
+    for setting, other in _SAME_FLAG.items():
+        setattr(options, setting, getattr(options, other))
     # TensorFlow takes seconds to import: mistakes on the command line have been found by now.
     from albert.cli import finetune
 
@@ -110,7 +113,7 @@ def main() -> None:
 def run() -> None:
     """Runs the command line."""
     define_flags()
-    runner.run(main, __doc__)
+    runner.run(main, __doc__, _SAME_FLAG)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import os
 import sys
 import traceback
-from typing import Any, Callable, List, Optional
+from typing import Any, Callable, List, Mapping, Optional
 
 from absl import app, flags
 
@@ -13,11 +13,14 @@ from albert.common.errors import UsageError
 FLAGS = flags.FLAGS
 
 
-def run(main: Callable[[], None], description: Optional[str]) -> None:
+def run(
+    main: Callable[[], None], description: Optional[str], same_flag: Mapping[str, str] = {}
+) -> None:
     """Parses the flags, which are defined, calls `main()` and exits.
 
     Args:
         description: what --help opens with, in lines of at most 79 columns; a runner's docstring.
+        same_flag: {setting: another one}, those that the flag of the other sets, too.
     """
     app.define_help_flags()  # so that ours come after them
     flags.DEFINE_flag(_HelpFlag("help", "?", description or ""))
@@ -25,7 +28,7 @@ def run(main: Callable[[], None], description: Optional[str]) -> None:
     program.run(
         os.path.basename(sys.argv[0]),
         lambda: app.run(lambda _: _log_and_run(main), flags_parser=_parse),
-        flag_of=shared_flags.flag_of,
+        flag_of=lambda setting: shared_flags.flag_of(same_flag.get(setting, setting)),
         explain=_explain_full_disk,
         interrupted="Interrupted. The same command resumes from the last checkpoint.",
     )

@@ -109,10 +109,14 @@ def read_scalar(path: str, name: str) -> Any:
         raise
 
 
+def has_variable(path: str, name: str) -> bool:
+    """Returns whether a checkpoint holds a variable of that name."""
+    return any(name == stored for stored, _ in tf.train.list_variables(path))
+
+
 def read_step(path: str) -> int:
     """Returns the number of updates behind a checkpoint; 0 if it does not say."""
-    names = {name for name, _ in tf.train.list_variables(path)}
-    return read_scalar(path, "global_step") if "global_step" in names else 0
+    return read_scalar(path, "global_step") if has_variable(path, "global_step") else 0
 
 
 def content_hash(path: str) -> str:

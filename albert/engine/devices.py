@@ -170,12 +170,30 @@ def tokens_to_predict(device: str) -> int:
     return 1024 if "cpu" in device else 16384
 
 
-def no_memory_to_predict(num_features: int, length: int) -> UsageError:
+def no_memory_for_weights(devices: Sequence[str]) -> UsageError:
+    """Returns the error of a model that did not fit into memory even before its first batch."""
+    settings: Dict[str, Any] = {"albert_config_file": None}
+    advice = "a smaller model (<albert_config_file>)"
+    if "cpu" not in devices[0]:
+        settings["device_type"] = "cpu"
+        advice = f"<device_type>, or {advice}"
+    elif len(devices) > 1:  # they share the memory
+        settings["num_devices"] = 1
+        advice = f"<num_devices>, or {advice}"
+    return UsageError(
+        "The device has not enough memory for the weights of the model: end other programs that "
+        f"use it, or try {advice}.",
+        **settings,
+    )
+
+
+def no_memory_to_predict(num_features: int, length: int, setting: str) -> UsageError:
     """Returns the error of a batch that did not fit into memory in evaluation or prediction.
 
     Args:
         num_features: of the batch.
         length: tokens of its longest sequence.
+        setting: that of the size of batches.
     """
     if num_features == 1:
         return UsageError(
@@ -183,12 +201,10 @@ def no_memory_to_predict(num_features: int, length: int) -> UsageError:
             "<max_seq_length>.",
             max_seq_length=max(length // 2, 1),
         )
-    half = num_features // 2
     return UsageError(
         f"The device has not enough memory to predict {num_features} examples of up to {length} "
-        "tokens at a time: try <predict_batch_size>, and <eval_batch_size> for evaluation.",
-        predict_batch_size=half,
-        eval_batch_size=half,
+        f"tokens at a time: try a smaller {f'<{setting}>'}.",
+        **{setting: num_features // 2},
     )
 
 

@@ -105,7 +105,7 @@ class Evaluator:
         """
         _log.info("Evaluating step %d.", step)
         predictions = {
-            split: self._predictor.predict(path, feature_file, self._batch_size)
+            split: self._predictor.predict(path, feature_file, self._batch_size, "eval_batch_size")
             for split, feature_file in self._feature_files.items()
         }
         metrics = dict(self._task.evaluate(predictions, chosen_with), **mean_loss(predictions))

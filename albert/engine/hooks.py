@@ -29,6 +29,7 @@ class ProgressHook(tf.train.SessionRunHook):
 
     Attributes:
         progress: steps and speed so far.
+        has_begun: whether all variables have their values, and steps can be run.
 
     Args:
         step_values: the model_fn.StepValues of the training graph.
@@ -41,6 +42,7 @@ class ProgressHook(tf.train.SessionRunHook):
         self, step_values: Any, train_steps: int, examples_per_step: int, output_dir: str
     ) -> None:
         self.progress = Progress(train_steps, examples_per_step)
+        self.has_begun = False
         self._step_values = step_values
         self._examples_per_step = examples_per_step
         self._output_dir = output_dir
@@ -53,6 +55,7 @@ class ProgressHook(tf.train.SessionRunHook):
 
     def after_create_session(self, session: Any, coord: Any) -> None:
         del coord
+        self.has_begun = True
         self._last_line = time.monotonic()
         # Counted here: a global_step fetched with the update may be from before or after it.
         step = int(session.run(self._global_step))
@@ -77,7 +80,7 @@ class ProgressHook(tf.train.SessionRunHook):
     def after_run(self, run_context: Any, run_values: Any) -> None:
         del run_context
         values = run_values.results
-        if not values["is_applied"]:
+        if values["num_skipped"]:
             return
         seconds = time.monotonic() - self._started
         self.progress.add(seconds, values["num_tokens"])
@@ -168,7 +171,6 @@ class SkippedUpdates(tf.train.SessionRunHook):
     def __init__(self, step_values: Any, config: FinetuneConfig) -> None:
         self._step_values = step_values
         self._config = config
-        self._num_in_a_row = 0
 
     def begin(self) -> None:
         self._fetches = self._step_values.fetches()
@@ -176,14 +178,13 @@ class SkippedUpdates(tf.train.SessionRunHook):
 
     def before_run(self, run_context: Any) -> Any:
         del run_context
-        return tf.train.SessionRunArgs(self._fetches["is_applied"])
+        return tf.train.SessionRunArgs(self._fetches["num_skipped"])
 
     def after_run(self, run_context: Any, run_values: Any) -> None:
         """Raises NotFinite at the first such update, or after MAX_SKIPPED_IN_A_ROW, by on_nan."""
-        if run_values.results:
-            self._num_in_a_row = 0
+        num_skipped = run_values.results
+        if num_skipped == 0:
             return
-        self._num_in_a_row += 1
         step = int(run_context.session.run(self._global_step)) + 1
         if self._config.precision == "fp16":
             _log.info(
@@ -198,10 +199,10 @@ class SkippedUpdates(tf.train.SessionRunHook):
             )
         else:
             _log.warning("Skipped a batch at step %d: its gradient is not finite.", step)
-        if self._num_in_a_row == MAX_SKIPPED_IN_A_ROW:
+        if num_skipped == MAX_SKIPPED_IN_A_ROW:
             raise self._error(
-                f"Step {step}, at <learning_rate>, was given up after {self._num_in_a_row} "
-                "batches: none of their gradients is finite. "
+                f"Step {step}, at <learning_rate>, was given up after {num_skipped} batches: "
+                "none of their gradients is finite. "
                 f"The last good checkpoint is {self._saved()}. Use a lower rate or a longer "
                 "warm-up, and another <output_dir>."
             )

@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, List, Optional
 import tensorflow.compat.v1 as tf
 
 from albert.custom_optimization import flat_gradient, learning_rate_schedule, update
-from albert.engine import pretrained
+from albert.engine import checkpoints, pretrained
 from albert.engine.config import FinetuneConfig
 from albert.engine.task import INPUT_IDS, INPUT_MASK, ModelOutput, Task
 from albert.modeling import ENCODER, AlbertConfig, AlbertModel, depth_of, name_of
@@ -17,6 +17,8 @@ from albert.nn.precision import COMPUTE_TYPES
 # A variable that counts attempted updates. Data order and dropout depend on it, so that a killed
 # run resumes in exactly the state in which its checkpoint was written.
 BATCHES_CONSUMED = "batches_consumed"
+# A variable that counts how many updates in a row, up to the last one, changed nothing.
+SKIPPED_IN_A_ROW = "skipped_in_a_row"
 # Each dropout call adds 1 to the seed; the seeds of successive steps are this far apart.
 _DROPOUT_CALLS_PER_STEP = 1 << 16
 
@@ -79,7 +81,8 @@ class StepValues:
             loss: its mean over the replicas is the loss of the global batch.
             num_tokens: real tokens.
             learning_rate: that of this update.
-            is_applied: False if the gradient was not finite, so that the update changed nothing.
+            num_skipped: how many updates in a row, up to this one, changed nothing, because their
+                gradient was not finite; 0 if this one was applied.
         """
         self._of_replicas.append(values)
 
@@ -96,18 +99,23 @@ class StepValues:
 def model_fn(
     task: Task,
     config: FinetuneConfig,
-    init_checkpoint: Optional[str],
+    start: Optional[str],
     step_values: StepValues,
 ) -> Callable[..., Any]:
     """Returns Estimator's model function, which builds one replica's training step.
 
     Args:
-        init_checkpoint: source of the initial values; None if the run resumes.
+        start: the checkpoint from which the run resumes; None if it begins, from the initial one.
         step_values: receives the tensors of every replica's step.
     """
 
+    init_checkpoint = None if start else config.init_checkpoint
+    # Runs of earlier releases did not save it: theirs counts from the start of each process.
+    saves_skipped = not start or checkpoints.has_variable(start, SKIPPED_IN_A_ROW)
+
     def training_step(features, mode):
-        batches_consumed = _batches_consumed()
+        batches_consumed = _counter(BATCHES_CONSUMED)
+        skipped = _counter(SKIPPED_IN_A_ROW, is_saved=saves_skipped)
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
         loss_scale = None
         if config.precision == "fp16":
@@ -128,13 +136,14 @@ def model_fn(
             loss_scale=loss_scale,
             rate_factor=_rate_factor(config),
         )
+        num_skipped = tf.where(step.is_finite, tf.zeros([], tf.int64), skipped.read_value() + 1)
         with tf.control_dependencies([step.op]):
-            train_op = tf.group(batches_consumed.assign_add(1))
+            train_op = tf.group(batches_consumed.assign_add(1), skipped.assign(num_skipped))
         step_values.add(
             loss=loss,
             num_tokens=tf.reduce_sum(features[INPUT_MASK]),
             learning_rate=learning_rate,
-            is_applied=step.is_finite,
+            num_skipped=num_skipped,
         )
         # Estimator sums this loss over the replicas, and would stop if it were NaN: on_nan decides.
         finite_loss = tf.where(step.is_finite, loss, tf.zeros_like(loss)) / config.num_replicas
@@ -246,13 +255,16 @@ def _variables_to_train(config):
     return [variable for variable in tf.trainable_variables() if not is_frozen(name_of(variable))]
 
 
-def _batches_consumed():
+def _counter(name, is_saved=True):
+    """Returns an int64 variable that starts at 0 and is the same on all replicas."""
+    keys = tf.GraphKeys
     return tf.get_variable(
-        BATCHES_CONSUMED,
+        name,
         shape=[],
         dtype=tf.int64,
         initializer=tf.zeros_initializer(),
         trainable=False,
+        collections=[keys.GLOBAL_VARIABLES if is_saved else keys.LOCAL_VARIABLES],
         aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
     )
 

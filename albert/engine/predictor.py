@@ -48,32 +48,40 @@ class Predictor:
         self._shapes: Dict[str, List[int]] = {}
 
     def predict(
-        self, checkpoint: str, feature_file: FeatureFile, batch_size: Optional[int] = None
+        self,
+        checkpoint: str,
+        feature_file: FeatureFile,
+        batch_size: Optional[int] = None,
+        setting: str = "predict_batch_size",
     ) -> List[Dict[str, Any]]:
         """Returns one dict per feature, {name: value}, in the order of the file.
 
         Args:
             checkpoint: prefix of the checkpoint to restore.
             batch_size: features that a device takes at a time; None for as many as suit it.
+            setting: that of the batch size, for an error.
 
         Raises:
             UsageError: the checkpoint is damaged, the feature file has changed, or a device has not
-                enough memory for a batch.
+                enough memory for the weights or for a batch.
         """
         self.restore(checkpoint)
-        return self._run(read_batches(feature_file, self._spec, batch_size, self.num_tokens))
+        batches = read_batches(feature_file, self._spec, batch_size, self.num_tokens)
+        return self._run(batches, setting)
 
     def restore(self, checkpoint: str) -> None:
         """Reads a checkpoint, for all calls of `predict_features` that follow.
 
         Raises:
-            UsageError: the checkpoint is damaged.
+            UsageError: the checkpoint is damaged, or a device has not enough memory for it.
         """
         if not self._workers:
             self._workers = self._make_workers()
         try:
             for worker in self._workers:
                 worker.restore(checkpoint)
+        except tf.errors.ResourceExhaustedError as error:
+            raise devices_lib.no_memory_for_weights(self._devices) from error
         except tf.errors.OpError:
             checkpoints.check(checkpoint)
             raise
@@ -82,19 +90,20 @@ class Predictor:
         self, features: Sequence[Dict[str, Any]], batch_size: Optional[int] = None
     ) -> List[Dict[str, Any]]:
         """Returns one dict per feature, as `predict`; a checkpoint has been restored."""
-        return self._run(batches_of(features, self._spec, batch_size, self.num_tokens))
+        batches = batches_of(features, self._spec, batch_size, self.num_tokens)
+        return self._run(batches, "predict_batch_size")
 
     @property
     def num_tokens(self) -> int:
         """How many tokens, padding included, a batch has on a device by default."""
         return devices_lib.tokens_to_predict(self._devices[0])
 
-    def _run(self, iterator):
+    def _run(self, iterator, setting):
         """Returns the rows of all batches, (positions, batch), in the order of the positions."""
         batches = _SharedIterator(iterator)
         rows: Dict[int, Dict[str, Any]] = {}
         with concurrent.futures.ThreadPoolExecutor(len(self._workers)) as pool:
-            futures = [pool.submit(worker.run, batches, rows) for worker in self._workers]
+            futures = [pool.submit(worker.run, batches, rows, setting) for worker in self._workers]
             try:
                 done, _ = concurrent.futures.wait(futures, return_when="FIRST_EXCEPTION")
                 for future in done:
@@ -166,7 +175,9 @@ class _Worker:
             self._saver_def.restore_op_name, {self._saver_def.filename_tensor_name: checkpoint}
         )
 
-    def run(self, batches: "_SharedIterator", rows: Dict[int, Dict[str, Any]]) -> None:
+    def run(
+        self, batches: "_SharedIterator", rows: Dict[int, Dict[str, Any]], setting: str
+    ) -> None:
         """Adds {position in the file: predictions} to `rows`, of batch after batch."""
         for positions, batch in batches:
             feed = {self._feeds[name]: batch[name] for name in self._feeds}
@@ -175,7 +186,7 @@ class _Worker:
                 outputs = self._session.run(self._fetches, feed)
             except tf.errors.ResourceExhaustedError as error:
                 num_features, *_, length = batch[INPUT_IDS].shape
-                raise devices_lib.no_memory_to_predict(num_features, length) from error
+                raise devices_lib.no_memory_to_predict(num_features, length, setting) from error
             rows.update(zip(positions.tolist(), _split_batch(dict(not_fed, **outputs))))
 
 

@@ -264,13 +264,13 @@ class Engine:
             save_steps=config.save_checkpoints_steps,
             listeners=[_EvaluateAfterSave(evaluator, stop, config)] if evaluator else [],
         )
-        estimator = self._estimator(None if start else config.init_checkpoint, step_values)
+        estimator = self._estimator(start, step_values)
         # The model function has nothing for AutoGraph to convert, and AutoGraph would replace the
         # message of a UsageError raised there with a paragraph of its own.
         train = tf.autograph.experimental.do_not_convert(estimator.train)
         self._progress = progress_hook.progress
         try:
-            with explaining_loss_of(examples), self._explaining_lack_of_memory():
+            with explaining_loss_of(examples), self._explaining_lack_of_memory(progress_hook):
                 train(
                     lambda: next_batch_of(
                         train_dataset(
@@ -290,13 +290,15 @@ class Engine:
             _record_speed(evaluator.record, progress_hook.progress)
 
     @contextlib.contextmanager
-    def _explaining_lack_of_memory(self):
+    def _explaining_lack_of_memory(self, progress_hook):
         """Turns the error of a block that trains into one line if memory does not suffice."""
         try:
             yield
         except tf.errors.ResourceExhaustedError as error:
             if "No space left" in error.message:  # on a disk
                 raise
+            if not progress_hook.has_begun:
+                raise devices.no_memory_for_weights(self._devices) from error
             config = self._config
             raise devices.no_memory_to_train(
                 config.train_batch_size,
@@ -305,7 +307,7 @@ class Engine:
                 config.precision,
             ) from error
 
-    def _estimator(self, init_checkpoint, step_values):
+    def _estimator(self, start, step_values):
         config = self._config
         run_config = tf.estimator.RunConfig(
             model_dir=config.output_dir,
@@ -318,7 +320,7 @@ class Engine:
             train_distribute=devices.make_strategy(self._devices, config.all_reduce),
         )
         return tf.estimator.Estimator(
-            model_fn(self._task, config, init_checkpoint, step_values), config=run_config
+            model_fn(self._task, config, start, step_values), config=run_config
         )
 
     def evaluate(self) -> None:

@@ -120,6 +120,28 @@ def test_other_errors_are_not_taken_for_a_full_disk(output_dir, error):
     assert runner._explain_full_disk(error) is None
 
 
+OUT_OF_MEMORY = """
+from albert import run_multigpus_squad
+from albert.common.errors import UsageError
+
+def main():
+    raise UsageError("try <eval_batch_size>.", eval_batch_size=4)
+
+run_multigpus_squad.main = main
+run_multigpus_squad.run()
+"""
+
+
+def test_a_setting_without_a_flag_of_its_own_is_shown_as_the_flag_that_sets_it():
+    finished = subprocess.run(
+        [sys.executable, "-c", OUT_OF_MEMORY],
+        cwd=str(runs.REPOSITORY),
+        stderr=subprocess.PIPE,
+        timeout=60,
+    )
+    assert finished.stderr.decode().endswith("try --predict_batch_size=4.\n")
+
+
 @pytest.mark.parametrize("verbosity", [0, 1])
 def test_the_traceback_of_a_mistake_is_shown_only_to_who_asks_for_it(
     monkeypatch, capsys, verbosity

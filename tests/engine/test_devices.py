@@ -155,6 +155,20 @@ def test_a_lack_of_memory_in_training_names_what_is_not_in_use_yet(state, advice
     assert str(devices.no_memory_to_train(**state)) == expected
 
 
+@pytest.mark.parametrize(
+    "names, advice",
+    [
+        (["/gpu:0", "/gpu:1"], "device_type=cpu, or a smaller model (albert_config_file)."),
+        (["/cpu:0"], "a smaller model (albert_config_file)."),
+        (["/cpu:0", "/cpu:1"], "num_devices=1, or a smaller model (albert_config_file)."),
+    ],
+)
+def test_a_lack_of_memory_for_the_weights_names_what_is_not_in_use_yet(names, advice):
+    message = str(devices.no_memory_for_weights(names))
+    assert message.startswith("The device has not enough memory for the weights of the model: ")
+    assert message.endswith(f", or try {advice}")
+
+
 def test_tensorflow_was_built_with_the_cuda_of_its_runtime():
     assert devices.built_with() in (("10", "7"), ("12.2", "8"))
 

@@ -41,7 +41,8 @@ class StubPredictor:
     def __init__(self, other_scores=None):
         self._other_scores = other_scores or {}
 
-    def predict(self, checkpoint, feature_file, batch_size):
+    def predict(self, checkpoint, feature_file, batch_size, setting):
+        assert setting == "eval_batch_size"  # to be named where memory does not suffice
         step = checkpoints.read_scalar(checkpoint, "global_step")
         score = checkpoints.read_scalar(checkpoint, "score")
         if feature_file is OTHER_DEV:
@@ -172,7 +173,8 @@ def test_a_later_run_replaces_the_best_only_by_a_better_one(tmp_path):
 def test_metrics_that_are_not_finite_give_one_warning_and_are_not_kept(
     tmp_path, caplog, monkeypatch, score
 ):
-    def predict(self, checkpoint, feature_file, batch_size):
+    def predict(self, checkpoint, feature_file, batch_size, setting):
+        assert setting == "eval_batch_size"  # to be named where memory does not suffice
         return [{"step": 1, "score": score, "losses": math.inf}]
 
     monkeypatch.setattr(StubPredictor, "predict", predict)

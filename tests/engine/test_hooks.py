@@ -41,7 +41,7 @@ def values_of_two_replicas():
             loss=tf.constant(loss),
             num_tokens=tf.constant(num_tokens),
             learning_rate=tf.constant(2e-5),
-            is_applied=tf.constant(True),
+            num_skipped=tf.constant(0),
         )
     return step_values
 
@@ -61,7 +61,7 @@ def run_steps(hook, clock, seconds, losses=None):
     for duration, loss in zip(seconds, losses or [0.5] * len(seconds)):
         hook.before_run(None)
         clock.now += duration
-        values = {"loss": loss, "learning_rate": 2e-5, "num_tokens": 100, "is_applied": True}
+        values = {"loss": loss, "learning_rate": 2e-5, "num_tokens": 100, "num_skipped": 0}
         hook.after_run(None, tf.train.SessionRunValues(values, None, None))
 
 
@@ -88,7 +88,7 @@ def test_values_of_all_replicas_are_combined():
         "loss": 0.5,
         "learning_rate": pytest.approx(2e-5),
         "num_tokens": 100,
-        "is_applied": True,
+        "num_skipped": 0,
     }
 
 

@@ -347,12 +347,28 @@ def test_an_error_on_one_device_stops_the_others(
 ):
     predictors[3].predict(checkpoint, dev_file, BATCH_SIZE)
 
-    def out_of_memory(*args):
-        raise tf.errors.ResourceExhaustedError(None, None, "no memory left")
+    def fail(*args):
+        raise tf.errors.UnknownError(None, None, "the device is gone")
 
-    monkeypatch.setattr(predictors[3]._workers[failing], "run", out_of_memory)
+    monkeypatch.setattr(predictors[3]._workers[failing], "run", fail)
     monkeypatch.setattr(predictor, "read_batches", endless_batches)
-    with pytest.raises(tf.errors.ResourceExhaustedError):
+    with pytest.raises(tf.errors.UnknownError):
+        predictors[3].predict(checkpoint, dev_file, BATCH_SIZE)
+
+
+@pytest.mark.timeout(60)
+def test_a_device_without_memory_for_the_weights_ends_all_in_one_line(
+    predictors, checkpoint, dev_file, monkeypatch
+):
+    predictors[3].predict(checkpoint, dev_file, BATCH_SIZE)
+
+    class FullDevice:
+        def run(self, *args):
+            raise tf.errors.ResourceExhaustedError(None, None, "no memory left")
+
+    monkeypatch.setattr(predictors[3]._workers[1], "_session", FullDevice())
+    monkeypatch.setattr(predictor, "read_batches", endless_batches)
+    with pytest.raises(UsageError, match="not enough memory for the weights .* num_devices=1"):
         predictors[3].predict(checkpoint, dev_file, BATCH_SIZE)
 
 
@@ -378,14 +394,12 @@ class GreedyTask(TinyTask):
         (
             5,
             8,
-            "8 examples of up to 11 tokens at a time: try predict_batch_size=4, and "
-            "eval_batch_size=4 for evaluation.",
+            "8 examples of up to 11 tokens at a time: try a smaller predict_batch_size=4.",
         ),
         (
             5,
             None,
-            "23 examples of up to 11 tokens at a time: try predict_batch_size=11, and "
-            "eval_batch_size=11 for evaluation.",
+            "23 examples of up to 11 tokens at a time: try a smaller predict_batch_size=11.",
         ),
         (0, 1, "one example at a time: try max_seq_length=5."),
     ],

@@ -5,6 +5,7 @@ import glob
 import logging
 import os
 import shutil
+import signal
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from albert.engine import devices, hooks
 from albert.engine.config import FinetuneConfig
 from albert.engine.hooks import NotFinite
 from albert.engine.task import INPUT_IDS, ModelOutput
-from albert.engine.training import Engine
+from albert.engine.training import Engine, Interrupted
 from albert.nn import loss_scale
 
 LEARNING_RATE = 5e-3
@@ -333,6 +334,7 @@ def test_an_infinity_on_one_of_two_replicas_is_skipped_and_resuming_gives_the_sa
     # Ten examples make five batches of two, one or two of which hold a bad example.
     num_skipped = saved["batches_consumed"] - saved["global_step"]
     assert saved["global_step"] == NUM_UPDATES and num_skipped >= 1
+    assert saved["skipped_in_a_row"] == 0  # since the last update
     assert saved["loss_scale"] == loss_scale.INITIAL_SCALE / 2**num_skipped
     lines = [line for line in caplog.messages if "Skipped a batch" in line]
     assert lines and all("its gradient is not finite; the loss scale adapts" in x for x in lines)
@@ -377,6 +379,92 @@ def test_many_skipped_batches_in_a_row_end_the_run(tmp_path, monkeypatch, precis
         train(tmp_path, Explosive(tuple(range(10))), precision=precision, on_nan="skip")
 
 
+class OneGoodUpdate(tiny_task.TinyTask):
+    """The gradients of all updates but the first are infinite."""
+
+    def head(self, model, features, is_training):
+        output = super().head(model, features, is_training)
+        factor = tf.where(tf.train.get_global_step() > 0, np.inf, 1.0)
+        return output._replace(loss_sums=[factor * term for term in output.loss_sums])
+
+
+@pytest.fixture
+def stops(monkeypatch):
+    """Returns a set of counts of batches skipped in a row at which a run receives SIGTERM."""
+    counts = set()
+    after_run = hooks.ProgressHook.after_run
+
+    def stop(self, run_context, run_values):
+        after_run(self, run_context, run_values)
+        if run_values.results["num_skipped"] in counts:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(hooks.ProgressHook, "after_run", stop)
+    monkeypatch.setattr(hooks, "MAX_SKIPPED_IN_A_ROW", 5)
+    return counts
+
+
+def give_up(folder, **changes):
+    """Trains until the run gives up; returns the line, but for the checkpoint that it names."""
+    with pytest.raises(NotFinite) as error:
+        train(folder, OneGoodUpdate(), 0.0, **changes)
+    before, after = str(error.value).split(tf.train.latest_checkpoint(str(folder)))
+    return before + after
+
+
+in_each_way_of_skipping = pytest.mark.parametrize(
+    "changes", [{"on_nan": "skip"}, {"precision": "fp16", "loss_scale": 8.0, "num_devices": 2}]
+)
+
+
+@in_each_way_of_skipping
+def test_a_run_stopped_among_skipped_batches_gives_up_after_as_many(
+    tmp_path, stops, caplog, changes
+):
+    expected = give_up(tmp_path / "whole", **changes)
+    stops.add(3)
+    with pytest.raises(Interrupted):
+        train(tmp_path / "stopped", OneGoodUpdate(), 0.0, **changes)
+    assert read(tmp_path / "stopped", 1)["skipped_in_a_row"] == 3
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        assert give_up(tmp_path / "stopped", **changes) == expected
+    assert sum("Skipped a batch" in line for line in caplog.messages) == 2
+
+
+@in_each_way_of_skipping
+def test_a_run_of_a_release_that_did_not_save_their_number_goes_on(
+    tmp_path, stops, caplog, changes
+):
+    stops.add(3)
+    with pytest.raises(Interrupted):
+        train(tmp_path, OneGoodUpdate(), 0.0, **changes)
+    remove_variable(str(tmp_path / "model.ckpt-1"), "skipped_in_a_row")
+    stops.clear()
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        give_up(tmp_path, **changes)
+    assert sum("Skipped a batch" in line for line in caplog.messages) == 5
+
+
+def remove_variable(checkpoint, name):
+    """Writes a checkpoint anew without one of its variables."""
+    reader = tf.train.load_checkpoint(checkpoint)
+    values = {
+        stored: reader.get_tensor(stored)
+        for stored in reader.get_variable_to_shape_map()
+        if stored != name
+    }
+    with tf.Graph().as_default(), tf.Session() as session:
+        save = tf.raw_ops.SaveV2(
+            prefix=checkpoint,
+            tensor_names=list(values),
+            shape_and_slices=[""] * len(values),
+            tensors=list(values.values()),
+        )
+        session.run(save)
+
+
 def test_a_fixed_loss_scale_stays(tmp_path):
     folder = train(tmp_path, Explosive(), precision="fp16", loss_scale=128.0, train_batch_size=1)
     assert read(folder)["batches_consumed"] > NUM_UPDATES
@@ -404,4 +492,21 @@ def test_a_step_that_needs_more_memory_than_there_is_ends_in_one_line_with_advic
         "train_batch_size=4 with gradient_accumulation_steps=2 (the same updates), or "
         f"recompute_activations, or precision={'bf16' if devices.IS_TF2 else 'fp16'}, or a "
         "smaller max_seq_length."
+    )
+
+
+class TooManyWeights(tiny_task.TinyTask):
+    """A head with a weight of a petabyte."""
+
+    def head(self, model, features, is_training):
+        tf.get_variable("huge", [1 << 24, 1 << 24])
+        return super().head(model, features, is_training)
+
+
+def test_weights_that_need_more_memory_than_there_is_end_in_one_line_with_advice(tmp_path):
+    with pytest.raises(UsageError) as error:
+        train(tmp_path, TooManyWeights())
+    assert str(error.value) == (
+        "The device has not enough memory for the weights of the model: end other programs that "
+        "use it, or try a smaller model (albert_config_file)."
     )

@@ -153,3 +153,26 @@ def widest_tensors_kept(recompute_activations):
 def test_layers_that_are_computed_again_do_not_keep_what_is_inside_them():
     assert widest_tensors_kept(False)
     assert not widest_tensors_kept(True)
+
+
+def test_a_layer_that_is_computed_again_is_done_before_the_one_before_it():
+    """Else the gradients of weights would be put off, and with them what they keep in memory."""
+    with tf.Graph().as_default() as graph:
+        ids = tf.placeholder(tf.int32, [None, None])
+        config = tiny.config(num_hidden_layers=3)
+        model = modeling.AlbertModel(config, True, ids, recompute_activations=True)
+        before_layers = next(x for x in tf.trainable_variables() if "mapping_in/bias" in x.name)
+        (gradient,) = tf.gradients(model.get_sequence_output(), before_layers)
+        to_weights = {
+            op
+            for op in graph.get_operations()
+            if "transformer" in op.name and op.type == "MatMul" and op.get_attr("transpose_a")
+        }
+    needed, waiting = set(), [gradient.op]
+    while waiting:
+        op = waiting.pop()
+        if op not in needed:
+            needed.add(op)
+            waiting += [*op.control_inputs, *(tensor.op for tensor in op.inputs)]
+    assert len(to_weights) == 3 * 4  # query, key and value as one; output; two of the feed-forward
+    assert to_weights <= needed
