@@ -53,7 +53,6 @@ def feature_file(task: Task, config: FinetuneConfig, split: str) -> FeatureFile:
     fingerprint = task.fingerprint(split)  # reads the examples of a task that must look at them
     if split in task.max_samples:
         fingerprint = dict(fingerprint, max_samples=task.max_samples[split])
-        _log.info("Of %s, only the first %d examples are used.", split, task.max_samples[split])
     if task.num_segments > config.albert_config.type_vocab_size:
         raise UsageError(
             f"<albert_config_file>: type_vocab_size {config.albert_config.type_vocab_size} is for "
@@ -94,6 +93,9 @@ class Engine:
         model_files: Optional[Dict[str, str]] = None,
     ) -> None:
         task.max_samples = _max_samples(task, config)
+        if task.max_samples:
+            parts = [f"{limit} of {split}" for split, limit in task.max_samples.items()]
+            _log.info("Only the first examples are used: %s.", ", ".join(parts))
         self._task = task
         self._config = config
         self._run = run_identity.Run(task, config, options, model_files)
