@@ -185,3 +185,15 @@ def test_cached_features_that_are_removed_during_training_end_it_in_one_line(tmp
     with pytest.raises(UsageError, match="tiny_train_.* was removed or changed while it was in us"):
         engine.train()
     assert (tmp_path / "output" / "model.ckpt-2.index").exists()
+
+
+@pytest.mark.slow
+def test_a_model_as_wide_as_base_has_the_same_bits_in_every_run(tmp_path):
+    # In graphs of this size TensorFlow would add up gradients in the order in which they come.
+    config = tiny.config(hidden_size=768, intermediate_size=3072, num_hidden_layers=8)
+    for name in "ab":
+        make_engine(
+            tmp_path / name, albert_config=config, train_batch_size=2, train_steps=2
+        ).train()
+    first, second = (values_of(tmp_path / name / "model.ckpt-2") for name in "ab")
+    assert [name for name in first if not np.array_equal(first[name], second[name])] == []
