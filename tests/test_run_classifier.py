@@ -489,12 +489,12 @@ MISTAKES = {
     "weights for a regression": (
         {"task_name": "sts-b", "class_weights": "balanced"},
         ["do_train"],
-        "--class_weights=balanced is for classes, but the labels of sts-b are numbers.",
+        "--class_weights=balanced is for one label of several, but sts-b is of the type regression.",
     ),
     "smoothing for a regression": (
         {"task_name": "sts-b", "label_smoothing": 0.1},
         ["do_train"],
-        "--label_smoothing=0.1 is for classes, but the labels of sts-b are numbers.",
+        "--label_smoothing=0.1 is for one label of several, but sts-b is of the type regression.",
     ),
     "patience without evaluations": (
         {"early_stopping_patience": 2},
