@@ -489,7 +489,7 @@ MISTAKES = {
     "weights for a regression": (
         {"task_name": "sts-b", "class_weights": "balanced"},
         ["do_train"],
-        "--class_weights=balanced is for one label of several, but sts-b is of the type regression.",
+        "--class_weights=balanced is for one label of several, but sts-b is of the type reg",
     ),
     "smoothing for a regression": (
         {"task_name": "sts-b", "label_smoothing": 0.1},

@@ -114,6 +114,7 @@ def test_malformed_csv_is_refused_with_its_line(tmp_path, content, message):
         ("a.xlsx", "", "train_file=DIR/a.xlsx must end with one of .txt, .tsv, .csv"),
         ("a.tsv", "a\tb\nc\n", "DIR/a.tsv:2: 1 cells found, 2 expected (quotation marks are plain"),
     ],
+    ids=range(8),
 )
 def test_malformed_files_of_other_formats_are_refused(tmp_path, name, content, message):
     assert error_of(tmp_path, content, name).startswith(message)
