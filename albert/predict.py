@@ -28,7 +28,7 @@ import threading
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Tuple, Union
 
 from albert.cli import program, shared_flags
-from albert.cli.options import check_file, check_folder
+from albert.cli.options import CONFIG, SPM_MODEL, VOCABULARY, check_file, check_folder
 from albert.common import files, json_files, tables
 from albert.common.errors import UsageError
 from albert.common.tables import Row
@@ -129,7 +129,6 @@ def load(
             raise UsageError(f"<{name}> must be 1 or more.", **{name: value})
     quiet.ready_tensorflow()
     from albert import modeling
-    from albert.cli import finetune
     from albert.engine import checkpoints, devices, results, run_identity
     from albert.engine.predictor import Predictor
     from albert.tokenization import FullTokenizer
@@ -140,16 +139,16 @@ def load(
         raise UsageError("<model_dir> holds no checkpoint.", model_dir=model_dir)
     paths = {
         name: os.path.join(model_dir, name)
-        for name in (finetune.SPM_MODEL, finetune.VOCABULARY)
+        for name in (SPM_MODEL, VOCABULARY)
         if os.path.exists(os.path.join(model_dir, name))
     }
     tokenizer = FullTokenizer(
-        paths.get(finetune.VOCABULARY), settings["do_lower_case"], paths.get(finetune.SPM_MODEL)
+        paths.get(VOCABULARY), settings.get("do_lower_case", True), paths.get(SPM_MODEL)
     )
-    if tokenizer.fingerprint()["vocabulary"] != settings["vocabulary"]:
+    if tokenizer.fingerprint()["vocabulary"] != settings.get("vocabulary"):
         found = next(iter(paths.values()))
         raise UsageError(f"{found} is not the vocabulary that the model was trained with.")
-    albert_config = modeling.AlbertConfig.from_json_file(os.path.join(model_dir, finetune.CONFIG))
+    albert_config = modeling.AlbertConfig.from_json_file(os.path.join(model_dir, CONFIG))
     task = _task_of(settings, tokenizer)
     devices.prepare(num_devices)
     chosen = devices.choose(device_type, num_devices)
@@ -165,7 +164,7 @@ def load(
 
 def _check(model_dir: str) -> None:
     """Raises UsageError unless a folder holds the files of a run besides its checkpoints."""
-    for names in (("run.json",), ("albert_config.json",), ("spiece.model", "vocab.txt")):
+    for names in (("run.json",), (CONFIG,), (SPM_MODEL, VOCABULARY)):
         if not any(os.path.exists(os.path.join(model_dir, name)) for name in names):
             raise UsageError(
                 f"<model_dir> holds no {' or '.join(names)}: it must be a run's output_dir.",

@@ -22,7 +22,6 @@ from albert.engine.task import (
     Predictions,
     Setting,
     Task,
-    first_questions,
     mean_loss,
     settings_of,
 )
@@ -30,6 +29,7 @@ from albert.glue import metrics as glue_metrics
 from albert.glue.classification import classification_logits
 from albert.glue.labels import Classes, softmax_output
 from albert.race.files import LETTERS, LEVELS, RacePassage, RaceQuestion, read_race
+from albert.squad.files import first_questions
 
 _NUM_OPTIONS = len(LETTERS)
 _NUM_SPECIALS = 3  # [CLS] and two [SEP]

@@ -19,13 +19,19 @@ from albert.engine.task import (
     Predictions,
     Setting,
     Task,
-    first_questions,
     settings_of,
 )
 from albert.modeling import AlbertModel
 from albert.squad import features as squad_features
 from albert.squad.features import SquadWindow
-from albert.squad.files import SquadData, SquadParagraph, SquadQuestion, read_squad, shown
+from albert.squad.files import (
+    SquadData,
+    SquadParagraph,
+    SquadQuestion,
+    first_questions,
+    read_squad,
+    shown,
+)
 from albert.squad.versions import VERSIONS, QuestionRows, SquadResult, SquadSettings
 from albert.text.alignment import AlignedTokens, encode_aligned
 from albert.tokenization import FullTokenizer

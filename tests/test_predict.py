@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -83,10 +84,15 @@ def colours(root):
         "classifier_dropout_prob": 0,
         "save_checkpoints_steps": 100,
     }
-    arguments = runs.arguments(dict(COMMON, **values), "do_train", "do_eval", "do_predict")
-    run = runs.in_one_process("run_multigpus_classifier", {"run": arguments})["run"]
+    return train("run_multigpus_classifier", values, "do_eval")
+
+
+def train(runner, values, *switches):
+    """Trains with a runner, which must succeed; returns the output_dir."""
+    arguments = runs.arguments(dict(COMMON, **values), "do_train", "do_predict", *switches)
+    run = runs.in_one_process(runner, {"run": arguments})["run"]
     assert run["status"] == 0, run["stderr"]
-    return root / "colours"
+    return values["output_dir"]
 
 
 def rows_of(path):
@@ -130,6 +136,7 @@ def test_loose_texts_have_the_predictions_of_the_run(colours, root):
     # Again, with a single text: the graph is there, and batches do not matter.
     (again,) = model.predict([{"text": texts[3]}])
     assert again["label"] == answers[3]
+    assert model.predict([]) == []
     with pytest.raises(UsageError, match="^input 1: there is no 'text' among 'txt'"):
         model.predict([texts[0], {"txt": "red"}])
 
@@ -201,9 +208,7 @@ def test_answers_to_questions(root, version):
         "doc_stride": 8,
         "num_train_epochs": 4,
     }
-    arguments = runs.arguments(dict(COMMON, **values), "do_train", "do_predict")
-    run = runs.in_one_process("run_multigpus_squad", {"run": arguments})["run"]
-    assert run["status"] == 0, run["stderr"]
+    output = train("run_multigpus_squad", values)
     paragraphs = [
         paragraph
         for article in json.loads((folder / "dev.json").read_text())["data"]
@@ -214,9 +219,9 @@ def test_answers_to_questions(root, version):
         for question in paragraph["qas"]:
             inputs.append({"context": paragraph["context"], "question": question["question"]})
             ids.append(question["id"])
-    found = predict.load(str(folder / "output"), device_type="cpu").predict(inputs)
-    answers = json.loads((folder / "output/predictions.json").read_text())
-    n_best = json.loads((folder / "output/nbest_predictions.json").read_text())
+    found = predict.load(str(output), device_type="cpu").predict(inputs)
+    answers = json.loads((output / "predictions.json").read_text())
+    n_best = json.loads((output / "nbest_predictions.json").read_text())
     assert [each["answer"] for each in found] == [answers[name] for name in ids]
     for given, each, name in zip(inputs, found, ids):
         if each["answer"]:
@@ -225,7 +230,7 @@ def test_answers_to_questions(root, version):
             assert each["start"] is each["end"] is None
         assert each["score"] == pytest.approx(n_best[name][0]["probability"], abs=1e-5)
     if version == "2.0":
-        odds = json.loads((folder / "output/null_odds.json").read_text())
+        odds = json.loads((output / "null_odds.json").read_text())
         assert [each["null_odds"] for each in found] == pytest.approx(
             [odds[name] for name in ids], abs=1e-5
         )
@@ -249,9 +254,7 @@ def test_options_of_questions(root):
         "max_qa_length": 24,
         "train_step": 4,
     }
-    arguments = runs.arguments(dict(COMMON, **values), "do_train", "do_predict")
-    run = runs.in_one_process("run_multigpus_race", {"run": arguments})["run"]
-    assert run["status"] == 0, run["stderr"]
+    output = train("run_multigpus_race", values)
     inputs = []
     for level in ("middle", "high"):
         paths = (folder / f"data/RACE/test/{level}").glob("*.txt")
@@ -261,8 +264,8 @@ def test_options_of_questions(root):
                 cells = {"article": passage["article"], "question": question}
                 inputs.append(dict(cells, options=options))
     inputs[0]["options"] = json.dumps(inputs[0]["options"])  # as in a CSV file
-    model = predict.load(str(folder / "output"), device_type="cpu")
-    expected = [answer for _, answer in table(folder / "output/submit_results.tsv")[1:]]
+    model = predict.load(str(output), device_type="cpu")
+    expected = [answer for _, answer in table(output / "submit_results.tsv")[1:]]
     assert [each["label"] for each in model.predict(inputs)] == expected
     with pytest.raises(UsageError, match="^input 0: 'options' must be a JSON list of 4 texts."):
         model.predict([dict(inputs[0], options=["a"])])
@@ -334,6 +337,7 @@ def test_what_is_read_ahead_is_bounded():
 
     ahead = predict._Ahead(items(), 3)
     assert next(ahead) == 0
+    time.sleep(0.3)  # in which it would read them all
     assert num_read <= 6
     assert list(ahead) == list(range(1, 1000))
     assert list(ahead) == []  # and again at its end

@@ -10,15 +10,12 @@ from typing import Callable, Dict
 
 from albert import modeling, tokenization
 from albert.cli import quiet
-from albert.cli.options import config_of, recorded_values
+from albert.cli.options import CONFIG, SPM_MODEL, VOCABULARY, config_of, recorded_values
 from albert.common.errors import UsageError
 from albert.engine import training
 from albert.engine.config import FinetuneConfig
 from albert.engine.hooks import NotFinite
 from albert.engine.task import Task
-
-# Names of the files in output_dir that make it complete, for albert.predict.
-CONFIG, SPM_MODEL, VOCABULARY = "albert_config.json", "spiece.model", "vocab.txt"
 
 _log = logging.getLogger(__name__)
 

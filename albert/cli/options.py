@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 FLAGS = flags.FLAGS
 
+# Names of the files in output_dir that make it complete, for albert.predict.
+CONFIG, SPM_MODEL, VOCABULARY = "albert_config.json", "spiece.model", "vocab.txt"
+
 _FILES = ("albert_config_file", "vocab_file", "spm_model_file")
 _CHECKPOINTS = ("init_checkpoint", "eval_checkpoint")
 _FOLDERS_TO_WRITE = ("output_dir", "cached_dir", "predict_output_dir")

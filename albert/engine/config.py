@@ -46,15 +46,6 @@ _POSITIVE = (
     "max_eval_samples",
     "max_predict_samples",
 )
-_OPTIONAL = (
-    "eval_batch_size",
-    "predict_batch_size",
-    "eval_steps",
-    "early_stopping_patience",
-    "max_train_samples",
-    "max_eval_samples",
-    "max_predict_samples",
-)
 _SWITCHES = (
     "discard_classifier_weights",
     "packed_tokens",
@@ -195,20 +186,7 @@ class FinetuneConfig:
     recompute_activations: bool = False
 
     def __post_init__(self) -> None:
-        unset = [name for name in _OPTIONAL if getattr(self, name) is None]
-        positive = [name for name in _POSITIVE if name not in unset]
-        for name in (*positive, "warmup_steps", "seed"):
-            if not _is_integer(getattr(self, name)):
-                raise UsageError(f"<{name}> must be a whole number.", **{name: getattr(self, name)})
-        for name in positive:
-            if getattr(self, name) < 1:
-                raise UsageError(f"<{name}> must be 1 or more.", **{name: getattr(self, name)})
-            if getattr(self, name) > _LARGEST:
-                raise UsageError(
-                    f"<{name}> must be at most {_LARGEST}.", **{name: getattr(self, name)}
-                )
-        if not 0 <= self.seed <= MAX_SEED:
-            raise UsageError(f"<seed> must be from 0 to {MAX_SEED}.", seed=self.seed)
+        self._check_counts()
         self._check_updates()
         for name in ("learning_rate", "loss_scale"):
             value = getattr(self, name)
@@ -235,6 +213,23 @@ class FinetuneConfig:
                 precision=self.precision,
             )
         self._check_paths()
+
+    def _check_counts(self) -> None:
+        optional = {field.name for field in dataclasses.fields(self) if field.default is None}
+        unset = [name for name in optional if getattr(self, name) is None]
+        positive = [name for name in _POSITIVE if name not in unset]
+        for name in (*positive, "warmup_steps", "seed"):
+            if not _is_integer(getattr(self, name)):
+                raise UsageError(f"<{name}> must be a whole number.", **{name: getattr(self, name)})
+        for name in positive:
+            if getattr(self, name) < 1:
+                raise UsageError(f"<{name}> must be 1 or more.", **{name: getattr(self, name)})
+            if getattr(self, name) > _LARGEST:
+                raise UsageError(
+                    f"<{name}> must be at most {_LARGEST}.", **{name: getattr(self, name)}
+                )
+        if not 0 <= self.seed <= MAX_SEED:
+            raise UsageError(f"<seed> must be from 0 to {MAX_SEED}.", seed=self.seed)
 
     def _check_updates(self) -> None:
         epochs, share = self.num_train_epochs, self.warmup_proportion

@@ -1,11 +1,11 @@
-"""Session hooks of a training run: progress, skipped updates, and stopping on a signal."""
+"""Session hooks of a training run: progress, skipped updates, signals, checkpoints."""
 
 import logging
 import os
 import signal
 import threading
 import time
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, Sequence
 
 import tensorflow.compat.v1 as tf
 import tqdm
@@ -15,6 +15,7 @@ from albert.common.errors import UsageError
 from albert.engine import checkpoints
 from albert.engine.config import FinetuneConfig
 from albert.engine.progress import Progress, duration, speed
+from albert.engine.results import EvaluationRecord
 
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_OF_ONE_SIGNAL = 1.0  # a signal repeated within this time counts once
@@ -263,3 +264,54 @@ class StopOnSignal(tf.train.SessionRunHook):
         del run_values
         if self.signal is not None:
             run_context.request_stop()
+
+
+class CheckpointSaver(tf.train.CheckpointSaverHook):
+    """TensorFlow's own, with two differences.
+
+    - At the start, it does not write the graph, as text: that takes seconds.
+    - It saves at multiples of `save_steps`, whatever step a run resumes from.
+    """
+
+    def __init__(self, output_dir: str, save_steps: int, listeners: Sequence[Any]) -> None:
+        super().__init__(output_dir, save_steps=save_steps, listeners=listeners)
+        self._save_steps = save_steps
+
+    def after_create_session(self, session: Any, coord: Any) -> None:
+        del coord
+        step = session.run(self._global_step_tensor)
+        self._save(session, step)
+        self._timer.update_last_triggered_step(step - step % self._save_steps)
+
+
+class EvaluateAfterSave(tf.train.CheckpointSaverListener):
+    """Evaluates each checkpoint once it is saved, unless the run is being stopped.
+
+    Args:
+        evaluator: the evaluation.Evaluator.
+    """
+
+    def __init__(self, evaluator: Any, stop: "StopOnSignal", config: FinetuneConfig) -> None:
+        self._evaluator = evaluator
+        self._stop = stop
+        self._config = config
+
+    def after_save(self, session: Any, global_step_value: int) -> bool:
+        """Returns whether training is to stop."""
+        del session
+        reason = None
+        if self._stop.signal is None:
+            self._evaluator.evaluate_all(self._config.train_steps)
+            reason = reason_to_stop(self._evaluator.record, global_step_value, self._config)
+        if reason and global_step_value < self._config.train_steps:
+            _log.info("Stopping early at step %d: %s.", global_step_value, reason)
+        return bool(reason)
+
+
+def reason_to_stop(record: EvaluationRecord, step: int, config: FinetuneConfig) -> Optional[str]:
+    """Returns why training stops early at a step, or None if it goes on."""
+    patience = config.early_stopping_patience
+    count = record.num_without_improvement(step, config.evaluation_interval)
+    if patience is None or count < patience:
+        return None
+    return f"with {count} evaluation(s) since the best one"

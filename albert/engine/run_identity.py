@@ -297,10 +297,13 @@ def folder_of_other_data(output_dir: str, kind: str, source: DataSource) -> str:
     return os.path.join(output_dir, folder)
 
 
-def erase(output_dir: str) -> int:
+def erase(output_dir: str, kept: Iterable[str] = ()) -> int:
     """Deletes what runs have left in a folder, and no other file; returns the number of files.
 
     To be called while no other process writes there.
+
+    Args:
+        kept: paths of files that the next run reads.
     """
     recorded: Dict[str, Any] = {}
     with contextlib.suppress(UsageError):  # the record is damaged
@@ -310,7 +313,13 @@ def erase(output_dir: str) -> int:
         for folder, _, names in os.walk(output_dir)
         for name in names
     ]
-    erased = [name for name in names if name in recorded or _LEFT_BY_RUNS.fullmatch(name)]
+    spared = {os.path.realpath(path) for path in kept}
+    erased = [
+        name
+        for name in names
+        if (name in recorded or _LEFT_BY_RUNS.fullmatch(name))
+        and os.path.realpath(os.path.join(output_dir, name)) not in spared
+    ]
     for name in sorted(erased, key=lambda name: name == NAME):  # the record last
         os.remove(os.path.join(output_dir, name))
     for folder in {os.path.dirname(name) for name in erased} - {""}:

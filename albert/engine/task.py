@@ -5,7 +5,6 @@ import enum
 import hashlib
 import json
 import os
-import sys
 from types import MappingProxyType
 from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
@@ -133,22 +132,6 @@ class DataSource(NamedTuple):
 def hash_of(data: Any) -> str:
     """Returns a hash that is equal for equal JSON values."""
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
-
-
-def first_questions(passages: Iterable[Any], limit: Optional[int]) -> List[Any]:
-    """Returns passages, each a NamedTuple with a list `questions`, up to that many questions.
-
-    Args:
-        limit: None for all.
-    """
-    found: List[Any] = []
-    num_left = sys.maxsize if limit is None else limit
-    for passage in passages:
-        questions = passage.questions[:num_left]
-        if questions:
-            found.append(passage._replace(questions=questions))
-        num_left -= len(questions)
-    return found
 
 
 class Task(abc.ABC):

@@ -15,7 +15,14 @@ from albert.common.errors import UsageError
 from albert.engine import checkpoints, curve, devices, output_lock, pretrained, run_identity
 from albert.engine.config import FinetuneConfig
 from albert.engine.evaluation import Evaluator, shown_metrics
-from albert.engine.hooks import ProgressHook, SkippedUpdates, StopOnSignal
+from albert.engine.hooks import (
+    CheckpointSaver,
+    EvaluateAfterSave,
+    ProgressHook,
+    SkippedUpdates,
+    StopOnSignal,
+    reason_to_stop,
+)
 from albert.engine.input_pipeline import (
     FeatureFile,
     cached_features,
@@ -182,7 +189,7 @@ class Engine:
 
     def _has_stopped_early(self, step):
         """Returns whether training ended early at a step, which is then logged."""
-        reason = _reason_to_stop(self._make_evaluator().record, step, self._config)
+        reason = reason_to_stop(self._make_evaluator().record, step, self._config)
         if reason:
             _log.info("Training stopped early at step %d, %s: nothing to train.", step, reason)
         return bool(reason)
@@ -203,7 +210,7 @@ class Engine:
         dev_splits = task.dev_splits if evaluate else ()
         for split in (task.train_split, *dev_splits, *(task.test_splits if predict else ())):
             feature_file(task, config, split)
-        num_files = run_identity.erase(config.output_dir)
+        num_files = run_identity.erase(config.output_dir, (self._model_files or {}).values())
         self._evaluator = None  # it holds the old record
         _log.info("Deleted %d file(s) of earlier runs in %s.", num_files, config.output_dir)
 
@@ -261,10 +268,10 @@ class Engine:
         )
         # The saver also evaluates. It comes after the progress hook, whose times exclude that, and
         # before the stop hook, which must notice signals that arrive meanwhile.
-        saver = _CheckpointSaver(
+        saver = CheckpointSaver(
             config.output_dir,
             save_steps=config.save_checkpoints_steps,
-            listeners=[_EvaluateAfterSave(evaluator, stop, config)] if evaluator else [],
+            listeners=[EvaluateAfterSave(evaluator, stop, config)] if evaluator else [],
         )
         estimator = self._estimator(start, step_values)
         # The model function has nothing for AutoGraph to convert, and AutoGraph would replace the
@@ -521,51 +528,6 @@ class Engine:
                 "No initial checkpoint: training from random weights, which is far worse than "
                 "fine-tuning a pre-trained model."
             )
-
-
-class _CheckpointSaver(tf.train.CheckpointSaverHook):
-    """TensorFlow's own, with two differences.
-
-    - At the start, it does not write the graph, as text: that takes seconds.
-    - It saves at multiples of `save_steps`, whatever step a run resumes from.
-    """
-
-    def __init__(self, output_dir, save_steps, listeners):
-        super().__init__(output_dir, save_steps=save_steps, listeners=listeners)
-        self._save_steps = save_steps
-
-    def after_create_session(self, session, coord):
-        step = session.run(self._global_step_tensor)
-        self._save(session, step)
-        self._timer.update_last_triggered_step(step - step % self._save_steps)
-
-
-class _EvaluateAfterSave(tf.train.CheckpointSaverListener):
-    """Evaluates each checkpoint once it is saved, unless the run is being stopped."""
-
-    def __init__(self, evaluator, stop, config):
-        self._evaluator = evaluator
-        self._stop = stop
-        self._config = config
-
-    def after_save(self, session, global_step_value):
-        """Returns whether training is to stop."""
-        reason = None
-        if self._stop.signal is None:
-            self._evaluator.evaluate_all(self._config.train_steps)
-            reason = _reason_to_stop(self._evaluator.record, global_step_value, self._config)
-        if reason and global_step_value < self._config.train_steps:
-            _log.info("Stopping early at step %d: %s.", global_step_value, reason)
-        return bool(reason)
-
-
-def _reason_to_stop(record: EvaluationRecord, step: int, config: FinetuneConfig) -> Optional[str]:
-    """Returns why training stops early at a step, or None if it goes on."""
-    patience = config.early_stopping_patience
-    count = record.num_without_improvement(step, config.evaluation_interval)
-    if patience is None or count < patience:
-        return None
-    return f"with {count} evaluation(s) since the best one"
 
 
 def _max_samples(task: Task, config: FinetuneConfig) -> Dict[str, int]:

@@ -262,28 +262,29 @@ class ClassifierTask(Task):
         """
         kind = self.kind
         values: Dict[str, float] = {}
-        outcomes: Set[Tuple[Any, Any]] = set()  # label and decision
+        outcomes: Set[Tuple[int, int]] = set()  # classes: label and decision
         for split, rows in predictions.items():
             labels = self._label_values(split)
-            if _num_not_finite(kind.outputs(rows)):
+            outputs = kind.outputs(rows)
+            if _num_not_finite(outputs):
                 names = self._metrics(split, labels, labels)
                 values.update(dict.fromkeys(names, math.nan))
             else:
-                outputs = kind.outputs(rows)
                 chosen = kind.chosen(outputs, labels) if metrics is None else metrics
                 decisions = kind.decisions(outputs, chosen)
                 values.update(self._metrics(split, labels, decisions))
                 values.update(chosen if metrics is None else {})
-                outcomes.update(zip(map(str, labels), map(str, decisions)))
+                if kind.task_type == CLASSIFICATION:
+                    outcomes.update(zip(labels, decisions))
         self._warn_of_one_class(outcomes)
         return values
 
     def _warn_of_one_class(self, outcomes):
         labels, decisions = ({pair[index] for pair in outcomes} for index in (0, 1))
-        if self.kind.task_type == CLASSIFICATION and len(decisions) == 1 and len(labels) > 1:
+        if len(decisions) == 1 and len(labels) > 1:
             _log.warning(
                 "Every prediction is %r: the model does not tell the labels apart.",
-                self.kind.answer(int(decisions.pop())),
+                self.kind.answer(decisions.pop()),
             )
 
     def write_predictions(

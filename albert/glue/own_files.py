@@ -98,26 +98,14 @@ class FileTask(ClassifierTask):
                 label_column=",".join(columns.labels),
             )
         labels = [columns_lib.label_of(row, columns, task_type, separator) for row in rows]
-        if task_type == REGRESSION:
-            names = []
-        elif task_type == CLASSIFICATION:
-            names = columns_lib.sorted_labels(labels)
-        elif len(columns.labels) > 1:
-            names = list(columns.labels)
-        else:
-            names = columns_lib.sorted_labels(label for each in labels for label in each)
-        self._kind = kind_of(task_type, names)
+        names = _names_of(labels, columns, task_type)
         if task_type != REGRESSION and len(names) < 2:
             raise UsageError(
                 f"{path}: {task_type} needs two labels or more, but there are only {shown(names)}."
             )
+        self._kind = kind_of(task_type, names)
         for row, label in zip(rows, labels):
             self._check_label(label, row.where)
-        self._held_out = []
-        if settings.do_eval and not settings.validation_file and settings.validation_split:
-            random = np.random.RandomState(settings.seed)
-            keys = [float(label) for label in labels] if task_type == REGRESSION else labels
-            self._held_out = columns_lib.held_out(keys, settings.validation_split, random)
         _log.info(
             "%s: text in %s, label in %s; %s%s.",
             path,
@@ -126,12 +114,23 @@ class FileTask(ClassifierTask):
             task_type,
             f" into {len(names)}: {shown(names)}" if names else "",
         )
-        if self._held_out:
+        self._held_out = self._choose_held_out(labels)
+
+    def _choose_held_out(self, labels):
+        """Returns which rows of the training file are held out for evaluation."""
+        settings = self._settings
+        if not settings.do_eval or settings.validation_file or not settings.validation_split:
+            return []
+        random = np.random.RandomState(settings.seed)
+        keys = list(map(float, labels)) if self._kind.task_type == REGRESSION else labels
+        chosen = columns_lib.held_out(keys, settings.validation_split, random)
+        if chosen:
             _log.info(
                 "No validation file: %d of the %d rows are held out for evaluation.",
-                len(self._held_out),
-                len(rows),
+                len(chosen),
+                len(labels),
             )
+        return chosen
 
     def _learn_from_run(self, recorded):
         settings = self._settings
@@ -260,6 +259,17 @@ class FileTask(ClassifierTask):
     def _results_table(self, outputs):
         """Returns the rows of test_results.tsv, below the names of the labels."""
         return [self.kind.names or ["score"], *super()._results_table(outputs)]
+
+
+def _names_of(labels, columns, task_type):
+    """Returns the names of the labels, in order, that a training file has; none for numbers."""
+    if task_type == REGRESSION:
+        return []
+    if task_type == CLASSIFICATION:
+        return columns_lib.sorted_labels(labels)
+    if len(columns.labels) > 1:
+        return list(columns.labels)
+    return columns_lib.sorted_labels(label for each in labels for label in each)
 
 
 def _warn_of_oddities(path, examples, has_labels):

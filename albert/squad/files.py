@@ -1,6 +1,7 @@
 """Files of SQuAD 1.1 and 2.0: data[].paragraphs[].{context, qas[].{id, question, answers}}."""
 
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+import sys
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 from albert.common.errors import UsageError
 from albert.common.json_files import load_json, value_of
@@ -45,6 +46,22 @@ class SquadData(NamedTuple):
         """Yields all questions in the order of the file."""
         for paragraph in self.paragraphs:
             yield from paragraph.questions
+
+
+def first_questions(passages: Iterable[Any], limit: Optional[int]) -> List[Any]:
+    """Returns passages, each a NamedTuple with a list `questions`, up to that many questions.
+
+    Args:
+        limit: None for all.
+    """
+    found: List[Any] = []
+    num_left = sys.maxsize if limit is None else limit
+    for passage in passages:
+        questions = passage.questions[:num_left]
+        if questions:
+            found.append(passage._replace(questions=questions))
+        num_left -= len(questions)
+    return found
 
 
 def read_squad(path: str, setting: Optional[str] = None) -> SquadData:

@@ -13,7 +13,7 @@ import tiny
 
 from albert.common.errors import UsageError
 from albert.engine import devices, model_fn, predictor, task
-from albert.engine.input_pipeline import cached_features, read_batches
+from albert.engine.input_pipeline import batches_of, cached_features, read_batches
 from albert.engine.predictor import Predictor
 from albert.engine.task import Feature
 
@@ -436,3 +436,35 @@ def test_ctrl_c_stops_all_devices(predictors, checkpoint, dev_file, monkeypatch)
     monkeypatch.undo()
     rows = predictors[3].predict(checkpoint, dev_file, BATCH_SIZE)
     assert [row["number"] for row in rows] == list(range(NUM_FEATURES))
+
+
+class OptionsTask(TinyTask):
+    """Has features of two sequences each, and one that is padded with 1."""
+
+    def features(self, split):
+        for feature in super().features(split):
+            ids = feature["input_ids"]
+            yield dict(feature, input_ids=[ids, ids[::2]], segment_ids=[[0] * len(ids), [1]])
+
+    def feature_spec(self):
+        spec = super().feature_spec()
+        for name in ("input_ids", "segment_ids"):
+            spec[name] = spec[name]._replace(num_sequences=2)
+        return dict(spec, note=spec["note"]._replace(padding=1))
+
+
+@pytest.mark.parametrize("task_class", [TinyTask, OptionsTask])
+@pytest.mark.parametrize("batch_size, num_tokens", [(4, 0), (None, 40), (None, 1)])
+def test_batches_in_memory_are_those_of_a_file(tmp_path, task_class, batch_size, num_tokens):
+    task = task_class()
+    features, spec = list(task.features("dev")), task.feature_spec()
+    file = cached_features(str(tmp_path), "dev", {}, lambda: features)
+    expected = list(read_batches(file, spec, batch_size, num_tokens))
+    found = list(batches_of(features, spec, batch_size, num_tokens))
+    assert len(found) == len(expected) > 2
+    for (positions, batch), (expected_positions, expected_batch) in zip(found, expected):
+        np.testing.assert_array_equal(positions, expected_positions)
+        assert batch.keys() == expected_batch.keys()
+        for name, value in expected_batch.items():
+            assert batch[name].dtype == value.dtype
+            np.testing.assert_array_equal(batch[name], value, err_msg=name)

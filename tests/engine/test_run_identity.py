@@ -233,5 +233,16 @@ def test_the_files_of_the_model_are_copied_but_replace_no_file_of_the_users(tmp_
     source.write_text("a\nc\n")  # the configuration of a run may change
     claim()
     assert (output_dir / "vocab.txt").read_text() == "a\nc\n"
+    # A copy that the next run reads stays.
+    run_identity.erase(str(output_dir), kept=[str(output_dir / "vocab.txt")])
+    assert [path.name for path in output_dir.iterdir()] == ["vocab.txt"]
+
+
+def test_erasing_removes_the_copies_of_the_models_files(tmp_path):
+    source, output_dir = tmp_path / "source", tmp_path / "output"
+    output_dir.mkdir()
+    source.write_text("a\nb\n")
+    config = FinetuneConfig(tiny.config(), str(output_dir))
+    run_identity.Run(TinyTask(), config, {}, {"vocab.txt": str(source)}).claim([])
     run_identity.erase(str(output_dir))
     assert list(output_dir.iterdir()) == []

@@ -1,5 +1,8 @@
 """Tests of albert.glue.columns: what the columns and labels of the user's own files are."""
 
+import pathlib
+import re
+
 import numpy as np
 import pytest
 
@@ -127,3 +130,16 @@ def test_the_same_share_of_every_label_is_held_out():
 def test_the_only_example_of_a_label_is_not_held_out():
     keys = ["a"] * 9 + ["b"]  # of which the tenth would be taken
     assert columns.held_out(keys, 0.1, np.random.RandomState(3)) == []
+
+
+def test_the_documents_list_the_usual_names():
+    page = (pathlib.Path(__file__).parents[2] / "docs" / "own_tasks.md").read_text("utf-8")
+    rows = {
+        line.split("|")[1].strip(): line.split("|")[2]
+        for line in page.splitlines()
+        if line[:1] == "|"
+    }
+    found = {row: set(re.findall("`(.+?)`", cell)) for row, cell in rows.items()}
+    assert found["text"] == set(columns._TEXTS)
+    assert found["label"] == set(columns._LABELS)
+    assert found["pair of texts"] == {name for pair in columns._PAIRS for name in pair}
