@@ -15,6 +15,7 @@ from albert.common.errors import UsageError
 from albert.common.tables import Row, as_list, as_text, text_in
 from albert.engine.task import (
     INPUT_IDS,
+    LOSSES,
     Change,
     DataSource,
     Feature,
@@ -197,6 +198,28 @@ class RaceTask(Task):
             part = glue_metrics.accuracy([labels[n] for n in numbers], [chosen[n] for n in numbers])
             values[f"accuracy_{level}"] = part["accuracy"]
         return values
+
+    def comparisons(
+        self,
+        split: str,
+        rows: Sequence[Dict[str, Any]],
+        metrics: Optional[Dict[str, float]],
+    ) -> Iterator[Dict[str, Any]]:
+        """Yields article, question and options, the letters, the probabilities and the loss."""
+        kind = Classes(LETTERS)
+        passages = [(each.article, one) for each in self._read(split) for one in each.questions]
+        for (article, question), row, output in zip(passages, rows, kind.outputs(rows)):
+            result = kind.result(output, metrics)
+            yield {
+                "id": question.id,
+                "text": article,
+                "question": question.question,
+                "options": list(question.options),
+                "gold": LETTERS[question.label],
+                "predicted": result["label"],
+                "probabilities": result["probabilities"],
+                "loss": float(row[LOSSES]),
+            }
 
     def write_predictions(
         self,

@@ -171,18 +171,10 @@ class SquadTask(Task):
         Where there is no answer, the text is empty. 2.0 adds the null odds.
         """
         result = self._result_of(_as_paragraphs(examples), rows, False, _threshold_in(metrics))
-        for name, rows_of_name in result.n_best.items():
-            best, text = result.candidates[name][0], result.answers[name]
-            start = best.start if text else None
-            found = {
-                "answer": text,
-                "start": start,
-                "end": None if start is None else start + len(text),
-                "score": rows_of_name[0]["probability"],
-            }
-            if result.null_odds is not None:
-                found["null_odds"] = result.null_odds[name]
-            yield found
+        for name, found in result.found.items():
+            text, start = result.answers[name], found.pop("start")
+            end = None if start is None else start + len(text)
+            yield {"answer": text, "start": start, "end": end, **found}
 
     def head(self, model: AlbertModel, features: Dict[str, Any], is_training: bool) -> ModelOutput:
         """Returns the ModelOutput of the version's head."""
@@ -194,6 +186,29 @@ class SquadTask(Task):
         """Returns the official scores of the answers that `write_predictions` would write."""
         (rows,) = predictions.values()
         return self._result(rows, _threshold_in(metrics)).scores
+
+    def comparisons(
+        self,
+        split: str,
+        rows: Sequence[Dict[str, Any]],
+        metrics: Optional[Dict[str, float]],
+    ) -> Iterator[Dict[str, Any]]:
+        """Yields context and question, the right answers and the one found, and its scores."""
+        result = self._result(list(rows), _threshold_in(metrics))
+        found = result.found
+        for question, context in _questions_of(self._paragraphs(split)):
+            answer = result.answers[question.id]
+            exact, overlap = self._version.score(question, answer)
+            yield {
+                "id": question.id,
+                "text": context,
+                "question": question.question,
+                "gold": list(dict.fromkeys(text for text, _ in question.answers)),
+                "predicted": answer,
+                **found[question.id],
+                "exact": exact,
+                "f1": overlap,
+            }
 
     def write_predictions(
         self,
@@ -298,11 +313,7 @@ class SquadTask(Task):
         rows_of_question: Dict[int, List[Dict[str, Any]]] = {}
         for row in rows:
             rows_of_question.setdefault(int(row["question_index"]), []).append(row)
-        questions = [
-            (question, paragraph.context)
-            for paragraph in paragraphs
-            for question in paragraph.questions
-        ]
+        questions = _questions_of(paragraphs)
         return self._version.result(
             [
                 QuestionRows(question, context, rows_of_question[index])
@@ -334,6 +345,11 @@ def _threshold_in(metrics: Optional[Dict[str, float]]) -> Optional[float]:
     """Returns the threshold of null odds that goes with a checkpoint's metrics, if one is known."""
     known = (metrics or {}).get("best_f1_thresh", math.nan)
     return known if math.isfinite(known) else None
+
+
+def _questions_of(paragraphs: Sequence[SquadParagraph]) -> List[Tuple[SquadQuestion, str]]:
+    """Returns each question with its context."""
+    return [(question, each.context) for each in paragraphs for question in each.questions]
 
 
 def _as_paragraphs(examples: Sequence[Tuple[str, str]]) -> List[SquadParagraph]:

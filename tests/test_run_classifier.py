@@ -207,6 +207,7 @@ def test_full_run_leaves_the_files_of_the_design_and_nothing_half_written(output
         names.remove(f"model.ckpt-{step}.meta")
     names -= {"run.json", ".lock", "checkpoint", "eval"}
     names -= {"eval_results.txt", "eval_results.json", "learning_curve.png"}
+    names -= {"dev_predictions.jsonl"}
     names -= {"test_results.tsv", "submit_results.tsv", "SST-2.tsv"}
     names -= {"albert_config.json", "vocab.txt"}  # copies, for predictions elsewhere
     rest = sorted(re.sub(r"_[0-9a-f]{16}\.", "_HASH.", name) for name in names)
@@ -755,6 +756,17 @@ def test_evaluating_alone_gives_what_evaluation_in_training_gave(root, output, s
     for was, now in zip(first["evaluations"], second["evaluations"]):
         assert now["metrics"] == pytest.approx(was["metrics"], abs=1e-5)
     assert (root / "evaluated" / "model.ckpt-best.index").exists()
+
+
+def test_the_predictions_of_the_dev_set_add_up_to_its_metrics(output):
+    best = json.loads((output / "eval_results.json").read_text(encoding="utf-8"))["best"]
+    rows = [json.loads(line) for line in lines_of(output / "dev_predictions.jsonl")]
+    assert {row["step"] for row in rows} == {best["step"]}
+    is_right = [row["predicted"] == row["gold"] for row in rows]
+    assert np.mean(is_right) == pytest.approx(best["metrics"]["accuracy"])
+    assert np.mean([row["loss"] for row in rows]) == pytest.approx(best["metrics"]["loss"])
+    for row in rows:
+        assert row["predicted"] == max(row["probabilities"], key=row["probabilities"].get)
 
 
 def test_curve_that_cannot_be_written_is_reported_and_does_not_fail_the_run(root, short_runs):

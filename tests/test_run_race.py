@@ -161,6 +161,19 @@ def test_every_checkpoint_is_evaluated_on_each_level_and_on_both_together(root, 
     assert results["best"]["metrics"]["accuracy"] == best
 
 
+def test_chosen_options_are_compared_with_the_right_ones(root, trained):
+    best = results_of(root / "output")["best"]
+    lines = (root / "output" / "dev_predictions.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert {row["step"] for row in rows} == {best["step"]}
+    is_right = [row["predicted"] == row["gold"] for row in rows]
+    assert np.mean(is_right) == pytest.approx(best["metrics"]["accuracy"])
+    assert np.mean([row["loss"] for row in rows]) == pytest.approx(best["metrics"]["loss"])
+    for row in rows:
+        assert len(row["options"]) == 4 and row["text"] and row["question"]
+        assert row["loss"] == pytest.approx(-np.log(row["probabilities"][row["gold"]]), rel=1e-4)
+
+
 def test_num_keep_checkpoint_is_keep_checkpoint_max(root, trained):
     kept = [path.name for path in (root / "output").glob("model.ckpt-*.index")]
     assert sorted(kept) == ["model.ckpt-6.index", "model.ckpt-best.index"]

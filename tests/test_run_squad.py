@@ -162,6 +162,29 @@ def test_best_checkpoint_has_the_score_of_the_predictions_written(root, trained,
 
 
 @pytest.mark.parametrize("version", VERSIONS)
+def test_answers_to_the_dev_questions_are_compared_with_the_right_ones(root, trained, version):
+    output = root / f"output {version}"
+    best = json.loads((output / "eval_results.json").read_text(encoding="utf-8"))["best"]
+    lines = (output / "dev_predictions.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    data = squad_files.read_squad(str(root / f"dev-{version}.json"))
+    assert [row["id"] for row in rows] == [question.id for question in data.questions()]
+    assert [row["index"] for row in rows] == list(range(len(rows)))
+    assert {row["step"] for row in rows} == {best["step"]}
+    metrics = best["metrics"]
+    for name, metric in (("exact", "exact_match" if version == "1.1" else "exact"), ("f1", "f1")):
+        assert 100 * np.mean([row[name] for row in rows]) == pytest.approx(metrics[metric])
+    predictions = json.loads((output / "predictions.json").read_text(encoding="utf-8"))
+    assert {row["id"]: row["predicted"] for row in rows} == predictions
+    for row in rows:
+        if row["start"] is not None:
+            assert row["text"].startswith(row["predicted"], row["start"])
+        if version == "2.0":
+            is_answered = row["null_odds"] <= metrics["best_f1_thresh"]
+            assert bool(row["predicted"]) == is_answered
+
+
+@pytest.mark.parametrize("version", VERSIONS)
 def test_one_device_predicts_what_two_predict(root, later_runs, version):
     run = later_runs[f"alone {version}"]
     assert run["status"] == 0, run["stderr"]

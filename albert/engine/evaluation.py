@@ -1,5 +1,6 @@
 """Scores checkpoints on the dev splits and keeps a copy of the best one."""
 
+import json
 import logging
 import math
 import os
@@ -7,12 +8,15 @@ from typing import Dict, Optional
 
 import tensorflow.compat.v1 as tf
 
+from albert.common import files, json_files
 from albert.common.console import format_metrics
 from albert.engine import checkpoints
 from albert.engine.input_pipeline import FeatureFile
 from albert.engine.predictor import Predictor
 from albert.engine.results import EvaluationRecord
-from albert.engine.task import Task, mean_loss
+from albert.engine.task import Predictions, Task, mean_loss
+
+DEV_PREDICTIONS = "dev_predictions.jsonl"
 
 _log = logging.getLogger(__name__)
 
@@ -79,6 +83,18 @@ class Evaluator:
                 _log.warning("%s is damaged (%s): it is not evaluated.", path, damage)
             else:
                 self.evaluate(step, path)
+        self._complete_predictions()
+
+    def _complete_predictions(self):
+        """Writes the predictions of the best checkpoint, if those in output_dir are of another."""
+        best, kept = self.record.best(), checkpoints.best(self._output_dir)
+        if not best or not kept or not self._is_kept(best["step"]):
+            return
+        if step_of_predictions(self._output_dir) != best["step"]:
+            _log.info("Predicting with the best checkpoint, step %d, again.", best["step"])
+            self._write_predictions(
+                self._output_dir, best["step"], self._predict(kept), best["metrics"]
+            )
 
     def evaluate(self, step: int, path: str) -> None:
         """Evaluates a checkpoint unless that is already recorded, and keeps it if it is the best.
@@ -87,27 +103,35 @@ class Evaluator:
         """
         if step == 0:
             return
+        predictions = None
         if not self.record.find(step, self._dataset):
-            metrics = self.score(step, path)
+            _log.info("Evaluating step %d.", step)
+            predictions = self._predict(path)
+            metrics = self._score(step, predictions)
             self.record.add(step, self._dataset, metrics)
             self._write_events(step, metrics)
         best = self.record.best()
-        if best and best["step"] == step and not self._is_kept(step):
+        if not best or best["step"] != step:
+            return
+        if not self._is_kept(step):
             self._keep(step, path)
+        if predictions:
+            self._write_predictions(self._output_dir, step, predictions, best["metrics"])
 
-    def score(
-        self, step: int, path: str, chosen_with: Optional[Dict[str, float]] = None
+    def _predict(self, path: str) -> Predictions:
+        return {
+            split: self._predictor.predict(path, feature_file, self._batch_size, "eval_batch_size")
+            for split, feature_file in self._feature_files.items()
+        }
+
+    def _score(
+        self, step: int, predictions: Predictions, chosen_with: Optional[Dict[str, float]] = None
     ) -> Dict[str, float]:
-        """Returns the metrics of a checkpoint, and logs them.
+        """Returns the metrics of a checkpoint's predictions, and logs them.
 
         Args:
             chosen_with: see `metrics` of Task.evaluate.
         """
-        _log.info("Evaluating step %d.", step)
-        predictions = {
-            split: self._predictor.predict(path, feature_file, self._batch_size, "eval_batch_size")
-            for split, feature_file in self._feature_files.items()
-        }
         metrics = dict(self._task.evaluate(predictions, chosen_with), **mean_loss(predictions))
         _log.info("Step %d: %s.", step, format_metrics(shown_metrics(self._task, metrics)))
         undefined = [name for name, value in metrics.items() if not math.isfinite(value)]
@@ -120,13 +144,32 @@ class Evaluator:
     def score_elsewhere(
         self, path: str, folder: str, chosen_with: Optional[Dict[str, float]]
     ) -> EvaluationRecord:
-        """Scores one checkpoint; returns the record, in a folder that has no checkpoints."""
+        """Scores one checkpoint; returns the record, in a folder that has no checkpoints.
+
+        Args:
+            chosen_with: see `metrics` of Task.evaluate.
+        """
         step = checkpoints.read_step(path)
+        _log.info("Evaluating step %d.", step)
+        predictions = self._predict(path)
+        metrics = self._score(step, predictions, chosen_with)
         record = EvaluationRecord(
             folder, self._task.best_metric, self._dataset, self._task.greater_is_better
         )
-        record.add(step, self._dataset, self.score(step, path, chosen_with))
+        record.add(step, self._dataset, metrics)
+        self._write_predictions(folder, step, predictions, chosen_with or metrics)
         return record
+
+    def _write_predictions(self, folder, step, predictions, metrics):
+        """Writes DEV_PREDICTIONS, a line for each example."""
+        rows = (
+            {"step": step, "split": split, "index": index, **row}
+            for split, rows in predictions.items()
+            for index, row in enumerate(self._task.comparisons(split, rows, metrics))
+        )
+        with files.replacing(os.path.join(folder, DEV_PREDICTIONS)) as temporary:
+            with open(temporary, "w", encoding="utf-8", newline="\n") as writer:
+                writer.writelines(json_files.as_json(row) + "\n" for row in rows)
 
     def _is_kept(self, step):
         kept = checkpoints.best(self._output_dir)
@@ -151,3 +194,12 @@ class Evaluator:
 def shown_metrics(task: Task, metrics: Dict[str, float]) -> Dict[str, float]:
     """Returns the metrics that the task wants to show, of {metric: value}."""
     return {name: metrics[name] for name in task.shown_metrics or metrics if name in metrics}
+
+
+def step_of_predictions(folder: str) -> Optional[int]:
+    """Returns the step of the checkpoint that DEV_PREDICTIONS in a folder is of; None without."""
+    try:
+        with open(os.path.join(folder, DEV_PREDICTIONS), encoding="utf-8") as reader:
+            return json.loads(reader.readline())["step"]
+    except (OSError, ValueError, KeyError, TypeError):  # none, or not one of ours
+        return None

@@ -21,8 +21,8 @@ _LEFT_BY_RUNS = re.compile(
     r"(damaged-)?model\.ckpt-(\d+|best)\.(index|meta|data-\d{5}-of-\d{5})"
     r"|\.(incoming|outgoing)-best\..*|checkpoint|graph\.pbtxt"
     r"|(eval/)?events\.out\.tfevents\..*"
-    r"|(predictions_[^/]*/)?eval_results\.(json|txt)"
-    r"|learning_curve\.png|run\.json"
+    r"|(predictions_[^/]*/)?(eval_results\.(json|txt)|dev_predictions\.jsonl)"
+    r"|learning_curve\.png|report\.html|run\.json"
 )
 
 _log = logging.getLogger(__name__)

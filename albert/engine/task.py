@@ -254,6 +254,23 @@ class Task(abc.ABC):
         """
 
     @abc.abstractmethod
+    def comparisons(
+        self,
+        split: str,
+        rows: Sequence[Dict[str, Any]],
+        metrics: Optional[Dict[str, float]],
+    ) -> Iterable[Dict[str, Any]]:
+        """Yields what is right and what is predicted of each example of a dev split.
+
+        These are JSON values for dev_predictions.jsonl: at least `gold` and `predicted`, and
+        `index` where the example has another number in its file than in the split.
+
+        Args:
+            rows: the predictions of the split's features, in order.
+            metrics: as for `results_of`.
+        """
+
+    @abc.abstractmethod
     def write_predictions(
         self,
         predictions: Predictions,

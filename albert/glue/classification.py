@@ -29,6 +29,7 @@ from albert.common import files, json_files
 from albert.common.errors import UsageError
 from albert.engine.task import (
     INPUT_IDS,
+    LOSSES,
     Change,
     DataSource,
     Feature,
@@ -286,6 +287,25 @@ class ClassifierTask(Task):
                 "Every prediction is %r: the model does not tell the labels apart.",
                 self.kind.answer(decisions.pop()),
             )
+
+    def comparisons(
+        self,
+        split: str,
+        rows: Sequence[Dict[str, Any]],
+        metrics: Optional[Dict[str, float]],
+    ) -> Iterator[Dict[str, Any]]:
+        """Yields the texts, the right and the predicted label, the probabilities and the loss."""
+        kind = self.kind
+        for example, row, output in zip(self.examples(split), rows, kind.outputs(rows)):
+            result = kind.result(output, metrics)
+            yield {
+                "text": example.text_a,
+                **({} if example.text_b is None else {"text_pair": example.text_b}),
+                "gold": kind.as_json(example.label),
+                "predicted": result["label"] if "label" in result else result["score"],
+                **({"probabilities": result["probabilities"]} if kind.names else {}),
+                "loss": float(row[LOSSES]),
+            }
 
     def write_predictions(
         self,

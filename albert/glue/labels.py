@@ -58,6 +58,10 @@ class LabelKind(abc.ABC):
     def value(self, label: Any) -> Any:
         """Returns what is stored for a label; None, as of test data, counts as the first."""
 
+    def as_json(self, label: Any) -> Any:
+        """Returns a label as JSON value, as `result` returns what is predicted."""
+        return label
+
     @abc.abstractmethod
     def output(self, logits: Any, values: Any) -> ModelOutput:
         """Returns the losses and predictions: logits [batch, num_outputs], values [batch, ...]."""
@@ -155,6 +159,9 @@ class Scores(LabelKind):
     def value(self, label: Any) -> Any:
         return float(label or 0.0)
 
+    def as_json(self, label: Any) -> Any:
+        return float(label)
+
     def output(self, logits: Any, values: Any) -> ModelOutput:
         scores = tf.squeeze(logits, axis=-1)
         losses = tf.squared_difference(scores, values)
@@ -192,6 +199,9 @@ class LabelSets(LabelKind):
 
     def value(self, label: Any) -> Any:
         return [float(name in (label or ())) for name in self.names]
+
+    def as_json(self, label: Any) -> Any:
+        return [name for name in self.names if name in label]
 
     def output(self, logits: Any, values: Any) -> ModelOutput:
         each = tf.nn.sigmoid_cross_entropy_with_logits(labels=values, logits=logits)

@@ -209,12 +209,12 @@ class FileTask(ClassifierTask):
         return self._rows[path]
 
     def _read_examples(self, split):
-        rows, path = self._rows_of(split), self._path(split)
+        rows, path = list(enumerate(self._rows_of(split))), self._path(split)
         if self._held_out and split != "test":
             is_held_out = set(self._held_out)
-            rows = [row for n, row in enumerate(rows) if (n in is_held_out) == (split == "dev")]
+            rows = [(n, row) for n, row in rows if (n in is_held_out) == (split == "dev")]
         has_labels = split not in self.test_splits
-        found = [self._example(row, str(number), has_labels) for number, row in enumerate(rows)]
+        found = [self._example(row, str(number), has_labels) for number, row in rows]
         _warn_of_oddities(path, found, has_labels)
         return found
 
@@ -247,6 +247,16 @@ class FileTask(ClassifierTask):
     ) -> Iterator[Dict[str, Any]]:
         """Yields the label, its probability and those of all labels; a number is a score."""
         return (self.kind.result(output, metrics) for output in self.kind.outputs(rows))
+
+    def comparisons(
+        self,
+        split: str,
+        rows: Sequence[Dict[str, Any]],
+        metrics: Optional[Dict[str, float]],
+    ) -> Iterator[Dict[str, Any]]:
+        """Yields what every classification does, and the example's number in the file."""
+        found = super().comparisons(split, rows, metrics)
+        return ({"index": int(each.guid), **row} for each, row in zip(self.examples(split), found))
 
     def _metrics(self, split, labels, decisions):
         if self.kind.task_type == REGRESSION:

@@ -48,6 +48,22 @@ def f1(gold: str, prediction: str) -> float:
     return 2 * precision * recall / (precision + recall)
 
 
+def score_version_1(question: SquadQuestion, prediction: str) -> Tuple[int, float]:
+    """Returns (exact match, F1) of the prediction for one question, from 0 to 1."""
+    golds = [text for text, _ in question.answers]
+    exact = max((exact_match(gold, prediction) for gold in golds), default=0)
+    if not normalize_answer(prediction):  # 0 in the official script, even if neither has words
+        return exact, 0.0
+    return exact, max((f1(gold, prediction) for gold in golds), default=0.0)
+
+
+def score_version_2(question: SquadQuestion, prediction: str) -> Tuple[int, float]:
+    """Returns (exact match, F1) of the prediction for one question; "" stands for no answer."""
+    golds = [text for text, _ in question.answers if normalize_answer(text)] or [""]
+    exact = max(exact_match(gold, prediction) for gold in golds)
+    return exact, max(f1(gold, prediction) for gold in golds)
+
+
 def evaluate_version_1(questions: Iterable[SquadQuestion], predictions: Dict[str, str]) -> Scores:
     """Returns {"exact_match", "f1"}; a question without a prediction scores 0."""
     num_questions, total_exact, total_f1, num_missing = 0, 0, 0.0, 0
@@ -56,12 +72,9 @@ def evaluate_version_1(questions: Iterable[SquadQuestion], predictions: Dict[str
         if question.id not in predictions:
             num_missing += 1
             continue
-        prediction = predictions[question.id]
-        golds = [text for text, _ in question.answers]
-        total_exact += max((exact_match(gold, prediction) for gold in golds), default=0)
-        # The official script for 1.1 gives 0 if neither side has words.
-        if normalize_answer(prediction):
-            total_f1 += max((f1(gold, prediction) for gold in golds), default=0.0)
+        exact, overlap = score_version_1(question, predictions[question.id])
+        total_exact += exact
+        total_f1 += overlap
     if num_missing:
         _log.warning("%d questions have no prediction and score 0.", num_missing)
     return {
@@ -132,11 +145,9 @@ def _scores_by_question(
         if question.id not in predictions:
             num_missing += 1
             continue
-        golds = [text for text, _ in question.answers if normalize_answer(text)] or [""]
-        prediction = predictions[question.id]
+        exact, overlap = score_version_2(question, predictions[question.id])
         scores.has_answer[question.id] = bool(question.answers)
-        scores.exact[question.id] = max(exact_match(gold, prediction) for gold in golds)
-        scores.f1[question.id] = max(f1(gold, prediction) for gold in golds)
+        scores.exact[question.id], scores.f1[question.id] = exact, overlap
     if num_missing:
         _log.warning("%d questions have no prediction and are left out.", num_missing)
     return scores

@@ -76,6 +76,18 @@ class SquadResult(NamedTuple):
         found = self.candidates.items()
         return {name: decoding.with_probabilities(answers) for name, answers in found}
 
+    @property
+    def found(self) -> Dict[str, Dict[str, Any]]:
+        """{question id: start of the answer in the context, its probability, and in 2.0 odds}."""
+        return {
+            name: {
+                "start": self.candidates[name][0].start if self.answers[name] else None,
+                "score": rows[0]["probability"],
+                **({} if self.null_odds is None else {"null_odds": self.null_odds[name]}),
+            }
+            for name, rows in self.n_best.items()
+        }
+
 
 class Version(abc.ABC):
     """One version of SQuAD.
@@ -105,6 +117,10 @@ class Version(abc.ABC):
             is_scored: whether the file has answers.
             threshold: of the null odds, if one is known.
         """
+
+    @abc.abstractmethod
+    def score(self, question: SquadQuestion, answer: str) -> Tuple[int, float]:
+        """Returns (exact match, F1) of the answer to one question, from 0 to 1."""
 
     @abc.abstractmethod
     def _spans(self, row: Dict[str, Any]) -> List[decoding.Span]:
@@ -149,6 +165,9 @@ class Version1(Version):
             scores = metrics.evaluate_version_1([row.question for row in questions], answers)
         scores = _nan_unless_finite(scores, candidates)
         return SquadResult(answers, candidates, None, None, scores)
+
+    def score(self, question: SquadQuestion, answer: str) -> Tuple[int, float]:
+        return metrics.score_version_1(question, answer)
 
     def _spans(self, row: Dict[str, Any]) -> List[decoding.Span]:
         return decoding.spans_of_logits(
@@ -202,6 +221,9 @@ class Version2(Version):
             scores = {name: value for name, value in scores.items() if not name.endswith("total")}
         scores = _nan_unless_finite(scores, candidates)
         return SquadResult(answers, candidates, null_odds, threshold, scores)
+
+    def score(self, question: SquadQuestion, answer: str) -> Tuple[int, float]:
+        return metrics.score_version_2(question, answer)
 
     def _spans(self, row: Dict[str, Any]) -> List[decoding.Span]:
         window = decoding.WindowContext.of_row(row)

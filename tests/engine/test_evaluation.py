@@ -34,6 +34,9 @@ class StubTask:
         self.steps.append(row["step"])
         return {"score": row["score"]}
 
+    def comparisons(self, split, rows, metrics):
+        return ({"gold": 0.0, "predicted": row["score"], "known": metrics} for row in rows)
+
 
 class StubPredictor:
     """Predicts the score stored in the checkpoint, or another one for other data."""
@@ -221,6 +224,58 @@ def test_every_file_of_the_best_checkpoint_is_kept_byte_for_byte(tmp_path):
     for ending in endings:
         with open(source + ending, "rb") as one, open(best + ending, "rb") as other:
             assert one.read() == other.read()
+
+
+def dev_predictions(folder):
+    lines = (folder / "dev_predictions.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_the_predictions_of_the_best_checkpoint_are_kept(tmp_path):
+    for step, score in [(1, 0.25), (2, 0.75), (3, 0.5)]:
+        write_checkpoint(tmp_path, step, score)
+    evaluate_all(tmp_path)
+    (row,) = dev_predictions(tmp_path)
+    assert row == {
+        "step": 2,
+        "split": "dev",
+        "index": 0,
+        "gold": 0.0,
+        "predicted": 0.75,
+        "known": {"score": 0.75, "loss": 4.0},
+    }
+
+
+@pytest.mark.parametrize("left", [None, '{"step": 1}\n', "no JSON", '{"step": 2}\n'])
+def test_predictions_that_are_lost_or_of_another_checkpoint_are_made_again(tmp_path, left):
+    for step, score in [(1, 0.25), (2, 0.75)]:
+        write_checkpoint(tmp_path, step, score)
+    evaluate_all(tmp_path)
+    expected = dev_predictions(tmp_path)
+    if left is None:
+        os.remove(tmp_path / "dev_predictions.jsonl")
+    else:
+        (tmp_path / "dev_predictions.jsonl").write_text(left)
+    assert evaluate_all(tmp_path)[0] == []
+    is_of_best = left == '{"step": 2}\n'
+    assert dev_predictions(tmp_path) == ([{"step": 2}] if is_of_best else expected)
+
+
+def test_a_failure_leaves_the_predictions_as_they_were(tmp_path, monkeypatch):
+    write_checkpoint(tmp_path, 1, score=0.25)
+    evaluate_all(tmp_path)
+    before = dev_predictions(tmp_path)
+
+    def fail(self, split, rows, metrics):
+        yield {"gold": 0.0}
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(StubTask, "comparisons", fail)
+    write_checkpoint(tmp_path, 2, score=0.75)
+    with pytest.raises(OSError):
+        evaluate_all(tmp_path)
+    assert dev_predictions(tmp_path) == before
+    assert not glob.glob(str(tmp_path / "*.part"))
 
 
 def test_the_results_list_the_kept_files(tmp_path):

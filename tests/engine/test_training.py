@@ -253,6 +253,7 @@ def test_a_checkpoint_that_is_named_scores_and_predicts_in_a_folder_of_its_own(f
     run(new, TinyTask(), "evaluate", "predict", eval_checkpoint=given)
     assert sorted(path.name for path in new.glob("predictions_*/*")) == [
         "answers.txt",
+        "dev_predictions.jsonl",
         "eval_results.json",
         "eval_results.txt",
     ]

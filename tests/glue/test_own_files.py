@@ -184,6 +184,39 @@ def test_any_number_of_labels(make_task, tmp_path):
     assert lines == ["index\tprediction", '0\t["x", "y"]', "1\t[]", '2\t["y"]']
 
 
+def test_labels_are_compared_with_what_is_predicted(make_task):
+    content = "".join(f"{'a' * (n + 1)},{n % 2}\n" for n in range(10))
+    task = make_task(train_file="text,label\n" + content, validation_split=0.4)
+    texts = [each.text_a for each in task.examples("dev")]
+    outputs = np.array([[0.25, 0.75]] * len(texts), np.float32)
+    rows = [{"probabilities": each, "losses": np.float32(0.5)} for each in outputs]
+    found = list(task.comparisons("dev", rows, None))
+    assert found == [
+        {
+            "index": len(text) - 1,  # in the training file, which they are held out of
+            "text": text,
+            "gold": str((len(text) - 1) % 2),
+            "predicted": "1",
+            "probabilities": {"0": 0.25, "1": 0.75},
+            "loss": 0.5,
+        }
+        for text in texts
+    ]
+
+
+def test_numbers_and_label_sets_are_compared_with_what_is_predicted(make_task):
+    content = "text,text_pair,score\na,b,0.5\n"
+    task = make_task(train_file=content, validation_file=content)
+    rows = [{"scores": np.float32(0.75), "losses": np.float32(0.0625)}]
+    expected = {"text": "a", "text_pair": "b", "gold": 0.5, "predicted": 0.75, "loss": 0.0625}
+    assert list(task.comparisons("dev", rows, None)) == [dict(expected, index=0)]
+    task = make_task(train_file=MULTI, validation_file=MULTI, label_separator="|")
+    rows = [{"probabilities": np.array([0.25, 0.5]), "losses": 1.0}] * 3
+    found = list(task.comparisons("dev", rows, {"threshold": 0.5}))
+    assert [row["gold"] for row in found] == [["x", "y"], [], ["y"]]
+    assert [row["predicted"] for row in found] == [["y"]] * 3
+
+
 def test_the_threshold_has_the_best_f1_of_all(make_task):
     random = np.random.RandomState(0)
     for _ in range(20):
