@@ -3,10 +3,10 @@ r"""Predicts texts from anywhere with a model that a run has trained.
     python -m albert.predict --model_dir=albert_output/SST-2 --input=reviews.csv
     echo "a warm and funny film" | python -m albert.predict --model_dir=albert_output/SST-2
 
-reads plain lines, TSV, CSV, JSON Lines or Parquet, from a file or standard input, and writes one
-JSON object for each row, in their order: the row's columns with what is predicted. Columns are
+reads plain lines, TSV, CSV, JSON Lines, CoNLL or Parquet, from a file or standard input, and writes
+one JSON object for each row, in their order: the row's columns with what is predicted. Columns are
 `text` and, for pairs, `text_pair`, or those of the training file; for SQuAD `context` and
-`question`; for RACE `article`, `question` and `options`.
+`question`; for RACE `article`, `question` and `options`; for tagging `tokens` or `text`.
 
 In Python:
 
@@ -174,6 +174,8 @@ def _check(model_dir: str) -> None:
 
 def _task_of(settings: Dict[str, Any], tokenizer: Any) -> Any:
     """Returns the task of a run, for loose input."""
+    from albert.glue.split_files import SplitFiles
+
     if "squad_version" in settings:
         from albert.squad_utils import SquadSettings, SquadTask
 
@@ -186,11 +188,15 @@ def _task_of(settings: Dict[str, Any], tokenizer: Any) -> Any:
         return RaceTask(
             "", tokenizer, RaceSettings(**{name: settings[name] for name in RaceSettings._fields})
         )
+    if tables.TAGS in settings:
+        from albert.tagging_utils import TaggingSettings, TaggingTask
+
+        about = TaggingSettings(settings["max_seq_length"])
+        return TaggingTask(SplitFiles(), settings, tokenizer, about)
+    name, max_seq_length = settings["task_name"], settings["max_seq_length"]
     from albert.glue.own_files import FileSettings, FileTask
 
-    return FileTask(
-        FileSettings(), settings, settings["task_name"], "", tokenizer, settings["max_seq_length"]
-    )
+    return FileTask(SplitFiles(), FileSettings(), settings, name, "", tokenizer, max_seq_length)
 
 
 def _cells(value: Input) -> Dict[str, Any]:
@@ -309,7 +315,7 @@ def main() -> None:
     parser.add_argument(
         "--input_format",
         default="auto",
-        choices=("auto", "lines", "tsv", "csv", "jsonl"),
+        choices=("auto", *(name for name in tables.FORMATS if name != "parquet")),
         help="default: by the file's ending; else JSON Lines if it begins with {, or plain lines",
     )
     parser.add_argument("--device_type", default="auto", choices=DEVICE_TYPES)

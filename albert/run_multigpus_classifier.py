@@ -21,12 +21,12 @@ if __name__ == "__main__":
 import os
 import re
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from absl import flags
 
-from albert.cli import runner, shared_flags
-from albert.cli.flag_groups import DATA, PREDICTION, TRAINING
+from albert.cli import own_files, runner, shared_flags
+from albert.cli.flag_groups import DATA, TRAINING
 from albert.cli.options import check_file, check_folder, read_options, setting_values
 from albert.common.errors import UsageError
 from albert.glue.columns import NAME, TASK_TYPES
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from albert.modeling import AlbertConfig
 
 
-# {what needs it: flag of a data file}
-_FILES = {"do_train": "train_file", "do_eval": "validation_file", "do_predict": "test_file"}
 _ABOUT_FILES = ("text_column", "text_pair_column", "label_column", "label_separator", "task_type")
 
 
@@ -77,10 +75,8 @@ def define_flags() -> None:
 
 
 def _define_files() -> None:
+    own_files.define(".csv, .tsv, .jsonl or .parquet")
     for name, meaning in (
-        ("train_file", "Your own data: .csv, .tsv, .jsonl or .parquet; text also with .gz."),
-        ("validation_file", "Your own data to evaluate every checkpoint on."),
-        ("test_file", "Your own data to predict; labels in it are not read."),
         ("text_column", "Column of the text (default: one of a usual name)."),
         ("text_pair_column", "Column of a second text, for pairs."),
     ):
@@ -101,27 +97,12 @@ def _define_files() -> None:
         "What labels are (default: told from the labels in --train_file).",
         module_name=DATA,
     )
-    flags.DEFINE_float(
-        "validation_split",
-        0.1,
-        "Share of --train_file held out for --do_eval without --validation_file.",
-        lower_bound=0.0,
-        upper_bound=0.9,
-        module_name=DATA,
-    )
-    flags.DEFINE_string(
-        "best_metric",
-        None,
-        "Metric that decides which checkpoint is best (default: the task's usual one).",
-        module_name=PREDICTION,
-    )
 
 
 def task_of(options: SimpleNamespace, albert_config: "AlbertConfig") -> "Task":
     """Returns the ClassifierTask that the options describe."""
     from albert.classifier_utils import make_task
     from albert.cli.finetune import tokenizer_of
-    from albert.engine.run_identity import recorded_settings
     from albert.glue.classification import TrainingLoss
     from albert.glue.own_files import FileSettings, FileTask
 
@@ -131,20 +112,19 @@ def task_of(options: SimpleNamespace, albert_config: "AlbertConfig") -> "Task":
         options.classifier_dropout_prob,
         TrainingLoss(options.class_weights, options.label_smoothing),
     )
-    if not _has_files(options):
+    if not own_files.are_given(options):
         task = make_task(options.task_name, options.data_dir, *common)
         if options.best_metric:
-            task.choose_best_by(options.best_metric)
+            task.choose_best_by(options.best_metric, task.metric_names())
         return task
-    recorded = recorded_settings(options.output_dir)
-    if not recorded and options.init_checkpoint:
-        recorded = recorded_settings(os.path.dirname(options.init_checkpoint))
-    settings = FileSettings(**setting_values(FileSettings._fields, options))
-    return FileTask(settings, recorded, (options.task_name or NAME).lower(), "", *common)
-
-
-def _has_files(options: Any) -> bool:
-    return any(getattr(options, name) for name in _FILES.values())
+    return FileTask(
+        own_files.split_files(options),
+        FileSettings(**setting_values(FileSettings._fields, options)),
+        own_files.recorded_settings(options),
+        (options.task_name or NAME).lower(),
+        "",
+        *common,
+    )
 
 
 def check_files(options: SimpleNamespace) -> None:
@@ -160,11 +140,7 @@ def check_files(options: SimpleNamespace) -> None:
             "for your files.",
             task_name=name,
         )
-    for switch, file in _FILES.items():
-        is_split = switch == "do_eval" and options.train_file and options.validation_split
-        if getattr(options, switch) and not getattr(options, file) and not is_split:
-            raise UsageError(f"--{file} is required by --{switch}.")
-        check_file(file, getattr(options, file))
+    own_files.check(options)
 
 
 def check_data(task_name: str, options: SimpleNamespace) -> None:
@@ -185,7 +161,7 @@ def main() -> None:
     """Does what --do_train, --do_eval and --do_predict ask for."""
     name = flags.FLAGS.task_name
     task_name = (name or "").lower()
-    if _has_files(flags.FLAGS):
+    if own_files.are_given(flags.FLAGS):
         options = read_options(task_name or NAME)
         check_files(options)
     else:

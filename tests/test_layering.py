@@ -27,7 +27,7 @@ ALLOWED = {
     "cli": "common nn modeling text custom_optimization contract engine tasks downloads",
     "commands": "common nn modeling text custom_optimization contract engine tasks downloads cli",
 }
-TASK_PACKAGES = ("glue", "squad", "race")
+TASK_PACKAGES = ("glue", "squad", "race", "tagging")
 LARGEST_DOOR = 20
 LARGEST_PACKAGE = 16
 

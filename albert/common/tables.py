@@ -1,4 +1,4 @@
-"""Reads tables row by row: CSV, TSV, JSON Lines, Parquet and plain lines, text also from a pipe.
+"""Reads tables row by row: CSV, TSV, JSON Lines, Parquet, plain lines, CoNLL; text from pipes, too.
 
 A cell of a text format is the text that stands there: "NA", "null" and 007 are not interpreted. A
 row knows its line, and none is lost in silence. That, and reading what a pipe has brought so far,
@@ -7,17 +7,20 @@ is why CSV and JSON are read by the standard library rather than by pandas.
 
 import csv
 import gzip
+import itertools
 import json
 import logging
 import os
+import re
 import zlib
 from typing import Any, BinaryIO, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional
 
 from albert.common import files
 from albert.common.errors import UsageError
 
-FORMATS = ("lines", "tsv", "csv", "jsonl", "parquet")
+FORMATS = ("lines", "tsv", "csv", "jsonl", "conll", "parquet")
 LINE = "text"  # the column of plain lines
+TOKENS, TAGS = "tokens", "tags"  # the columns of CoNLL, whose rows are sentences
 
 # {ending: format}; a text format's file may also end with .gz.
 _ENDINGS = {
@@ -26,6 +29,7 @@ _ENDINGS = {
     ".csv": "csv",
     ".jsonl": "jsonl",
     ".json": "jsonl",
+    ".conll": "conll",
     ".parquet": "parquet",
 }
 _CELLS_SHOWN = 5
@@ -40,11 +44,13 @@ class Row(NamedTuple):
 
     Attributes:
         where: its file and line, for errors.
-        cells: {column: value}; text, except in JSON Lines and Parquet.
+        cells: {column: value}; text, except in JSON Lines and Parquet, and lists in CoNLL.
+        num_lines: how many lines of CoNLL it has, each a token; else 0.
     """
 
     where: str
     cells: Dict[str, Any]
+    num_lines: int = 0
 
 
 def format_of(path: str) -> Optional[str]:
@@ -104,6 +110,9 @@ def read_lines(
     if file_format == "lines":
         for number, text in enumerate(texts, 1):
             yield Row(f"{name}:{number}", {LINE: text.rstrip("\r\n")})
+        return
+    if file_format == "conll":
+        yield from _sentences(texts, name)
         return
     num_empty = 0
     for row in (
@@ -220,6 +229,34 @@ def _csv_rows(texts: Iterator[str], name: str, file_format: str) -> Iterator[Opt
             )
         else:
             yield Row(where, dict(zip(header, cells)))
+
+
+def _sentences(texts: Iterator[str], name: str) -> Iterator[Row]:
+    """Yields a row for each sentence of CoNLL: the first and, if there are more, the last column.
+
+    Columns are separated by tabs, in a line without one by spaces. Other white space, such as a
+    no-break space, may be a token.
+    """
+    lines: List[List[str]] = []
+    num_columns = start = 0
+    for number, text in enumerate(itertools.chain(texts, [""]), 1):
+        text = text.rstrip("\r\n")
+        if not text.strip(" \t"):
+            if lines:
+                tokens, *others = zip(*lines)
+                cells = {TOKENS: list(tokens), **({TAGS: list(others[-1])} if others else {})}
+                yield Row(f"{name}:{start}", cells, len(lines))
+            lines = []
+            continue
+        columns = text.split("\t") if "\t" in text else re.split(" +", text.strip(" "))
+        num_columns = num_columns or len(columns)
+        if len(columns) != num_columns:
+            raise UsageError(
+                f"{name}:{number}: {len(columns)} columns found, {num_columns} expected, as in the "
+                "lines above (a token, others, the tag; an empty line ends a sentence)."
+            )
+        start = start if lines else number
+        lines.append(columns)
 
 
 def _json_rows(texts: Iterator[str], name: str) -> Iterator[Optional[Row]]:

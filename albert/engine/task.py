@@ -10,6 +10,7 @@ from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Seq
 
 import numpy as np
 
+from albert.common.errors import UsageError
 from albert.common.tables import Row
 
 INPUT_IDS = "input_ids"
@@ -169,6 +170,23 @@ class Task(abc.ABC):
     def num_segments(self) -> int:
         """How many segments the model must tell apart: 2 for pairs, by default 1."""
         return 1
+
+    def choose_best_by(self, metric: str, known: Iterable[str]) -> None:
+        """Lets a metric decide which checkpoint is best; of losses and errors the lowest is.
+
+        Args:
+            known: the metrics that evaluations have, beside the loss.
+
+        Raises:
+            UsageError: the metric is not among them.
+        """
+        names = [*known, "loss"]
+        if metric not in names:
+            raise UsageError(
+                f"<best_metric> must be one of {', '.join(names)}.", best_metric=metric
+            )
+        self.best_metric = metric
+        self.greater_is_better = metric not in ("loss", "mse")
 
     @abc.abstractmethod
     def fingerprint(self, split: str) -> Dict[str, Any]:

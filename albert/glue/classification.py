@@ -142,23 +142,13 @@ class ClassifierTask(Task):
         """What labels are: here classes, or numbers where there are none."""
         return Scores(*self._label_range) if self.labels is None else Classes(self.labels)
 
-    def choose_best_by(self, metric: str) -> None:
-        """Lets a metric decide which checkpoint is best; of losses and errors the lowest is.
-
-        Raises:
-            UsageError: the task has no such metric.
-        """
+    def metric_names(self) -> List[str]:
+        """Returns the names of the metrics of all dev splits."""
         kind = self.kind
         values: List[Any] = [0, 1]
         if kind.task_type == MULTI_LABEL:
             values = [kind.value(()), kind.value(kind.names)]
-        names = [name for split in self.dev_splits for name in self._metrics(split, values, values)]
-        if metric not in (*names, "loss"):
-            raise UsageError(
-                f"<best_metric> must be one of {', '.join([*names, 'loss'])}.", best_metric=metric
-            )
-        self.best_metric = metric
-        self.greater_is_better = metric not in ("loss", "mse")
+        return [name for split in self.dev_splits for name in self._metrics(split, values, values)]
 
     def examples(self, split: str) -> List[InputExample]:
         """Returns the InputExamples of a split, in the order of the file, up to its max_samples.

@@ -2,18 +2,17 @@
 
 import collections
 import logging
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
-
-import numpy as np
+from typing import Any, Dict, Iterator, Mapping, NamedTuple, Optional, Sequence
 
 from albert.common.errors import UsageError
-from albert.common.tables import Row, read_table, shown, text_in
+from albert.common.tables import Row, shown, text_in
 from albert.engine.task import Change, DataSource, Setting, settings_of
 from albert.glue import columns as columns_lib
 from albert.glue import metrics, table
 from albert.glue.classification import ClassifierTask, InputExample
 from albert.glue.columns import CLASSIFICATION, MULTI_LABEL, REGRESSION, Columns
 from albert.glue.labels import LabelKind, kind_of
+from albert.glue.split_files import SplitFiles
 
 LABELS, TASK_TYPE, COLUMNS = "labels", "task_type", "columns"  # settings of a run
 
@@ -24,28 +23,20 @@ _log = logging.getLogger(__name__)
 
 
 class FileSettings(NamedTuple):
-    """Where the data are and what they mean; each field is named as its flag.
+    """What the data mean; each field is named as its flag.
 
     Attributes:
         label_column: one column, or several with 0 or 1 in each.
         task_type: one of columns.TASK_TYPES; None is told from the labels.
-        validation_split: share of the training file that is held out for evaluation where there is
-            no validation file.
         best_metric: None for the usual one of the task type.
     """
 
-    train_file: Optional[str] = None
-    validation_file: Optional[str] = None
-    test_file: Optional[str] = None
     text_column: Optional[str] = None
     text_pair_column: Optional[str] = None
     label_column: Sequence[str] = ()
     label_separator: Optional[str] = None
     task_type: Optional[str] = None
-    validation_split: float = 0.1
     best_metric: Optional[str] = None
-    seed: int = 42
-    do_eval: bool = True
 
 
 class FileTask(ClassifierTask):
@@ -56,6 +47,7 @@ class FileTask(ClassifierTask):
 
     Args:
         recorded: {name: value} of the settings of that run; empty if there is none.
+        args, kwargs: as of ClassifierTask.
 
     Raises:
         UsageError: a file cannot be read or its columns are not clear, or there is neither a
@@ -63,12 +55,17 @@ class FileTask(ClassifierTask):
     """
 
     def __init__(
-        self, settings: FileSettings, recorded: Mapping[str, Any], *args: Any, **kwargs: Any
+        self,
+        files: SplitFiles,
+        settings: FileSettings,
+        recorded: Mapping[str, Any],
+        *args: Any,
+        **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
+        self._files = files
         self._settings = settings
-        self._rows: Dict[str, List[Row]] = {}
-        if settings.train_file:
+        if files.are_for_training:
             self._learn_from_training_file()
         elif LABELS in recorded:
             self._learn_from_run(recorded)
@@ -82,11 +79,11 @@ class FileTask(ClassifierTask):
         self.shown_metrics = (*_SHOWN, "loss")
         self.best_metric = _BEST_METRICS[self._kind.task_type]
         if settings.best_metric:
-            self.choose_best_by(settings.best_metric)
+            self.choose_best_by(settings.best_metric, self.metric_names())
 
     def _learn_from_training_file(self):
         settings = self._settings
-        path, rows = self._path("train"), self._rows_of("train")
+        path, rows = self._files.path("train"), self._files.file_rows("train")
         self._columns = columns = columns_lib.find_columns(
             rows, path, settings.text_column, settings.text_pair_column, settings.label_column
         )
@@ -114,23 +111,8 @@ class FileTask(ClassifierTask):
             task_type,
             f" into {len(names)}: {shown(names)}" if names else "",
         )
-        self._held_out = self._choose_held_out(labels)
-
-    def _choose_held_out(self, labels):
-        """Returns which rows of the training file are held out for evaluation."""
-        settings = self._settings
-        if not settings.do_eval or settings.validation_file or not settings.validation_split:
-            return []
-        random = np.random.RandomState(settings.seed)
-        keys = list(map(float, labels)) if self._kind.task_type == REGRESSION else labels
-        chosen = columns_lib.held_out(keys, settings.validation_split, random)
-        if chosen:
-            _log.info(
-                "No validation file: %d of the %d rows are held out for evaluation.",
-                len(chosen),
-                len(labels),
-            )
-        return chosen
+        is_regression = self._kind.task_type == REGRESSION
+        self._files.hold_out(list(map(float, labels)) if is_regression else labels)
 
     def _learn_from_run(self, recorded):
         settings = self._settings
@@ -145,7 +127,6 @@ class FileTask(ClassifierTask):
         names = recorded[LABELS]
         task_type = recorded.get(TASK_TYPE) or (CLASSIFICATION if names else REGRESSION)
         self._kind = kind_of(task_type, names)
-        self._held_out = []
 
     @property
     def kind(self) -> LabelKind:
@@ -154,7 +135,7 @@ class FileTask(ClassifierTask):
 
     def source(self, split: str) -> DataSource:
         """Returns the file, and the hash of the split's data."""
-        return DataSource.of(self._path(split), self._origin(split))
+        return DataSource.of(self._files.path(split), self._origin(split))
 
     def settings(self) -> Dict[str, Any]:
         """Returns what to record with the engine's settings: the labels, too."""
@@ -169,53 +150,15 @@ class FileTask(ClassifierTask):
             **settings_of(
                 {COLUMNS: [*self._columns[:2], list(self._columns.labels)]}, Change.WARNED
             ),
-            **settings_of({"num_held_out": len(self._held_out)}, Change.WARNED_IN_TRAINING),
+            **settings_of({"num_held_out": len(self._files.held_out)}, Change.WARNED_IN_TRAINING),
         }
 
-    def _path(self, split):
-        settings = self._settings
-        if split == "dev" and not settings.validation_file:
-            if not settings.train_file:
-                raise UsageError(
-                    "<validation_file> is required by <do_eval>, or <train_file> to hold out a "
-                    "part of.",
-                    validation_file=None,
-                    do_eval=None,
-                    train_file=None,
-                )
-            if not self._held_out:
-                raise UsageError(
-                    "<validation_split> holds out no rows to evaluate; give <validation_file>.",
-                    validation_split=settings.validation_split,
-                    validation_file=None,
-                )
-            return settings.train_file
-        name = {"train": "train_file", "dev": "validation_file", "test": "test_file"}[split]
-        path = getattr(settings, name)
-        if not path:
-            raise UsageError(f"<{name}> is required.", **{name: None})
-        return path
-
-    def _rows_of(self, split):
-        """Returns the rows of the file that holds a split."""
-        path = self._path(split)
-        if path not in self._rows:
-            setting = next(
-                name for name, value in self._settings._asdict().items() if value == path
-            )
-            self._rows[path] = list(read_table(path, setting))
-            if not self._rows[path]:
-                raise UsageError(f"<{setting}> holds no rows.", **{setting: path})
-        return self._rows[path]
-
     def _read_examples(self, split):
-        rows, path = list(enumerate(self._rows_of(split))), self._path(split)
-        if self._held_out and split != "test":
-            is_held_out = set(self._held_out)
-            rows = [(n, row) for n, row in rows if (n in is_held_out) == (split == "dev")]
         has_labels = split not in self.test_splits
-        found = [self._example(row, str(number), has_labels) for number, row in rows]
-        _warn_of_oddities(path, found, has_labels)
+        found = [
+            self._example(row, str(number), has_labels) for number, row in self._files.rows(split)
+        ]
+        _warn_of_oddities(self._files.path(split), found, has_labels)
         return found
 
     def _example(self, row, guid, has_label):

@@ -7,11 +7,10 @@ window that holds it.
 import bisect
 from typing import List, NamedTuple, Optional, Tuple
 
-import numpy as np
-
 from albert.common.errors import UsageError
 from albert.squad.decoding import WindowContext
 from albert.text.alignment import AlignedTokens
+from albert.text.windows import best_windows, window_limits
 from albert.tokenization import FullTokenizer
 
 _NUM_SPECIALS = 3  # [CLS] and two [SEP]
@@ -79,40 +78,20 @@ def make_windows(
     if doc_stride < 1:
         raise UsageError("<doc_stride> must be 1 or more.", doc_stride=doc_stride)
     prefix = [tokenizer.cls_id, *question_ids, tokenizer.sep_id]
-    windows, begin = [], 0
-    while True:
-        tokens = context_ids[begin : begin + room]
+    windows = []
+    for begin, end in window_limits(len(context_ids), room, doc_stride):
+        num_tokens = end - begin
         windows.append(
             SquadWindow(
-                [*prefix, *tokens, tokenizer.sep_id],
-                [0] * len(prefix) + [1] * (len(tokens) + 1),
-                [0] + [1] * (len(prefix) - 1) + [0] * len(tokens) + [1],
+                [*prefix, *context_ids[begin:end], tokenizer.sep_id],
+                [0] * len(prefix) + [1] * (num_tokens + 1),
+                [0] + [1] * (len(prefix) - 1) + [0] * num_tokens + [1],
                 offset=len(prefix),
                 begin=begin,
-                num_tokens=len(tokens),
+                num_tokens=num_tokens,
             )
         )
-        if windows[-1].end >= len(context_ids):
-            return windows
-        begin += min(doc_stride, room)
-
-
-def best_windows(windows: List[SquadWindow]) -> List[int]:
-    """Returns, for each token of the context, the index of the window that shows most around it.
-
-    A window's score for a token is the number of tokens on the shorter side of it, plus a hundredth
-    of the window's length. The first of equal windows wins. The time is linear in the windows.
-    """
-    num_tokens = windows[-1].end
-    best, best_scores = np.zeros(num_tokens, np.int64), np.full(num_tokens, -1.0)
-    for number, window in enumerate(windows):
-        before = np.arange(window.num_tokens)
-        scores = np.minimum(before, before[::-1]) + 0.01 * window.num_tokens
-        shown = slice(window.begin, window.end)
-        is_better = scores > best_scores[shown]
-        best[shown][is_better] = number
-        best_scores[shown][is_better] = scores[is_better]
-    return best.tolist()
+    return windows
 
 
 def window_contexts(windows: List[SquadWindow], aligned: AlignedTokens) -> List[WindowContext]:

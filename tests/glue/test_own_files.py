@@ -11,6 +11,7 @@ from albert.common.errors import UsageError
 from albert.common.tables import Row
 from albert.glue.labels import LabelSets
 from albert.glue.own_files import FileSettings, FileTask
+from albert.glue.split_files import SplitFiles, SplitSettings
 
 TRAIN = "text,label\nab,no\nba,yes\nabc,no\ncba,yes\n"
 
@@ -25,7 +26,10 @@ def make_task(tmp_path, wordpiece):
                 path = tmp_path / f"{name[:-5]}.csv"
                 path.write_text(value, encoding="utf-8")
                 settings[name] = str(path)
-        return FileTask(FileSettings(**settings), recorded or {}, "custom", "", wordpiece, 16)
+        of_splits = {name: settings.pop(name) for name in SplitSettings._fields if name in settings}
+        task_files = SplitFiles(SplitSettings(**of_splits))
+        about = FileSettings(**settings)
+        return FileTask(task_files, about, recorded or {}, "custom", "", wordpiece, 16)
 
     return make
 
@@ -84,7 +88,7 @@ def test_what_is_held_out_is_not_trained_on(make_task):
 
 def test_evaluating_on_the_training_file_is_allowed(make_task):
     task = make_task(train_file=TRAIN)
-    path = task._settings.train_file
+    path = task._files.path("train")
     task = make_task(train_file=path, validation_file=path)
     assert len(task.examples("dev")) == len(task.examples("train")) == 4
 
@@ -273,9 +277,9 @@ def test_loose_input_may_have_the_columns_of_the_training_file_or_text(make_task
 
 def test_runs_of_glue_tasks_take_loose_input(wordpiece):
     recorded = {"labels": ["no", "yes"]}
-    pair = FileTask(FileSettings(), recorded, "rte", "", wordpiece, 16)
+    pair = FileTask(SplitFiles(), FileSettings(), recorded, "rte", "", wordpiece, 16)
     assert pair.example_of(Row("f:1", {"text": "x", "text_pair": "y"})).text_b == "y"
-    single = FileTask(FileSettings(), recorded, "cola", "", wordpiece, 16)
+    single = FileTask(SplitFiles(), FileSettings(), recorded, "cola", "", wordpiece, 16)
     assert single.example_of(Row("f:1", {"text": "x", "text_pair": "y"})).text_b is None
     (result,) = single.results_of([None], [{"probabilities": np.array([0.25, 0.75])}], None)
     assert result == {"label": "yes", "score": 0.75, "probabilities": {"no": 0.25, "yes": 0.75}}

@@ -1,0 +1,1 @@
+"""What tagging needs: tags, sentences, pieces of tokens, metrics."""
