@@ -38,6 +38,7 @@ import packed  # noqa: E402
 import sample_glue  # noqa: E402
 import sample_race  # noqa: E402
 import sample_squad  # noqa: E402
+import sample_tagging  # noqa: E402
 import sentencepiece  # noqa: F401, E402 - after TensorFlow 1.15, its training crashes the process
 import tensorflow.compat.v1 as tf  # noqa: E402
 import tiny  # noqa: E402
@@ -66,8 +67,11 @@ from albert.engine import (  # noqa: E402
     run_identity,
 )
 from albert.engine.task import Change, DataSource, settings_of  # noqa: E402
+from albert.glue.own_files import FileSettings, FileTask  # noqa: E402
+from albert.glue.split_files import SplitFiles, SplitSettings  # noqa: E402
 from albert.glue.table import GLUE_ROWS, folder_of  # noqa: E402
 from albert.squad.versions import SquadSettings  # noqa: E402
+from albert.tagging_utils import TaggingSettings, TaggingTask  # noqa: E402
 
 SECONDS = 10  # after which an input counts as a hang
 MAX_MESSAGE = 1100  # characters of an error
@@ -275,6 +279,7 @@ def make_readers(folder):
         _in(folder, "RACE"),
         task_reader(lambda place: race_utils.RaceTask(str(place), tokenizer, settings)),
     )
+    readers.update(_own_file_readers(folder, tokenizer))
     readers.update(_model_readers(folder))
     readers.update(_archive_readers())
     record = {"settings": {"task_name": "rte", "seed": 1}, "sizes": tiny.config().sizes()}
@@ -330,6 +335,39 @@ def _squad_reader(folder, version, tokenizer):
         return squad_utils.SquadTask(tokenizer, settings, *paths)
 
     return Reader(files, task_reader(make))
+
+
+def _own_file_readers(folder, tokenizer):
+    """Returns the readers of files that tasks of the user's own have."""
+    found = list(sample_tagging.sentences(6, "fuzz"))
+    tagged = [json.dumps({"tokens": tokens, "tags": tags}) for tokens, tags in found]
+    sample_tagging.write_conll(folder / "tagged.conll", found)
+    table = "text,label\n" + 'a b,no\n"c, d",yes\n' * 3
+    objects = [json.dumps({"text": "a b", "label": ["x", "y"][: n % 3]}) for n in range(6)]
+    contents = {
+        "tagging.conll": (folder / "tagged.conll").read_bytes(),
+        "tagging.jsonl": "\n".join(tagged).encode(),
+        "own.csv": table.encode(),
+        "own.tsv": table.replace(",", "\t").replace('"', "").replace("c\t", "c").encode(),
+        "own.jsonl": "\n".join(objects).encode(),
+    }
+    readers = {}
+    for name, content in contents.items():
+        kind, ending = name.split(".")
+        files = {f"{split}.{ending}": content for split in ("train", "dev", "test")}
+        readers[name] = Reader(files, task_reader(_own_file_task(kind, list(files), tokenizer)))
+    return readers
+
+
+def _own_file_task(kind, names, tokenizer):
+    def make(place):
+        settings = SplitSettings(*[str(place / name) for name in names])
+        if kind == "tagging":
+            files = SplitFiles(settings, "conll")
+            return TaggingTask(files, {}, tokenizer, TaggingSettings(max_seq_length=16))
+        return FileTask(SplitFiles(settings), FileSettings(), {}, "custom", "", tokenizer, 16)
+
+    return make
 
 
 def _model_readers(folder):

@@ -102,7 +102,7 @@ def _find_labels(rows, names, path, texts):
 
 def _find_texts(names, path):
     """Returns the columns of the text and, or None, of its pair."""
-    pairs = [pair for pair in _PAIRS if len(_called(names, pair)) == 2]
+    pairs = [each for each in _PAIRS if all(len(_called(names, [name])) == 1 for name in each)]
     texts = _called(names, _TEXTS)
     if len(pairs) == 1 and set(texts) <= set(_called(names, pairs[0])):
         first, second = (_called(names, [name])[0] for name in pairs[0])

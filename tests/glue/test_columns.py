@@ -40,6 +40,7 @@ def test_usual_names_are_found(names, expected):
         ("text label class", "holds the labels is not clear"),
         ("text review label", "holds the text is not clear from 'text', 'review'"),
         ("a b label", "holds the text is not clear"),
+        ("text Text label", "holds the text is not clear from 'text', 'Text'"),
         ("text sentence1 sentence2 label", "holds the text is not clear"),
     ],
 )
