@@ -139,13 +139,16 @@ def best_answers(context: str, spans: List[Span], num_best: int) -> List[Answer]
     return answers
 
 
-def with_probabilities(answers: List[Answer]) -> List[Dict[str, Any]]:
-    """Returns rows for nbest_predictions.json; probabilities are the softmax of the scores."""
+def probabilities(answers: List[Answer]) -> List[float]:
+    """Returns the softmax of the answers' scores."""
     scores = np.array([answer.score for answer in answers])
     weights = np.exp(scores - scores.max())
+    return (weights / weights.sum()).tolist()
+
+
+def with_probabilities(answers: List[Answer]) -> List[Dict[str, Any]]:
+    """Returns rows for nbest_predictions.json."""
     return [
-        collections.OrderedDict(
-            text=answer.text, probability=float(probability), score=answer.score
-        )
-        for answer, probability in zip(answers, weights / weights.sum())
+        collections.OrderedDict(text=answer.text, probability=probability, score=answer.score)
+        for answer, probability in zip(answers, probabilities(answers))
     ]

@@ -82,10 +82,10 @@ class SquadResult(NamedTuple):
         return {
             name: {
                 "start": self.candidates[name][0].start if self.answers[name] else None,
-                "score": rows[0]["probability"],
+                "score": decoding.probabilities(candidates)[0],
                 **({} if self.null_odds is None else {"null_odds": self.null_odds[name]}),
             }
-            for name, rows in self.n_best.items()
+            for name, candidates in self.candidates.items()
         }
 
 
