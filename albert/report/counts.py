@@ -45,11 +45,20 @@ class Confusion(NamedTuple):
         return math.sqrt(self.counts[i][j] / total) if total else 0.0
 
 
-def confusion_of(gold: Sequence[str], predicted: Sequence[str], labels: Sequence[str]) -> Confusion:
-    """Returns the confusion matrix, of the classes with most errors if there are many classes."""
-    from sklearn import metrics
+def ids_of(values: Sequence[str], labels: Sequence[str]) -> np.ndarray:
+    """Returns the place of each value among the labels: int [examples]."""
+    places = {label: place for place, label in enumerate(labels)}
+    return np.array([places[value] for value in values], int)
 
-    counts = metrics.confusion_matrix(gold, predicted, labels=labels)
+
+def confusion_of(gold: np.ndarray, predicted: np.ndarray, labels: Sequence[str]) -> Confusion:
+    """Returns the confusion matrix, of the classes with most errors if there are many classes.
+
+    Args:
+        gold, predicted: from `ids_of`.
+    """
+    counts = np.zeros((len(labels), len(labels)), int)
+    np.add.at(counts, (gold, predicted), 1)
     if len(labels) <= MOST_CLASSES:
         return Confusion(list(labels), counts.tolist())
     num_errors = counts.sum(axis=0) + counts.sum(axis=1) - 2 * np.diag(counts)
@@ -62,30 +71,28 @@ def confusion_of(gold: Sequence[str], predicted: Sequence[str], labels: Sequence
     return Confusion([labels[index] for index in kept], counts.tolist(), len(others))
 
 
-def scores_of(gold: Any, predicted: Any, labels: Sequence[str]) -> List[List[Any]]:
+def scores_of(gold: np.ndarray, predicted: np.ndarray, labels: Sequence[str]) -> List[List[Any]]:
     """Returns [label, precision, recall, F1, support] of each label.
 
     Args:
-        gold, predicted: labels, or arrays of 0 or 1 [examples, labels].
+        gold, predicted: from `ids_of`, or 0 or 1 [examples, labels] where an example may have any
+            number of labels.
     """
     from sklearn import metrics
 
     columns = metrics.precision_recall_fscore_support(
-        gold,
-        predicted,
-        labels=range(len(labels)) if isinstance(gold, np.ndarray) else labels,
-        zero_division=0,
+        gold, predicted, labels=range(len(labels)), zero_division=0
     )
     return [[label, *map(float, row[:3]), int(row[3])] for label, *row in zip(labels, *columns)]
 
 
 def averages_of(
-    gold: Any, predicted: Any, averages: Sequence[str] = ("macro", "weighted")
+    gold: np.ndarray, predicted: np.ndarray, averages: Sequence[str] = ("macro", "weighted")
 ) -> List[List[Any]]:
     """Returns the rows of averages over the classes that occur, as `scores_of` of each class."""
     from sklearn import metrics
 
-    support = int(gold.sum()) if isinstance(gold, np.ndarray) else len(gold)
+    support = len(gold) if gold.ndim == 1 else int(gold.sum())
     rows = []
     for average in averages:
         scores = metrics.precision_recall_fscore_support(

@@ -3,7 +3,7 @@
 import re
 from typing import List, Sequence
 
-from albert.report.counts import Table, averages_of, scores_of
+from albert.report.counts import Table, averages_of, ids_of, scores_of
 
 OUTSIDE = "O"
 _COLUMNS = "precision", "recall", "F1", "support"
@@ -29,8 +29,8 @@ def table_of(gold: Sequence[List[str]], predicted: Sequence[List[str]]) -> Table
     if all(tag == OUTSIDE or _PREFIXED.fullmatch(tag) for tag in labels):
         return _of_entities(gold, predicted)
     table = Table("Tokens of each tag", ["tag", *_COLUMNS])
-    scores = scores_of(flat_gold, flat_predicted, labels)
-    return table.with_rows(scores, averages_of(flat_gold, flat_predicted))
+    ids, predicted_ids = ids_of(flat_gold, labels), ids_of(flat_predicted, labels)
+    return table.with_rows(scores_of(ids, predicted_ids, labels), averages_of(ids, predicted_ids))
 
 
 def _of_entities(gold, predicted):

@@ -79,7 +79,9 @@ def render(runs: Sequence[Run]) -> str:
     text = environment.get_template("page.html").render(
         groups=groups, file_name=predictions_lib.FILE_NAME, most_points=figures.MOST_POINTS
     )
-    return re.sub("[\ud800-\udfff]", "\ufffd", text)  # lone surrogates, which UTF-8 does not have
+    return (
+        re.sub("[\ud800-\udfff]", "\ufffd", text.strip()) + "\n"
+    )  # lone surrogates, which UTF-8 does not have
 
 
 def _group_of(runs: List[Run], name: str) -> Group:

@@ -9,10 +9,11 @@ from markupsafe import Markup
 
 from albert.glue.columns import CLASSIFICATION, MULTI_LABEL, REGRESSION
 from albert.report import entities, examples, figures
-from albert.report.counts import Confusion, Table, averages_of, confusion_of, scores_of
+from albert.report.counts import Confusion, Table, averages_of, confusion_of, ids_of, scores_of
 from albert.report.examples import Example
 from albert.report.predictions import SQUAD, TAGGING, Predictions
 
+_ANSWERED = "answer", "no answer"
 _MOST_EXAMPLES = 50
 _MOST_CELLS = 20
 _MOST_EXAMPLES_OF_CELL = 10
@@ -69,7 +70,7 @@ def of_predictions(predictions: Predictions, name: str) -> List[Section]:
 
 def _of_classes(split: str, rows: List[Row], name: str) -> Section:
     labels = _labels_of(rows, [[row["gold"], row["predicted"]] for row in rows])
-    gold, predicted = _column(rows, "gold"), _column(rows, "predicted")
+    gold, predicted = (ids_of(_column(rows, key), labels) for key in ("gold", "predicted"))
     wrong = [row for row in rows if row["gold"] != row["predicted"]]
     wrong = _ranked(wrong, lambda row: row["probabilities"].get(row["predicted"], math.nan))
     confusion = confusion_of(gold, predicted, labels)
@@ -145,9 +146,9 @@ def _of_answers(split: str, rows: List[Row], name: str) -> Section:
     confusion, cells = None, []
     if is_version_2:
         confusion = confusion_of(
-            [_answered(row, "gold") for row in rows],
-            [_answered(row, "predicted") for row in rows],
-            ["answer", "no answer"],
+            ids_of([_answered(row, "gold") for row in rows], _ANSWERED),
+            ids_of([_answered(row, "predicted") for row in rows], _ANSWERED),
+            _ANSWERED,
         )
         unlike = _ranked(rows, lambda row: row["score"])
         cells = _cells(
@@ -167,7 +168,7 @@ def _of_answers(split: str, rows: List[Row], name: str) -> Section:
 
 
 def _answered(row, key):
-    return "answer" if row[key] else "no answer"
+    return _ANSWERED[not row[key]]
 
 
 def _percent_of(rows, key):
@@ -179,9 +180,11 @@ def _of_tags(split: str, rows: List[Row], name: str) -> Section:
     wrong = _ranked(wrong, examples.confidence_in_errors)
     gold, predicted = (_flat(_column(rows, key)) for key in ("gold", "predicted"))
     num_right = sum(one == other for one, other in zip(gold, predicted))
-    types = entities.types_of(gold), entities.types_of(predicted)
-    labels = sorted({*types[0], *types[1]}, key=lambda label: (label == entities.OUTSIDE, label))
-    confusion = confusion_of(types[0], types[1], labels)
+    types, predicted_types = entities.types_of(gold), entities.types_of(predicted)
+    labels = sorted(
+        {*types, *predicted_types}, key=lambda label: (label == entities.OUTSIDE, label)
+    )
+    confusion = confusion_of(ids_of(types, labels), ids_of(predicted_types, labels), labels)
     return Section(
         split,
         [
