@@ -52,11 +52,6 @@ class Group(NamedTuple):
     predictions: Optional[predictions_lib.Predictions]
     sections: List[sections.Section]
 
-    @property
-    def num_runs(self) -> int:
-        """The number of runs."""
-        return len(self.runs)
-
 
 def render(runs: Sequence[Run]) -> str:
     """Returns the page about runs.
