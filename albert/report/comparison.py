@@ -9,7 +9,6 @@ from albert.report.runs import Run
 
 # Metrics of single labels and thresholds that were chosen, which tables of their own show.
 _NOT_SHOWN = re.compile(r"(precision|recall|f1)_.*|best_.*|.*_thresh")
-_LOSS = "loss"
 # Settings that change no result of training and evaluation, or are results themselves.
 _WITHOUT_EFFECT = {
     "cached_dir",
@@ -58,21 +57,28 @@ def shown_metrics(runs: Sequence[Run]) -> List[str]:
     found = dict.fromkeys(
         name for run in runs for evaluation in run.evaluations for name in evaluation.metrics
     )
-    others = [name for name in found if name != _LOSS and not _NOT_SHOWN.fullmatch(name)]
-    first = [run.best_metric for run in runs if run.best_metric in found]
-    return list(dict.fromkeys([*first, *others, *(name for name in found if name == _LOSS)]))
+    shown = [run.best_metric for run in runs if run.best_metric in found]
+    shown += [name for name in found if name != "loss" and not _NOT_SHOWN.fullmatch(name)]
+    shown += [name for name in found if name == "loss"]
+    return list(dict.fromkeys(shown))
 
 
 def best_run(runs: Sequence[Run]) -> Optional[Run]:
-    """Returns the run with the best best_metric, the first of equals; None if none has any."""
-    with_best = [run for run in runs if run.best]
+    """Returns the run with the best best_metric, the first of equals; None if none has any.
 
-    def score(run: Run) -> float:
-        assert run.best
-        value = run.best.metrics[run.best_metric]
-        return value if run.greater_is_better else -value
-
-    return max(with_best, key=score) if with_best else None
+    Where runs go by different metrics, that of the first one decides.
+    """
+    first = next((run for run in runs if run.best), None)
+    if first is None:
+        return None
+    metric = first.best_metric
+    scores = {
+        index: run.best.metrics[metric]
+        for index, run in enumerate(runs)
+        if run.best and metric in run.best.metrics
+    }
+    choose = max if first.greater_is_better else min
+    return runs[choose(scores, key=lambda index: scores[index])]
 
 
 def differing_settings(runs: Sequence[Run]) -> Dict[str, List[Any]]:
@@ -97,27 +103,26 @@ def spreads_of(runs: Sequence[Run], metrics: Sequence[str]) -> List[Spread]:
     for index in range(len(runs)):
         key = json.dumps([row[index] for row in differing.values()])
         sets.setdefault(key, []).append(index)
-    spreads = []
-    for indices in sets.values():
-        best = [evaluation for evaluation in (runs[index].best for index in indices) if evaluation]
-        if len({seeds[index] for index in indices}) > 1:
-            values = {
-                name: [each.metrics[name] for each in best if name in each.metrics]
-                for name in metrics
-            }
-            spreads.append(
-                Spread(
-                    {name: row[indices[0]] for name, row in differing.items()},
-                    [seeds[index] for index in indices],
-                    len(best),
-                    {
-                        name: (statistics.median(row), min(row), max(row))
-                        for name, row in values.items()
-                        if row
-                    },
-                )
-            )
-    return spreads
+    return [
+        Spread(
+            {name: row[indices[0]] for name, row in differing.items()},
+            [seeds[index] for index in indices],
+            *_spread_of([runs[index] for index in indices], metrics),
+        )
+        for indices in sets.values()
+        if len({seeds[index] for index in indices}) > 1
+    ]
+
+
+def _spread_of(runs, metrics):
+    """Returns `num_runs` and `metrics` of a Spread."""
+    best = [run.best for run in runs if run.best]
+    values = {
+        name: [each.metrics[name] for each in best if name in each.metrics] for name in metrics
+    }
+    return len(best), {
+        name: (statistics.median(row), min(row), max(row)) for name, row in values.items() if row
+    }
 
 
 def have_other_data(runs: Sequence[Run]) -> bool:

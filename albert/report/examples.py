@@ -127,13 +127,13 @@ def _tagged(row):
         if start:
             pieces.insert(0, Piece("… "))
         if start + _MOST_TOKENS < len(pairs):
-            pieces.append(Piece("…"))
+            pieces.append(Piece(" …"))
         parts.append((key, pieces))
     return parts
 
 
 def _pieces(tokens: Sequence[str], tags: Sequence[str]) -> List[Piece]:
-    """Returns neighbouring tokens of a type, with its name, as one piece, and others between."""
+    """Returns tokens with spaces between them; entities are marked, with their types as notes."""
     pieces: List[Piece] = []
     for token, tag, kind in zip(tokens, tags, entities.types_of(tags)):
         is_marked = tag != entities.OUTSIDE
@@ -143,4 +143,4 @@ def _pieces(tokens: Sequence[str], tags: Sequence[str]) -> List[Piece]:
             pieces[-1] = last._replace(text=f"{last.text} {cut(token, 100)}")
         else:
             pieces.append(Piece(cut(token, 100), is_marked, kind if is_marked else ""))
-    return pieces
+    return [each for piece in pieces for each in (piece, Piece(" "))][:-1]

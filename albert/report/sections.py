@@ -7,6 +7,7 @@ from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Se
 import numpy as np
 from markupsafe import Markup
 
+from albert.glue import metrics
 from albert.glue.columns import CLASSIFICATION, MULTI_LABEL, REGRESSION
 from albert.report import entities, examples, figures
 from albert.report.counts import Confusion, Table, averages_of, confusion_of, ids_of, scores_of
@@ -36,7 +37,7 @@ class Section(NamedTuple):
     Attributes:
         facts: (name, value) of the whole split.
         confusion: None for a regression, say.
-        confusion_title: what it counts.
+        counted: what the confusion matrix counts.
         cells: those of the confusion matrix with examples, most frequent first.
         ranking: how `wrong` is ordered.
         wrong: the first of the examples that are wrong.
@@ -50,7 +51,7 @@ class Section(NamedTuple):
     ranking: str
     tables: Sequence[Table] = ()
     confusion: Optional[Confusion] = None
-    confusion_title: str = ""
+    counted: str = ""
     cells: Sequence[Cell] = ()
     figure: Markup = Markup("")
 
@@ -81,10 +82,10 @@ def _of_classes(split: str, rows: List[Row], name: str) -> Section:
         _examples(wrong),
         len(wrong),
         "The wrong predictions with the highest probability come first.",
-        [table.with_rows(scores_of(gold, predicted, labels), averages_of(gold, predicted))],
-        confusion,
-        "Examples",
-        _cells(confusion, wrong, lambda row: [(row["gold"], row["predicted"])]),
+        tables=[table.with_rows(scores_of(gold, predicted, labels), averages_of(gold, predicted))],
+        confusion=confusion,
+        counted="Examples",
+        cells=_cells(confusion, wrong, lambda row: [(row["gold"], row["predicted"])]),
     )
 
 
@@ -104,13 +105,11 @@ def _of_label_sets(split: str, rows: List[Row], name: str) -> Section:
         _examples(wrong),
         len(wrong),
         "The wrong predictions with the highest loss come first.",
-        [table.with_rows(scores_of(gold, predicted, labels), averages)],
+        tables=[table.with_rows(scores_of(gold, predicted, labels), averages)],
     )
 
 
 def _of_numbers(split: str, rows: List[Row], name: str) -> Section:
-    from albert.glue import metrics  # imports nothing that takes long until it is used
-
     gold, predicted = _column(rows, "gold"), _column(rows, "predicted")
     values = metrics.of_scores(gold, predicted) if _are_finite(gold, predicted) else {}
     ranked = _ranked(rows, lambda row: abs(row["gold"] - row["predicted"]))
@@ -150,9 +149,9 @@ def _of_answers(split: str, rows: List[Row], name: str) -> Section:
             ids_of([_answered(row, "predicted") for row in rows], _ANSWERED),
             _ANSWERED,
         )
-        unlike = _ranked(rows, lambda row: row["score"])
+        ranked = _ranked(rows, lambda row: row["score"])
         cells = _cells(
-            confusion, unlike, lambda row: [(_answered(row, "gold"), _answered(row, "predicted"))]
+            confusion, ranked, lambda row: [(_answered(row, "gold"), _answered(row, "predicted"))]
         )
     return Section(
         split,
@@ -160,10 +159,10 @@ def _of_answers(split: str, rows: List[Row], name: str) -> Section:
         _examples(wrong),
         len(wrong),
         "Answers with F1 below 0.5; those with the highest probability come first.",
-        [Table("Scores in percent", ["questions", "number", "exact", "F1"], scores)],
-        confusion,
-        "Questions",
-        cells,
+        tables=[Table("Scores in percent", ["questions", "number", "exact", "F1"], scores)],
+        confusion=confusion,
+        counted="Questions",
+        cells=cells,
     )
 
 
@@ -196,10 +195,10 @@ def _of_tags(split: str, rows: List[Row], name: str) -> Section:
         _examples(wrong),
         len(wrong),
         "Wrong sentences; those with the highest probability of a wrong tag come first.",
-        [entities.table_of(_column(rows, "gold"), _column(rows, "predicted"))],
-        confusion,
-        "Tokens",
-        _cells(confusion, wrong, _types_of_tokens),
+        tables=[entities.table_of(_column(rows, "gold"), _column(rows, "predicted"))],
+        confusion=confusion,
+        counted="Tokens",
+        cells=_cells(confusion, wrong, _types_of_tokens),
     )
 
 

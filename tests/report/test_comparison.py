@@ -49,6 +49,13 @@ def test_the_best_run_has_the_best_score():
     assert comparison.best_run([high, low]) is low
 
 
+def test_the_metric_of_the_first_run_decides_which_is_best():
+    by_accuracy, by_loss = run(0.2), run(0.8)._replace(best_metric="loss", greater_is_better=False)
+    assert comparison.best_run([by_accuracy, by_loss]) is by_loss
+    other = run(0.9, metric="f1")
+    assert comparison.best_run([by_accuracy, other]) is by_accuracy
+
+
 def test_only_settings_that_differ_and_matter_are_compared():
     runs = [
         run(output_dir="a", do_train=True, optimizer="adamw", new=1),

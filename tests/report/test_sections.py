@@ -229,11 +229,14 @@ def test_entities_are_marked_in_a_sentence(tmp_path):
     parts = dict(example.parts)
     assert [(piece.text, piece.note) for piece in parts["gold"]] == [
         ("Ann Lee", "PER"),
+        (" ", ""),
         ("Bob", "PER"),
+        (" ", ""),
         ("in", ""),
+        (" ", ""),
         ("Ulm", "LOC"),
     ]
-    assert [piece.text for piece in parts["predicted"]] == ["Ann Lee Bob in", "Ulm"]
+    assert [piece.text for piece in parts["predicted"]] == ["Ann Lee Bob in", " ", "Ulm"]
 
 
 def test_of_a_long_sentence_the_surroundings_of_the_first_error_are_shown(tmp_path):
