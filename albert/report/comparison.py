@@ -52,6 +52,17 @@ def groups_of(runs: Iterable[Run]) -> List[List[Run]]:
     return list(groups.values())
 
 
+def titles_of(groups: Sequence[Sequence[Run]]) -> List[str]:
+    """Returns the task of each group, with its labels where several groups have that task."""
+    tasks = [runs[0].task for runs in groups]
+    titles = []
+    for task, runs in zip(tasks, groups):
+        settings = runs[0].settings
+        details = ", ".join(map(str, settings.get("labels") or [])) or settings.get("task_type")
+        titles.append(f"{task}: {details}" if tasks.count(task) > 1 and details else task)
+    return titles
+
+
 def shown_metrics(runs: Sequence[Run]) -> List[str]:
     """Returns the metrics of runs to show: the one that decides comes first, the loss last."""
     found = dict.fromkeys(

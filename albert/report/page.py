@@ -39,7 +39,7 @@ class Group(NamedTuple):
     """
 
     name: str
-    task: str
+    title: str
     runs: List[Run]
     metrics: List[str]
     best: Optional[Run]
@@ -67,9 +67,10 @@ def render(runs: Sequence[Run]) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(colour=figures.colour_of, cut=cut, number=_number, value=_value)
+    grouped = comparison.groups_of(runs)
     groups = [
-        _group_of(of_task, f"task{number}")
-        for number, of_task in enumerate(comparison.groups_of(runs))
+        _group_of(of_task, cut(title, 100), f"task{number}")
+        for number, (of_task, title) in enumerate(zip(grouped, comparison.titles_of(grouped)))
     ]
     text = environment.get_template("page.html").render(
         groups=groups, file_name=predictions_lib.FILE_NAME, most_points=figures.MOST_POINTS
@@ -79,7 +80,7 @@ def render(runs: Sequence[Run]) -> str:
     )  # lone surrogates, which UTF-8 does not have
 
 
-def _group_of(runs: List[Run], name: str) -> Group:
+def _group_of(runs: List[Run], title: str, name: str) -> Group:
     metrics = comparison.shown_metrics(runs)
     best = comparison.best_run(runs)
     ranked = sorted(runs, key=lambda run: run is not best)
@@ -87,7 +88,7 @@ def _group_of(runs: List[Run], name: str) -> Group:
     predicted, predictions = next(((run, read) for run, read in found if read), (None, None))
     return Group(
         name,
-        runs[0].task,
+        title,
         runs,
         metrics,
         best,

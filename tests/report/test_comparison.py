@@ -33,6 +33,12 @@ def test_runs_of_a_task_are_grouped():
     assert found == [[0, 2], [1], [3], [4]]
 
 
+def test_tasks_of_one_name_are_told_apart_by_their_labels():
+    groups = [[run(labels=["a", "b"])], [run(labels=["c"])], [run(task="RTE", labels=["a"])]]
+    groups += [[run()._replace(settings={"labels": [], "task_type": "regression"})]]
+    assert comparison.titles_of(groups) == ["CoLA: a, b", "CoLA: c", "RTE", "CoLA: regression"]
+
+
 def test_the_deciding_metric_is_shown_first_and_the_loss_last():
     metrics = dict.fromkeys(
         ["loss", "exact", "f1", "best_f1", "best_f1_thresh", "precision_yes", "recall_yes"], 0.5
