@@ -13,7 +13,7 @@ import pytest
 PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "albert"
 
 # {room: the rooms it may import, besides itself}. A room is a package; of the modules at the door
-# each is a room of its own, a task, or else a command.
+# each is a room of its own, a task, or else a command, as some packages are.
 ALLOWED = {
     "common": "",
     "text": "common",
@@ -28,6 +28,7 @@ ALLOWED = {
     "commands": "common nn modeling text custom_optimization contract engine tasks downloads cli",
 }
 TASK_PACKAGES = ("glue", "squad", "race", "tagging")
+COMMAND_PACKAGES = ("report",)
 LARGEST_DOOR = 20
 LARGEST_PACKAGE = 16
 
@@ -124,7 +125,7 @@ def cycle_in(graph):
 
 
 def test_every_package_is_in_the_rules():
-    assert set(PACKAGES) - set(TASK_PACKAGES) <= set(ALLOWED)
+    assert set(PACKAGES) - {*TASK_PACKAGES, *COMMAND_PACKAGES} <= set(ALLOWED)
 
 
 def test_the_rules_run_in_no_circle():

@@ -697,9 +697,9 @@ def test_mistake_looks_the_same_in_a_process_of_its_own(root, short_runs, name):
 def test_stopped_run_draws_its_curve_and_its_successor_goes_on_with_it(root, stopped_runs):
     assert f"Wrote {root / 'stopped'}/learning_curve.png." in stopped_runs[signal.SIGINT].stderr
     # 8 was reached and killed, from 5 on all was done again.
-    drawn = curve._read_scalars(str(root / "stopped"))["loss"]
+    drawn = curve.read_scalars(str(root / "stopped"))["loss"]
     assert drawn[:, 0].tolist() == list(range(1, 13))
-    once = curve._read_scalars(str(root / "output"))["loss"]
+    once = curve.read_scalars(str(root / "output"))["loss"]
     np.testing.assert_array_equal(drawn, once)
 
 

@@ -25,7 +25,7 @@ def draw(
         evaluations: {step: metrics}.
         best_step: the step to mark in the plot of the metrics.
     """
-    training = _read_scalars(output_dir)
+    training = read_scalars(output_dir)
     dev = _curves_of(evaluations)
     if not any(map(len, (*training.values(), *dev.values()))):
         return None
@@ -98,7 +98,7 @@ def _smoothed(points):
     )
 
 
-def _read_scalars(output_dir):
+def read_scalars(output_dir: str) -> Dict[str, np.ndarray]:
     """Returns {tag: float [n, 2], steps and values} from a folder's events.
 
     Values that a killed run wrote after its last checkpoint are left out.

@@ -29,7 +29,7 @@ def write_events(folder, first_step, losses, rate=0.001):
 
 
 def figure_of(folder, evaluations=None, best_step=None):
-    training = curve._read_scalars(str(folder))
+    training = curve.read_scalars(str(folder))
     return curve._figure(training, curve._curves_of(evaluations or {}), best_step)
 
 
@@ -75,7 +75,7 @@ def test_losses_learning_rate_and_metrics_are_drawn_against_steps(tmp_path):
 def test_the_folder_may_have_the_name_of_an_event_file(tmp_path):
     folder = tmp_path / "on tfevents"
     write_events(folder, 1, [3.0, 2.0])
-    assert len(curve._read_scalars(str(folder))["loss"]) == 2
+    assert len(curve.read_scalars(str(folder))["loss"]) == 2
 
 
 def test_evaluations_without_training_are_drawn(tmp_path):

@@ -1,0 +1,1 @@
+"""The report on runs: one HTML page of curves, confusions and examples."""
