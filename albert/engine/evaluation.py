@@ -13,10 +13,8 @@ from albert.common.console import format_metrics
 from albert.engine import checkpoints
 from albert.engine.input_pipeline import FeatureFile
 from albert.engine.predictor import Predictor
-from albert.engine.results import EvaluationRecord
+from albert.engine.results import DEV_PREDICTIONS, EvaluationRecord
 from albert.engine.task import Predictions, Task, mean_loss
-
-DEV_PREDICTIONS = "dev_predictions.jsonl"
 
 _log = logging.getLogger(__name__)
 

@@ -10,6 +10,9 @@ from typing import Any, Dict, List, Optional, Tuple
 from albert.common import files, json_files
 from albert.common.errors import UsageError
 
+# What the best checkpoint predicts of each dev example; see Task.comparisons.
+DEV_PREDICTIONS = "dev_predictions.jsonl"
+
 # Also written to the text file, because scripts look for these names.
 ORIGINAL_NAMES = {
     "accuracy": "eval_accuracy",
@@ -144,6 +147,11 @@ class EvaluationRecord:
         merged = {**self._settings, **settings}
         self._settings = {name: value for name, value in merged.items() if value is not None}
         self.write()
+
+    @property
+    def settings(self) -> Dict[str, Any]:
+        """{key: value} of all settings."""
+        return dict(self._settings)
 
     def setting(self, name: str, default: Any = None) -> Any:
         """Returns a value given to `add_settings` by this run or an earlier one."""

@@ -6,6 +6,7 @@ from typing import Any, List, NamedTuple, Sequence
 import numpy as np
 
 MOST_CLASSES = 20  # of a confusion matrix
+SCORES = ("precision", "recall", "F1", "support")  # the columns of `scores_of`
 
 
 class Table(NamedTuple):

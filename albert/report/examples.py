@@ -3,7 +3,7 @@
 import math
 from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
-from albert.report import entities
+from albert.tagging import tags as tag_lib
 
 _MOST_CHARACTERS = 1000  # of a text
 _AROUND = 400  # characters on each side of an answer
@@ -134,13 +134,15 @@ def _tagged(row):
 
 def _pieces(tokens: Sequence[str], tags: Sequence[str]) -> List[Piece]:
     """Returns tokens with spaces between them; entities are marked, with their types as notes."""
-    pieces: List[Piece] = []
-    for token, tag, kind in zip(tokens, tags, entities.types_of(tags)):
-        is_marked = tag != entities.OUTSIDE
-        last = pieces[-1] if pieces else None
-        continues = last and last.note == (kind if is_marked else "")
-        if last and continues and tag[:2] not in ("B-", "S-") and (tag != kind or not is_marked):
-            pieces[-1] = last._replace(text=f"{last.text} {cut(token, 100)}")
-        else:
-            pieces.append(Piece(cut(token, 100), is_marked, kind if is_marked else ""))
-    return [each for piece in pieces for each in (piece, Piece(" "))][:-1]
+    found = [Piece(cut(token, 100)) for token in tokens]
+    if tag_lib.scheme_of(tags) == tag_lib.PLAIN:
+        outside = tag_lib.OUTSIDE
+        found = [
+            each if tag == outside else each._replace(is_marked=True, note=tag)
+            for each, tag in zip(found, tags)
+        ]
+    else:
+        for kind, first, last in reversed(tag_lib.entities(tags)):
+            text = " ".join(each.text for each in found[first : last + 1])
+            found[first : last + 1] = [Piece(text, True, kind)]
+    return [each for piece in found for each in (piece, Piece(" "))][:-1]

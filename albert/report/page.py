@@ -9,6 +9,7 @@ import jinja2
 import numpy as np
 from markupsafe import Markup
 
+from albert.engine.results import DEV_PREDICTIONS
 from albert.report import comparison, figures, sections
 from albert.report import predictions as predictions_lib
 from albert.report.examples import cut
@@ -73,11 +74,10 @@ def render(runs: Sequence[Run]) -> str:
         for number, (of_task, title) in enumerate(zip(grouped, comparison.titles_of(grouped)))
     ]
     text = environment.get_template("page.html").render(
-        groups=groups, file_name=predictions_lib.FILE_NAME, most_points=figures.MOST_POINTS
+        groups=groups, file_name=DEV_PREDICTIONS, most_points=figures.MOST_POINTS
     )
-    return (
-        re.sub("[\ud800-\udfff]", "\ufffd", text.strip()) + "\n"
-    )  # lone surrogates, which UTF-8 does not have
+    # UTF-8 has no lone surrogates.
+    return re.sub("[\ud800-\udfff]", "\ufffd", text.strip()) + "\n"
 
 
 def _group_of(runs: List[Run], title: str, name: str) -> Group:

@@ -10,9 +10,9 @@ from typing import Any, Dict, List, NamedTuple, Optional
 from albert.common import json_files, tables
 from albert.common.errors import UsageError
 from albert.common.tables import Row
+from albert.engine.results import DEV_PREDICTIONS
 from albert.glue.columns import CLASSIFICATION, MULTI_LABEL, REGRESSION
 
-FILE_NAME = "dev_predictions.jsonl"
 SQUAD, TAGGING = "squad", "tagging"
 NUMBER = float  # or null, which becomes NaN
 
@@ -62,7 +62,7 @@ def read(output_dir: str) -> Optional[Predictions]:
     Raises:
         UsageError: a line is damaged, or of another kind or step than the first.
     """
-    path = os.path.join(output_dir, FILE_NAME)
+    path = os.path.join(output_dir, DEV_PREDICTIONS)
     if not os.path.exists(path):
         return None
     kind, step = "", 0

@@ -12,7 +12,6 @@ from albert.engine import curve, results
 
 _IDENTITY = "run.json"
 _RESULTS = "eval_results.json"
-_KEYS = {label: key for key, label in results.LABELS.items()}  # of records of earlier releases
 
 
 class Evaluation(NamedTuple):
@@ -59,11 +58,8 @@ def find(paths: Sequence[str]) -> List[str]:
     for path in paths:
         folders = list(_runs_in(path))
         if not folders:
-            reason = (
-                "holds no run, nor do the folders below it"
-                if os.path.isdir(path)
-                else ("is not a folder")
-            )
+            has_none = "holds no run, nor do the folders below it"
+            reason = has_none if os.path.isdir(path) else "is not a folder"
             raise UsageError(f"{path} {reason}: give the output_dir of a run.")
         for folder in folders:
             found.setdefault(os.path.realpath(folder), folder)
@@ -95,9 +91,8 @@ def _names(folders):
 
 
 def _read(folder, name):
-    from albert.engine import (
-        run_identity,
-    )  # TensorFlow takes seconds, which a mistake need not wait
+    # TensorFlow takes seconds, which a mistake need not wait.
+    from albert.engine import run_identity
 
     identity = run_identity.recorded_settings(folder)
     record = _record_of(folder)
@@ -130,7 +125,6 @@ def _record_of(folder):
     metric = json_files.value_of(stored, "best_metric", str, path, "the record")
     is_greater_better = bool(stored.get("greater_is_better", True))
     record = results.EvaluationRecord(folder, metric, greater_is_better=is_greater_better)
-    settings = json_files.value_of(stored, "settings", dict, path, "the record")
     if stored.get("best") is not None:  # only evaluations on the same data compete with it
         step = json_files.value_of(stored["best"], "step", int, path, "'best'")
         datasets = {row["step"]: row["dataset"] for row in stored["evaluations"]}
@@ -141,7 +135,7 @@ def _record_of(folder):
         greater_is_better=is_greater_better,
         best=Evaluation(best["step"], best["metrics"]) if best else None,
         evaluations=[Evaluation(*row) for row in record.metrics_by_step().items()],
-        settings={_KEYS.get(key, key): value for key, value in settings.items()},
+        settings=record.settings,
     )
 
 

@@ -9,10 +9,20 @@ from markupsafe import Markup
 
 from albert.glue import metrics
 from albert.glue.columns import CLASSIFICATION, MULTI_LABEL, REGRESSION
-from albert.report import entities, examples, figures
-from albert.report.counts import Confusion, Table, averages_of, confusion_of, ids_of, scores_of
+from albert.report import examples, figures
+from albert.report.counts import (
+    SCORES,
+    Confusion,
+    Table,
+    averages_of,
+    confusion_of,
+    ids_of,
+    scores_of,
+)
 from albert.report.examples import Example
 from albert.report.predictions import SQUAD, TAGGING, Predictions
+from albert.tagging import metrics as tag_metrics
+from albert.tagging import tags as tag_lib
 
 _ANSWERED = "answer", "no answer"
 _MOST_EXAMPLES = 50
@@ -75,7 +85,7 @@ def _of_classes(split: str, rows: List[Row], name: str) -> Section:
     wrong = [row for row in rows if row["gold"] != row["predicted"]]
     wrong = _ranked(wrong, lambda row: row["probabilities"].get(row["predicted"], math.nan))
     confusion = confusion_of(gold, predicted, labels)
-    table = Table("Each class", ["class", "precision", "recall", "F1", "support"])
+    table = Table("Each class", ["class", *SCORES])
     return Section(
         split,
         _facts(len(rows), len(wrong)),
@@ -97,7 +107,7 @@ def _of_label_sets(split: str, rows: List[Row], name: str) -> Section:
         np.array([[label in row[key] for label in labels] for row in rows], int)
         for key in ("gold", "predicted")
     )
-    table = Table("Each label", ["label", "precision", "recall", "F1", "support"])
+    table = Table("Each label", ["label", *SCORES])
     averages = averages_of(gold, predicted, ("micro", "macro"))
     return Section(
         split,
@@ -179,10 +189,8 @@ def _of_tags(split: str, rows: List[Row], name: str) -> Section:
     wrong = _ranked(wrong, examples.confidence_in_errors)
     gold, predicted = (_flat(_column(rows, key)) for key in ("gold", "predicted"))
     num_right = sum(one == other for one, other in zip(gold, predicted))
-    types, predicted_types = entities.types_of(gold), entities.types_of(predicted)
-    labels = sorted(
-        {*types, *predicted_types}, key=lambda label: (label == entities.OUTSIDE, label)
-    )
+    types, predicted_types = (list(map(tag_lib.type_of, tags)) for tags in (gold, predicted))
+    labels = sorted({*types, *predicted_types}, key=lambda label: (label == tag_lib.OUTSIDE, label))
     confusion = confusion_of(ids_of(types, labels), ids_of(predicted_types, labels), labels)
     return Section(
         split,
@@ -195,15 +203,32 @@ def _of_tags(split: str, rows: List[Row], name: str) -> Section:
         _examples(wrong),
         len(wrong),
         "Wrong sentences; those with the highest probability of a wrong tag come first.",
-        tables=[entities.table_of(_column(rows, "gold"), _column(rows, "predicted"))],
+        tables=[_table_of_tags(rows, labels)],
         confusion=confusion,
         counted="Tokens",
         cells=_cells(confusion, wrong, _types_of_tokens),
     )
 
 
+def _table_of_tags(rows: List[Row], labels: Sequence[str]) -> Table:
+    """Returns the scores of each type of entity, or of each tag where tags are plain."""
+    gold, predicted = (_column(rows, key) for key in ("gold", "predicted"))
+    if tag_lib.scheme_of(_flat(gold + predicted)) == tag_lib.PLAIN:
+        ids, predicted_ids = (ids_of(_flat(tags), labels) for tags in (gold, predicted))
+        table = Table("Tokens of each tag", ["tag", *SCORES])
+        scores = scores_of(ids, predicted_ids, labels)
+        return table.with_rows(scores, averages_of(ids, predicted_ids))
+    found = tag_metrics.entity_scores(gold, predicted)
+    cells = [
+        [name.replace(" avg", " average"), *(scores[key] for key in tag_metrics.SCORES)]
+        for name, scores in found.items()
+    ]
+    return Table("Entities of each type", ["type", *SCORES]).with_rows(cells[:-3], cells[-3:])
+
+
 def _types_of_tokens(row):
-    return set(zip(entities.types_of(row["gold"]), entities.types_of(row["predicted"])))
+    types = (map(tag_lib.type_of, row[key]) for key in ("gold", "predicted"))
+    return set(zip(*types))
 
 
 _MAKERS: Dict[str, Callable[[str, List[Row], str], Section]] = {

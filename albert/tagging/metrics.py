@@ -9,11 +9,28 @@ from typing import Dict, List, Sequence
 Tags = List[Sequence[str]]
 
 
+SCORES = ("precision", "recall", "f1-score", "support")  # of seqeval
+
+
+def entity_scores(gold: Tags, predicted: Tags) -> Dict[str, Dict[str, float]]:
+    """Returns {type: {name in SCORES: value}} of the entities; three averages come last.
+
+    An entity counts if its limits and its type are right. What is not defined is 0.
+
+    Args:
+        gold, predicted: the tags of each sentence.
+    """
+    from seqeval import metrics
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of no entities at all
+        return metrics.classification_report(gold, predicted, output_dict=True, zero_division=0)
+
+
 def of_entities(gold: Tags, predicted: Tags, types: Sequence[str]) -> Dict[str, float]:
     """Returns precision, recall and F1 of the entities, over all and of each type, and accuracy.
 
-    An entity counts if its limits and its type are right. What is not defined is 0. `accuracy` is
-    that of the tokens' tags.
+    `accuracy` is that of the tokens' tags.
 
     Args:
         gold, predicted: the tags of each sentence.
@@ -21,14 +38,15 @@ def of_entities(gold: Tags, predicted: Tags, types: Sequence[str]) -> Dict[str, 
     """
     from seqeval import metrics
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of types that were never predicted
-        report = metrics.classification_report(gold, predicted, output_dict=True, zero_division=0)
-    values = _scores(report["micro avg"])
+    report = entity_scores(gold, predicted)
+    names = ("precision", "recall", "f1")
+    values = {name: float(report["micro avg"][key]) for name, key in zip(names, SCORES)}
     values["accuracy"] = float(metrics.accuracy_score(gold, predicted))
-    for name in types:
-        scores = _scores(report.get(name, {}))
-        values.update({f"{metric}_{name}": value for metric, value in scores.items()})
+    for kind in types:
+        scores = report.get(kind, {})
+        values.update(
+            {f"{name}_{kind}": float(scores.get(key, 0)) for name, key in zip(names, SCORES)}
+        )
     return values
 
 
@@ -42,8 +60,3 @@ def of_plain(gold: Tags, predicted: Tags) -> Dict[str, float]:
     f1 = metrics.f1_score(flat_gold, flat_predicted, average="macro", zero_division=0)
     accuracy = metrics.accuracy_score(flat_gold, flat_predicted)
     return {"accuracy": float(accuracy), "macro_f1": float(f1)}
-
-
-def _scores(row):
-    names = {"precision": "precision", "recall": "recall", "f1": "f1-score"}
-    return {name: float(row.get(key, 0.0)) for name, key in names.items()}

@@ -6,6 +6,7 @@ import pytest
 from sample_runs import answered, classified, labelled, scored, tagged, write_rows
 
 from albert.common.errors import UsageError
+from albert.engine import results
 from albert.report import predictions
 
 RACE = {"id": "high1.txt", "question": "Why?", "options": ["a", "b", "c", "d"]}
@@ -47,7 +48,7 @@ def test_null_becomes_nan(tmp_path):
 @pytest.mark.parametrize("rows", [None, []])
 def test_a_run_without_rows_has_no_predictions(tmp_path, rows):
     if rows is not None:
-        (tmp_path / predictions.FILE_NAME).write_text("")
+        (tmp_path / results.DEV_PREDICTIONS).write_text("")
     assert predictions.read(str(tmp_path)) is None
 
 
@@ -72,7 +73,7 @@ def test_a_damaged_line_is_refused(tmp_path, line, message):
         import json
 
         line = json.dumps({**classified(1, "no", "no"), "step": 20, "split": "dev", **line})
-    path = tmp_path / predictions.FILE_NAME
+    path = tmp_path / results.DEV_PREDICTIONS
     content = line if isinstance(line, bytes) else line.encode()
     path.write_bytes(path.read_bytes() + content + b"\n")
     with pytest.raises(UsageError) as caught:

@@ -86,7 +86,7 @@ def test_a_folder_without_a_run_is_refused(tmp_path):
     ("key", "value"),
     [
         ("best_metric", 1),
-        ("settings", []),
+        ("settings", 7),
         ("best", 7),
         ("best", {"step": "x"}),
         ("evaluations", 1),

@@ -213,7 +213,7 @@ def test_counts_of_entities_and_tokens(tmp_path):
     [
         ("S-PER O", "S-PER O", [["PER", 1.0, 1.0, 1.0, 1]]),
         ("B-PER E-PER", "B-PER I-PER", [["PER", 1.0, 1.0, 1.0, 1]]),
-        ("O O", "O O", []),
+        ("O O", "O O", [["O", 1.0, 1.0, 1.0, 2]]),
         ("NOUN VERB", "NOUN NOUN", [["NOUN", 0.5, 1.0, 2 / 3, 1], ["VERB", 0.0, 0.0, 0.0, 1]]),
     ],
 )
@@ -236,7 +236,8 @@ def test_entities_are_marked_in_a_sentence(tmp_path):
         (" ", ""),
         ("Ulm", "LOC"),
     ]
-    assert [piece.text for piece in parts["predicted"]] == ["Ann Lee Bob in", " ", "Ulm"]
+    assert "".join(piece.text for piece in parts["predicted"]) == "Ann Lee Bob in Ulm"
+    assert [piece for piece in parts["predicted"] if piece.is_marked] == [("Ulm", True, "LOC")]
 
 
 def test_of_a_long_sentence_the_surroundings_of_the_first_error_are_shown(tmp_path):
