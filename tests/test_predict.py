@@ -226,9 +226,11 @@ def test_answers_to_questions(root, version):
     for given, each, name in zip(inputs, found, ids):
         if each["answer"]:
             assert given["context"][each["start"] : each["end"]] == each["answer"]
+            assert each["score"] == pytest.approx(n_best[name][0]["probability"], abs=1e-5)
         else:
             assert each["start"] is each["end"] is None
-        assert each["score"] == pytest.approx(n_best[name][0]["probability"], abs=1e-5)
+            expected = 1 / (1 + np.exp(-each["null_odds"]))  # the probability of no answer
+            assert each["score"] == pytest.approx(expected)
     if version == "2.0":
         odds = json.loads((output / "null_odds.json").read_text())
         assert [each["null_odds"] for each in found] == pytest.approx(

@@ -11,7 +11,7 @@ _SIZE = 4.5, 2.9  # inches of 72 units; text of 10 units is readable at a phone'
 # Colours that stand for others until the chart is done: that of the text, and one for each run.
 _INK = "#010203"
 _OF_RUN = "#04{:04x}"
-MOST_POINTS = 150  # of a line
+MOST_POINTS = 75  # of a line
 _MOST_MARKERS = 40
 _MOST_DOTS = 2000  # of a scatter plot
 

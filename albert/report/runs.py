@@ -71,7 +71,8 @@ def _runs_in(path):
         below.sort()
         if _RESULTS in names or _IDENTITY in names:
             below.clear()  # its predictions of other data are not runs
-            yield folder
+            if _RESULTS in names or _in_run_json(folder, "settings"):
+                yield folder  # others have only predicted there
 
 
 def read(folders: Sequence[str]) -> List[Run]:

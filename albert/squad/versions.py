@@ -78,15 +78,21 @@ class SquadResult(NamedTuple):
 
     @property
     def found(self) -> Dict[str, Dict[str, Any]]:
-        """{question id: start of the answer in the context, its probability, and in 2.0 odds}."""
-        return {
-            name: {
-                "start": self.candidates[name][0].start if self.answers[name] else None,
-                "score": decoding.probabilities(candidates)[0],
-                **({} if self.null_odds is None else {"null_odds": self.null_odds[name]}),
-            }
-            for name, candidates in self.candidates.items()
-        }
+        """{question id: start of the answer in the context, its probability, and in 2.0 odds}.
+
+        The probability is that among all candidates; of no answer, the sigmoid of the null odds.
+        """
+        rows = {}
+        for name, candidates in self.candidates.items():
+            is_answered = bool(self.answers[name])
+            row: Dict[str, Any] = {"start": candidates[0].start if is_answered else None}
+            row["score"] = decoding.probabilities(candidates)[0]
+            if self.null_odds is not None:
+                odds = row["null_odds"] = self.null_odds[name]
+                if not is_answered:
+                    row["score"] = 0.5 + 0.5 * math.tanh(odds / 2.0)
+            rows[name] = row
+        return rows
 
 
 class Version(abc.ABC):

@@ -69,6 +69,9 @@ def test_a_folder_stands_for_the_runs_below_it(tmp_path):
     first = write_run(tmp_path / "seed1" / "CoLA", EVALUATIONS)
     write_run(tmp_path / "seed1" / "CoLA" / "predictions_other", EVALUATIONS)
     second = write_run(tmp_path / "seed2" / "CoLA", EVALUATIONS)
+    predicted = tmp_path / "predicted"  # by a checkpoint from elsewhere
+    predicted.mkdir()
+    (predicted / "run.json").write_text(json.dumps({"settings": {}, "data": {"dev": {}}}))
     found = runs.find([str(tmp_path), first])
     assert found == [first, second]
     assert [run.name for run in runs.read(found)] == ["seed1/CoLA", "seed2/CoLA"]
