@@ -2,7 +2,7 @@
 # Shows in a few minutes that everything works:
 #   - sets up an environment and makes two small data sets,
 #   - trains a tiny model from scratch on two GPUs, or on two CPU replicas without two GPUs,
-#   - evaluates it, predicts with it and prints the results.
+#   - evaluates it, predicts with it, prints the results and makes a report of them.
 #
 #   bash scripts/quickstart.sh
 #   PYTHON=python3.7 bash scripts/quickstart.sh     on TensorFlow 1.15
@@ -83,3 +83,6 @@ say "Results: CoLA"
 "$python" "$EXAMPLES/show_results.py" "$output_dir/CoLA"
 say "Results: SQuAD 2.0, in percent"
 "$python" "$EXAMPLES/show_results.py" "$output_dir/SQuAD"
+say "Report on both, to open in a browser"
+cd -- "$ROOT"
+"$python" -m albert.report "$output_dir/CoLA" "$output_dir/SQuAD" --output="$output_dir/report.html"

@@ -10,6 +10,9 @@ import signal
 import subprocess
 import sys
 
+from albert.report import page
+from albert.report import runs as report_runs
+
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
 _OUR_LINE = re.compile(r"\d\d:\d\d:\d\d ")
 
@@ -81,6 +84,11 @@ def copy_project(folder):
         shutil.copytree(str(REPOSITORY / name), str(folder / name), ignore=without_caches)
     for name in ("download_glue_data.py", "requirements.txt", "requirements-dev.txt"):
         shutil.copy(str(REPOSITORY / name), str(folder / name))
+
+
+def report_on(folder):
+    """Returns the text of the page about the run in a folder."""
+    return page.render(report_runs.read([str(folder)]))
 
 
 def environment(**settings):

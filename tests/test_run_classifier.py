@@ -769,6 +769,11 @@ def test_the_predictions_of_the_dev_set_add_up_to_its_metrics(output):
         assert row["predicted"] == max(row["probabilities"], key=row["probabilities"].get)
 
 
+def test_the_report_shows_the_accuracy_of_the_run(output):
+    best = json.loads((output / "eval_results.json").read_text(encoding="utf-8"))["best"]
+    assert runs.report_on(output).count(f">{best['metrics']['accuracy']:.4f}<") >= 3
+
+
 def test_curve_that_cannot_be_written_is_reported_and_does_not_fail_the_run(root, short_runs):
     last = short_runs["evaluate"]["stderr"].splitlines()[-1]
     assert " learning_curve.png could not be drawn: [Errno 21] Is a directory: " in last

@@ -174,6 +174,11 @@ def test_chosen_options_are_compared_with_the_right_ones(root, trained):
         assert row["loss"] == pytest.approx(-np.log(row["probabilities"][row["gold"]]), rel=1e-4)
 
 
+def test_the_report_shows_the_accuracy_of_the_run(root, trained):
+    best = results_of(root / "output")["best"]["metrics"]
+    assert runs.report_on(root / "output").count(f">{best['accuracy']:.4f}<") >= 3
+
+
 def test_num_keep_checkpoint_is_keep_checkpoint_max(root, trained):
     kept = [path.name for path in (root / "output").glob("model.ckpt-*.index")]
     assert sorted(kept) == ["model.ckpt-6.index", "model.ckpt-best.index"]

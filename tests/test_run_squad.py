@@ -185,6 +185,15 @@ def test_answers_to_the_dev_questions_are_compared_with_the_right_ones(root, tra
 
 
 @pytest.mark.parametrize("version", VERSIONS)
+def test_the_report_shows_the_scores_of_the_run(root, trained, version):
+    output = root / f"output {version}"
+    best = json.loads((output / "eval_results.json").read_text(encoding="utf-8"))["best"]
+    text = runs.report_on(output)
+    for name in ("exact_match", "f1") if version == "1.1" else ("exact", "f1", "NoAns_f1"):
+        assert f">{best['metrics'][name]:.2f}<" in text
+
+
+@pytest.mark.parametrize("version", VERSIONS)
 def test_one_device_predicts_what_two_predict(root, later_runs, version):
     run = later_runs[f"alone {version}"]
     assert run["status"] == 0, run["stderr"]

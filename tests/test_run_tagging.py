@@ -123,6 +123,13 @@ def test_entities_are_memorised_on_two_replicas(root, trained):
     assert rows[0]["tokens"] == ["-DOCSTART-"]
 
 
+def test_the_report_shows_the_scores_of_the_run(root, trained):
+    best = json.loads((root / "output" / "eval_results.json").read_text())["best"]["metrics"]
+    text = runs.report_on(root / "output")
+    for name in ("f1", "precision", "recall", "accuracy", "recall_PER", "precision_LOC"):
+        assert f">{best[name]:.4f}<" in text
+
+
 def test_every_token_of_the_test_file_comes_back_with_a_tag(root, trained):
     path = root / "output" / "test_predictions.conll"
     found = list(tables.read_table(str(path), "input"))

@@ -200,7 +200,9 @@ def test_the_quickstart_ends_with_results(run, project, tmp_path):
     relative = f"../my checkout/quickstart/{output.name}/SQuAD"
     assert f"In {relative}/:" in finished.stdout
     # The path of tensorboard is quoted too where the environment's folder has a space in its name.
-    _, _, command = finished.stdout.rstrip().rpartition("shows more: ")
+    _, _, rest = finished.stdout.rpartition("shows more: ")
+    command, *_, report = rest.splitlines()
+    assert report == f"{output}/report.html" and "2 tasks" in pathlib.Path(report).read_text()
     program, *arguments = shlex.split(command)
     assert pathlib.Path(program).name == "tensorboard"
     assert arguments == ["--logdir", relative]
