@@ -4,6 +4,7 @@ Runners import this module when their flags have been checked, because it import
 """
 
 import logging
+import os
 import sys
 from types import SimpleNamespace
 from typing import Callable, Dict
@@ -12,6 +13,7 @@ from albert import modeling, tokenization
 from albert.cli import quiet
 from albert.cli.options import CONFIG, SPM_MODEL, VOCABULARY, config_of, recorded_values
 from albert.common.errors import UsageError
+from albert.conversion import hugging_face, names
 from albert.engine import training
 from albert.engine.config import FinetuneConfig
 from albert.engine.hooks import NotFinite
@@ -70,6 +72,9 @@ def run(
     dropout = getattr(options, "albert_dropout_prob", None)
     if dropout is not None:
         albert_config.hidden_dropout_prob = albert_config.attention_probs_dropout_prob = dropout
+    if options.init_checkpoint and names.is_model(options.init_checkpoint):
+        folder = os.path.join(options.cached_dir or options.output_dir, "hugging_face")
+        options.init_checkpoint = hugging_face.as_checkpoint(options.init_checkpoint, folder)
     config = config_of(options, albert_config)
     task = task_of(options, albert_config)
     scores_what_it_predicts = options.do_predict and bool(task.dev_splits)

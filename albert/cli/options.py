@@ -18,6 +18,7 @@ from albert.cli import recipes
 from albert.cli.flag_groups import GROUPS, WITHOUT_EFFECT
 from albert.cli.shared_flags import flag_name
 from albert.common.errors import UsageError
+from albert.conversion.names import is_model
 from albert.engine.config import FinetuneConfig, checkpoint_prefix, num_replicas
 
 if TYPE_CHECKING:
@@ -151,7 +152,8 @@ def _check_paths(options: SimpleNamespace) -> None:
         check_file(name, getattr(options, name))
     for name in _CHECKPOINTS:
         checkpoint = getattr(options, name)
-        if checkpoint and not os.path.exists(checkpoint + ".index"):
+        is_converted = name == "init_checkpoint" and checkpoint and is_model(checkpoint)
+        if checkpoint and not is_converted and not os.path.exists(checkpoint + ".index"):
             raise UsageError(
                 f"<{name}>: there is no such checkpoint (give the path without .index).",
                 **{name: checkpoint},

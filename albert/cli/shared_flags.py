@@ -120,7 +120,11 @@ def _define_data_and_model(has_dev_set: bool) -> None:
         )
     for name, meaning in (
         ("albert_config_file", "albert_config.json of the model."),
-        ("init_checkpoint", "Pre-trained checkpoint; without it training starts from scratch."),
+        (
+            "init_checkpoint",
+            "Pre-trained checkpoint, or a model of Hugging Face; without it training starts from "
+            "scratch.",
+        ),
         ("vocab_file", "Vocabulary of the model."),
         ("spm_model_file", "SentencePiece model; without it --vocab_file is read as WordPiece's."),
     ):

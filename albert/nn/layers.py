@@ -255,6 +255,7 @@ def gelu(x: Any) -> Any:
 
 
 _ACTIVATIONS = {"linear": None, "": None, "relu": tf.nn.relu, "gelu": gelu, "tanh": tf.tanh}
+_ACTIVATIONS["gelu_new"] = gelu  # Hugging Face's name for the approximation
 
 
 def get_activation(activation_string: Union[str, Activation, None]) -> Optional[Activation]:

@@ -1,0 +1,155 @@
+"""Reads models that Hugging Face transformers has saved, and writes them as checkpoints of ours."""
+
+import dataclasses
+import logging
+import os
+import tempfile
+from typing import Dict
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from albert.common import files
+from albert.common.errors import UsageError
+from albert.conversion import names
+from albert.conversion.names import CONFIG, WEIGHTS
+from albert.modeling import AlbertConfig, AlbertModel, name_of
+
+_TYPES = ("F32", "F16", "F64")  # in the words of safetensors
+_LAYER_NORM_EPS = 1e-12
+
+_log = logging.getLogger(__name__)
+
+
+def _weights_file(path: str, setting: str) -> str:
+    """Returns the file of weights of a model.
+
+    Args:
+        setting: the one that names the model, for errors.
+
+    Raises:
+        UsageError: there is none.
+    """
+    file = path if path.endswith(".safetensors") else os.path.join(path, WEIGHTS)
+    if not os.path.isfile(file):
+        raise UsageError(
+            f"<{setting}> has no {WEIGHTS}; with transformers, save_pretrained of a model writes "
+            "it from other formats.",
+            **{setting: path},
+        )
+    return file
+
+
+def read_weights(path: str, setting: str) -> Dict[str, np.ndarray]:
+    """Returns {our variable: values, float32} of a model; what we have no variable for is logged.
+
+    Raises:
+        UsageError: it cannot be read, or holds no encoder of ALBERT.
+    """
+    import safetensors
+
+    weights: Dict[str, np.ndarray] = {}
+    unknown = []
+    try:
+        with safetensors.safe_open(_weights_file(path, setting), framework="np") as reader:
+            for name, variable in names.of_hugging_face(reader.keys()).items():
+                if variable is None:
+                    unknown.append(name)
+                    continue
+                kind = reader.get_slice(name).get_dtype()
+                if kind not in _TYPES:
+                    raise UsageError(
+                        f"<{setting}>: {name} is of type {kind}; it must be one of "
+                        f"{', '.join(_TYPES)}.",
+                        **{setting: path},
+                    )
+                values = reader.get_tensor(name).astype(np.float32)
+                weights[variable.name] = values.T if variable.is_kernel else values
+    except (OSError, safetensors.SafetensorError) as error:
+        raise UsageError(f"<{setting}> cannot be read: {error}.", **{setting: path}) from error
+    if not any(name.startswith("bert/") for name in weights):
+        raise UsageError(
+            f"<{setting}> holds no encoder of ALBERT: its names are not those of Hugging Face.",
+            **{setting: path},
+        )
+    if unknown:
+        _log.warning("Left out, since nothing here is like it: %s.", ", ".join(sorted(unknown)))
+    return weights
+
+
+def read_config(path: str, setting: str) -> AlbertConfig:
+    """Returns the architecture of a model, with the names of google-research/albert.
+
+    Raises:
+        UsageError: it cannot be read, or is not one of ALBERT as we have it.
+    """
+    stored = AlbertConfig.from_json_file(os.path.join(path, CONFIG))
+    epsilon = getattr(stored, "layer_norm_eps", _LAYER_NORM_EPS)
+    if epsilon != _LAYER_NORM_EPS:
+        raise UsageError(
+            f"<{setting}>: layer_norm_eps is {epsilon!r}; here it is {_LAYER_NORM_EPS}.",
+            **{setting: path},
+        )
+    fields = [field.name for field in dataclasses.fields(AlbertConfig)]
+    values = {name: getattr(stored, name) for name in fields}
+    if values["hidden_act"] == "gelu_new":
+        values["hidden_act"] = "gelu"
+    return AlbertConfig(**values)
+
+
+def check_shapes(
+    weights: Dict[str, np.ndarray], config: AlbertConfig, path: str, setting: str
+) -> None:
+    """Raises UsageError unless weights have every variable of the encoder, in its shape.
+
+    Models that look at tokens alone have no pooler.
+    """
+    with tf.Graph().as_default():
+        AlbertModel(config, False, tf.zeros([1, 2], tf.int32))
+        expected = {name_of(each): tuple(each.shape.as_list()) for each in tf.global_variables()}
+    for name, shape in expected.items():
+        if name not in weights and name.startswith("bert/pooler/"):
+            continue
+        found = weights[name].shape if name in weights else "missing"
+        if found != shape:
+            raise UsageError(
+                f"<{setting}>: {name} is {found}; by its {CONFIG} it has the shape {shape}.",
+                **{setting: path},
+            )
+
+
+def write_checkpoint(prefix: str, weights: Dict[str, np.ndarray]) -> None:
+    """Writes variables as a checkpoint, in a folder that exists; its index comes last."""
+    order = sorted(weights)
+    with tempfile.TemporaryDirectory(dir=os.path.dirname(prefix)) as folder:
+        temporary = os.path.join(folder, "new")
+        with tf.Graph().as_default():
+            values = [tf.placeholder(tf.float32, weights[name].shape) for name in order]
+            save = tf.raw_ops.SaveV2(
+                prefix=temporary,
+                tensor_names=order,
+                shape_and_slices=[""] * len(order),
+                tensors=values,
+            )
+            with tf.Session(config=tf.ConfigProto(device_count={"GPU": 0})) as session:
+                session.run(save, dict(zip(values, (weights[name] for name in order))))
+        for ending in (".data-00000-of-00001", ".index"):
+            os.replace(temporary + ending, prefix + ending)
+
+
+def as_checkpoint(path: str, folder: str, setting: str = "init_checkpoint") -> str:
+    """Returns the prefix of a checkpoint that holds a model, made in a folder unless it is there.
+
+    Raises:
+        UsageError: the model cannot be read, or is not ALBERT as we have it.
+    """
+    if os.path.isdir(path):
+        read_config(path, setting)
+    digest = files.sha256(_weights_file(path, setting))[:16]
+    prefix = os.path.join(folder, f"{digest}.ckpt")
+    if not os.path.exists(prefix + ".index"):
+        weights = read_weights(path, setting)
+        os.makedirs(folder, exist_ok=True)
+        write_checkpoint(prefix, weights)
+        _log.info("Converted %s to %s.", path, prefix)
+    return prefix
