@@ -1,4 +1,4 @@
-r"""Fine-tunes ALBERT to tag the tokens of sentences, on one or many GPUs.
+r"""Fine-tunes ALBERT on the tags of tokens, such as names, on one or many GPUs.
 
 Evaluates every checkpoint on the dev set and keeps the best one, with which
 --do_predict predicts the test set. The same command resumes a stopped run.

@@ -9,13 +9,14 @@ LINES = (REPOSITORY / "requirements.txt").read_text(encoding="utf-8").splitlines
 VOLTA = {"name": "Tesla V100", "memory": 15 << 30, "compute_capability": "7.0"}
 HOPPER = {"name": "NVIDIA H200", "memory": 130 << 30, "compute_capability": "9.0"}
 OLD = {"numpy": "1.18.5", "protobuf": "3.20.3", "tensorflow": None, "tensorflow-gpu": "1.15.5"}
+OLD["safetensors"] = "0.4.5"
 NEW = {"numpy": "1.26.4", "protobuf": "4.25.9", "tensorflow": "2.15.1", "tensorflow-gpu": None}
 
 
 def facts(**changes):
     """Returns the Facts of a machine with TensorFlow 2.15 and two GPUs on which everything fits."""
     required = requirements.for_python(changes.get("python", "3.11.7"), LINES)
-    others = {**dict.fromkeys(required, "1.0"), "sentencepiece": "0.2.0"}
+    others = {**dict.fromkeys(required, "1.0"), "sentencepiece": "0.2.0", "seqeval": "1.2.2"}
     fitting = machine.Facts(
         python="3.11.7",
         required=required,

@@ -67,6 +67,9 @@ class TinyTask(task.Task):
     def evaluate(self, predictions):
         raise NotImplementedError
 
+    def comparisons(self, split, rows, metrics):
+        raise NotImplementedError
+
     def write_predictions(self, predictions, output_dir, metrics=None):
         raise NotImplementedError
 
