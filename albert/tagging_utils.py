@@ -284,15 +284,12 @@ class TaggingTask(Task):
         """Writes test_predictions.conll: token, the file's own tag if it has any, predicted tag."""
         ((split, rows),) = predictions.items()
         sentences = self.sentences(split)
-        tagged = self._tagged(sentences, rows)
         path = os.path.join(output_dir, RESULTS)
-        write_conll(
-            path,
-            (
-                [each.tokens, *([each.tags] if each.tags else []), found.tags]
-                for each, found in zip(sentences, tagged)
-            ),
-        )
+        found = [each.tags for each in self._tagged(sentences, rows)]
+        columns: List[Sequence[Any]] = [[each.tokens for each in sentences]]
+        if all(each.tags for each in sentences):  # every line has the same columns
+            columns.append([each.tags for each in sentences])
+        write_conll(path, zip(*columns, found))
         return [path]
 
     def comparisons(

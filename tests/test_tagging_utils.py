@@ -161,6 +161,15 @@ def test_predicted_tags_are_written_after_the_tokens_and_their_own_tags(make_tas
     assert path == str(tmp_path / "test_predictions.conll")
 
 
+def test_tags_that_some_test_sentences_lack_are_not_written(make_task, tmp_path):
+    rows = ['{"tokens": ["a"], "tags": ["O"]}', '{"tokens": ["b"]}']
+    (tmp_path / "test.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    task = make_task(train_file=TRAIN, validation_file=TRAIN)
+    task._files = SplitFiles(SplitSettings(test_file=str(tmp_path / "test.jsonl")), "conll")
+    task.write_predictions({"test": [row_of(["B-X"]), row_of(["O"], 1)]}, str(tmp_path))
+    assert (tmp_path / "test_predictions.conll").read_text() == "a B-X\n\nb O\n\n"
+
+
 def test_entities_of_a_text_have_their_characters(make_task):
     task = make_task({"tags": NAMES})
     text = task.example_of(Row("f:1", {"text": "see  ab  c!"}))
