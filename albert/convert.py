@@ -19,6 +19,7 @@ from typing import Any
 from albert.cli import program, shared_flags
 from albert.cli.options import CONFIG, SPM_MODEL, VOCABULARY, check_folder
 from albert.common import files
+from albert.common.errors import UsageError
 
 _PROG = "convert.py"
 
@@ -29,19 +30,25 @@ def _convert(arguments: Any) -> None:
     from albert.conversion import hugging_face
 
     source, target = arguments.input, arguments.output_dir
+    prefix = os.path.join(target, "model.ckpt-best")
+    if os.path.exists(prefix + ".index"):
+        raise UsageError(
+            "<output_dir> holds a model.ckpt-best already; use another folder.", output_dir=target
+        )
     config = hugging_face.read_config(source, "input")
     weights = hugging_face.read_weights(source, "input")
     hugging_face.check_shapes(weights, config, source, "input")
     quiet.has_started()
     os.makedirs(target, exist_ok=True)
-    prefix = os.path.join(target, "model.ckpt-best")
     hugging_face.write_checkpoint(prefix, weights)
     files.write_text(os.path.join(target, CONFIG), config.to_json_string())
     written = [prefix, os.path.join(target, CONFIG)]
     for name in (SPM_MODEL, VOCABULARY):
-        if os.path.exists(os.path.join(source, name)):
+        original = os.path.join(source, name)
+        if os.path.exists(original):
             written.append(os.path.join(target, name))
-            shutil.copyfile(os.path.join(source, name), written[-1])
+            if os.path.realpath(original) != os.path.realpath(written[-1]):
+                shutil.copyfile(original, written[-1])
     print("\n".join(written))
 
 

@@ -9,7 +9,7 @@ from typing import Dict
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from albert.common import files
+from albert.common import files, json_files
 from albert.common.errors import UsageError
 from albert.conversion import names
 from albert.conversion.names import CONFIG, WEIGHTS
@@ -83,7 +83,11 @@ def read_config(path: str, setting: str) -> AlbertConfig:
     Raises:
         UsageError: it cannot be read, or is not one of ALBERT as we have it.
     """
-    stored = AlbertConfig.from_json_file(os.path.join(path, CONFIG))
+    file = os.path.join(path, CONFIG)
+    try:
+        stored = AlbertConfig.from_dict(json_files.load_json(file))
+    except UsageError as error:
+        raise UsageError(f"<{setting}>: {CONFIG}: {error}", **{setting: path}) from error
     epsilon = getattr(stored, "layer_norm_eps", _LAYER_NORM_EPS)
     if epsilon != _LAYER_NORM_EPS:
         raise UsageError(

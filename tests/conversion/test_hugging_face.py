@@ -90,9 +90,14 @@ def make_other_eps(folder):
     sample_hugging_face.write_model(folder, layer_norm_eps=1e-5)
 
 
+def make_impossible(folder):
+    sample_hugging_face.write_model(folder, vocab_size=0)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (make_impossible, "init_checkpoint=.*: config.json: vocab_size must be an integer from 1"),
         (make_empty, "init_checkpoint=.* has no model.safetensors; with transformers, save_pretra"),
         (make_damaged, "init_checkpoint=.* cannot be read: "),
         (make_integers, "albert.pooler.bias is of type I32; it must be one of F32, F16, F64."),
@@ -130,39 +135,46 @@ def test_weights_must_have_the_shapes_of_the_configuration(tmp_path):
         check(tmp_path / "model")
 
 
-@pytest.mark.slow
-def test_the_command_writes_what_runners_take(tmp_path):
-    values = sample_hugging_face.write_model(tmp_path / "model")
-    (tmp_path / "model" / "spiece.model").write_bytes(b"pieces")
-    command = [sys.executable, "-m", "albert.convert", f"--output_dir={tmp_path / 'out'}"]
-    finished = subprocess.run(
-        [*command, f"--input={tmp_path / 'model'}"],
+def convert(source, target):
+    """Runs the command; returns the finished process."""
+    return subprocess.run(
+        [sys.executable, "-m", "albert.convert", f"--input={source}", f"--output_dir={target}"],
         env=dict(os.environ, PYTHONPATH=str(runs.REPOSITORY)),
         capture_output=True,
         text=True,
         timeout=300,
     )
+
+
+@pytest.mark.slow
+def test_the_command_writes_what_runners_take_and_overwrites_no_model(tmp_path):
+    values = sample_hugging_face.write_model(tmp_path / "model")
+    (tmp_path / "model" / "spiece.model").write_bytes(b"pieces")
+    finished = convert(tmp_path / "model", tmp_path / "out")
     assert (finished.returncode, finished.stderr) == (0, "")
     assert finished.stdout.split() == [
         str(tmp_path / "out" / name)
         for name in ("model.ckpt-best", "albert_config.json", "spiece.model")
     ]
-    np.testing.assert_array_equal(
-        variables_of(tmp_path / "out" / "model.ckpt-best")[KERNEL], values[FFN].T
-    )
+    found = variables_of(tmp_path / "out" / "model.ckpt-best")
+    np.testing.assert_array_equal(found[KERNEL], values[FFN].T)
     config = json.loads((tmp_path / "out" / "albert_config.json").read_text())
     assert config["hidden_act"] == "gelu" and "architectures" not in config
     assert {name: config[name] for name in sample_hugging_face.SIZES} == sample_hugging_face.SIZES
-    (tmp_path / "model" / "model.safetensors").write_bytes(b"")
-    finished = subprocess.run(
-        [*command, f"--input={tmp_path / 'model'}"],
-        env=dict(os.environ, PYTHONPATH=str(runs.REPOSITORY)),
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert finished.returncode == 1 and finished.stderr.count("\n") == 1
-    assert f"--input={tmp_path / 'model'} cannot be read: " in finished.stderr
+    again = convert(tmp_path / "model", tmp_path / "out")
+    assert again.returncode == 1 and again.stderr.count("\n") == 1
+    assert f"--output_dir={tmp_path / 'out'} holds a model.ckpt-best already" in again.stderr
+
+
+@pytest.mark.slow
+def test_the_command_may_write_into_the_folder_that_it_reads(tmp_path):
+    folder = tmp_path / "model"
+    sample_hugging_face.write_model(folder)
+    (folder / "spiece.model").write_bytes(b"pieces")
+    finished = convert(folder, folder)
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert (folder / "spiece.model").read_bytes() == b"pieces"
+    assert KERNEL in variables_of(folder / "model.ckpt-best")
 
 
 @pytest.mark.slow
@@ -181,6 +193,7 @@ def test_a_run_starts_from_a_model(tmp_path):
         "max_seq_length": 32,
         "train_batch_size": 4,
         "train_step": 1,
+        "num_gpu_cores": 2,
         "device_type": "cpu",
     }
     commands = {
