@@ -25,10 +25,22 @@ import queue
 import signal
 import sys
 import threading
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Tuple, Union
+from typing import (
+    Any,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+    Union,
+)
 
-from albert.cli import program, shared_flags
-from albert.cli.options import CONFIG, SPM_MODEL, VOCABULARY, check_file, check_folder
+from albert.cli import program, shared_flags, trained_model
+from albert.cli.options import check_file, check_folder
 from albert.common import files, json_files, tables
 from albert.common.errors import UsageError
 from albert.common.tables import Row
@@ -69,22 +81,28 @@ class Model:
         Raises:
             UsageError: an input lacks a text that the model needs.
         """
-        rows = [Row(f"input {number}", _cells(each)) for number, each in enumerate(inputs)]
-        return self.predict_prepared(self.prepare(rows))
+        return self.predict_examples(self.examples_of(inputs))
 
-    def prepare(self, rows: List[Row]) -> "_Prepared":
-        """Returns rows with their features, which takes no device.
+    def examples_of(self, inputs: Iterable[Input]) -> List[Any]:
+        """Returns the task's example in each input, for `predict_examples`.
 
         Raises:
-            UsageError: a row lacks a text that the model needs.
+            UsageError: an input lacks a text that the model needs.
         """
+        rows = (Row(f"input {number}", _cells(each)) for number, each in enumerate(inputs))
+        return [self._task.example_of(row) for row in rows]
+
+    def predict_examples(self, examples: Sequence[Any]) -> List[Dict[str, Any]]:
+        """Returns what is predicted of each example, as JSON values."""
+        return self._results(examples, list(self._task.features_of(examples)))
+
+    def _results(self, examples, features):
+        predictions = self._predictor.predict_features(features, self._batch_size)
+        return list(self._task.results_of(examples, predictions, self._metrics))
+
+    def _prepare(self, rows):
         examples = [self._task.example_of(row) for row in rows]
         return _Prepared(rows, examples, list(self._task.features_of(examples)))
-
-    def predict_prepared(self, prepared: "_Prepared") -> List[Dict[str, Any]]:
-        """Returns what is predicted of each row."""
-        predictions = self._predictor.predict_features(prepared.features, self._batch_size)
-        return list(self._task.results_of(prepared.examples, predictions, self._metrics))
 
     def predict_rows(self, rows: Iterator[Row]) -> Iterator[Dict[str, Any]]:
         """Yields each row's cells with what is predicted of it, in their order.
@@ -93,9 +111,10 @@ class Model:
         `Predictor.num_tokens` of them at a time. A row never waits for others to come.
         """
         size = self._predictor.num_tokens
-        windows = _Ahead(map(self.prepare, _windows(_Ahead(rows, size), size)), 1)
+        windows = _Ahead(map(self._prepare, _windows(_Ahead(rows, size), size)), 1)
         for prepared in windows:
-            for row, result in zip(prepared.rows, self.predict_prepared(prepared)):
+            results = self._results(prepared.examples, prepared.features)
+            for row, result in zip(prepared.rows, results):
                 cells = row.cells.items()
                 kept = {f"input_{key}" if key in result else key: value for key, value in cells}
                 yield dict(kept, **result)
@@ -123,80 +142,21 @@ def load(
     Raises:
         UsageError: the folder holds no whole model, or the devices cannot be used.
     """
-    _check(model_dir)
     for name, value in (("num_devices", num_devices), ("predict_batch_size", batch_size)):
         if value is not None and value < 1:
             raise UsageError(f"<{name}> must be 1 or more.", **{name: value})
+    trained_model.check(model_dir)
     quiet.ready_tensorflow()
-    from albert import modeling
-    from albert.engine import checkpoints, devices, results, run_identity
+    from albert.engine import devices
     from albert.engine.predictor import Predictor
-    from albert.tokenization import FullTokenizer
 
-    settings = run_identity.recorded_settings(model_dir)
-    checkpoint = checkpoints.best(model_dir) or checkpoints.latest(model_dir)
-    if not checkpoint:
-        raise UsageError("<model_dir> holds no checkpoint.", model_dir=model_dir)
-    paths = {
-        name: os.path.join(model_dir, name)
-        for name in (SPM_MODEL, VOCABULARY)
-        if os.path.exists(os.path.join(model_dir, name))
-    }
-    tokenizer = FullTokenizer(
-        paths.get(VOCABULARY), settings.get("do_lower_case", True), paths.get(SPM_MODEL)
-    )
-    if tokenizer.fingerprint()["vocabulary"] != settings.get("vocabulary"):
-        found = next(iter(paths.values()))
-        raise UsageError(f"{found} is not the vocabulary that the model was trained with.")
-    albert_config = modeling.AlbertConfig.from_json_file(os.path.join(model_dir, CONFIG))
-    task = _task_of(settings, tokenizer)
+    trained = trained_model.load(model_dir)
     devices.prepare(num_devices)
     chosen = devices.choose(device_type, num_devices)
     devices.check_precision(chosen, precision)
-    predictor = Predictor(task, albert_config, chosen, precision=precision)
-    predictor.restore(checkpoint)
-    record = results.EvaluationRecord(
-        model_dir, task.best_metric, greater_is_better=task.greater_is_better
-    )
-    metrics = record.metrics_by_step().get(checkpoints.read_step(checkpoint))
-    return Model(task, predictor, metrics, batch_size)
-
-
-def _check(model_dir: str) -> None:
-    """Raises UsageError unless a folder holds the files of a run besides its checkpoints."""
-    for names in (("run.json",), (CONFIG,), (SPM_MODEL, VOCABULARY)):
-        if not any(os.path.exists(os.path.join(model_dir, name)) for name in names):
-            raise UsageError(
-                f"<model_dir> holds no {' or '.join(names)}: it must be a run's output_dir.",
-                model_dir=model_dir,
-            )
-
-
-def _task_of(settings: Dict[str, Any], tokenizer: Any) -> Any:
-    """Returns the task of a run, for loose input."""
-    from albert.glue.split_files import SplitFiles
-
-    if "squad_version" in settings:
-        from albert.squad_utils import SquadSettings, SquadTask
-
-        return SquadTask(
-            tokenizer, SquadSettings(**{name: settings[name] for name in SquadSettings._fields})
-        )
-    if "max_qa_length" in settings:
-        from albert.race_utils import RaceSettings, RaceTask
-
-        return RaceTask(
-            "", tokenizer, RaceSettings(**{name: settings[name] for name in RaceSettings._fields})
-        )
-    if tables.TAGS in settings:
-        from albert.tagging_utils import TaggingSettings, TaggingTask
-
-        about = TaggingSettings(settings["max_seq_length"])
-        return TaggingTask(SplitFiles(), settings, tokenizer, about)
-    name, max_seq_length = settings["task_name"], settings["max_seq_length"]
-    from albert.glue.own_files import FileSettings, FileTask
-
-    return FileTask(SplitFiles(), FileSettings(), settings, name, "", tokenizer, max_seq_length)
+    predictor = Predictor(trained.task, trained.albert_config, chosen, precision=precision)
+    predictor.restore(trained.checkpoint)
+    return Model(trained.task, predictor, trained.metrics, batch_size)
 
 
 def _cells(value: Input) -> Dict[str, Any]:
@@ -274,7 +234,7 @@ def _rows(path: str, input_format: str) -> Iterator[Row]:
 def _predict(arguments: Any) -> None:
     import tqdm
 
-    _check(arguments.model_dir)
+    trained_model.check(arguments.model_dir)
     if arguments.input != "-":
         check_file("input", arguments.input)
     if arguments.output:

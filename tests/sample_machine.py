@@ -9,7 +9,7 @@ LINES = (REPOSITORY / "requirements.txt").read_text(encoding="utf-8").splitlines
 VOLTA = {"name": "Tesla V100", "memory": 15 << 30, "compute_capability": "7.0"}
 HOPPER = {"name": "NVIDIA H200", "memory": 130 << 30, "compute_capability": "9.0"}
 OLD = {"numpy": "1.18.5", "protobuf": "3.20.3", "tensorflow": None, "tensorflow-gpu": "1.15.5"}
-OLD["safetensors"] = "0.4.5"
+OLD.update(aiohttp="3.8.6", safetensors="0.4.5")
 NEW = {"numpy": "1.26.4", "protobuf": "4.25.9", "tensorflow": "2.15.1", "tensorflow-gpu": None}
 
 
