@@ -173,6 +173,15 @@ class RaceTask(Task):
         kind = Classes(LETTERS)
         return (kind.result(output, metrics) for output in kind.outputs(rows))
 
+    def metadata(self, metrics: Optional[Dict[str, float]]) -> Dict[str, Any]:
+        """Returns the letters of the options, and what texts are cut to."""
+        return {
+            "task_type": "multiple_choice",
+            "labels": list(LETTERS),
+            "max_seq_length": self._settings.max_seq_length,
+            "max_qa_length": self._settings.max_qa_length,
+        }
+
     def head(self, model: Any, features: Dict[str, Any], is_training: bool) -> ModelOutput:
         """Returns the softmax cross-entropy over the options, each scored by its own [CLS]."""
         del is_training

@@ -176,6 +176,15 @@ class SquadTask(Task):
             end = None if start is None else start + len(text)
             yield {"answer": text, "start": start, "end": end, **found}
 
+    def metadata(self, metrics: Optional[Dict[str, float]]) -> Dict[str, Any]:
+        """Returns the settings of windows and answers, and the threshold of the null odds."""
+        threshold = _threshold_in(metrics)
+        return {
+            "task_type": "question_answering",
+            **self._settings._asdict(),
+            **({} if threshold is None else {"null_odds_threshold": threshold}),
+        }
+
     def head(self, model: AlbertModel, features: Dict[str, Any], is_training: bool) -> ModelOutput:
         """Returns the ModelOutput of the version's head."""
         return self._version.head(model, features, is_training)

@@ -221,6 +221,15 @@ class TaggingTask(Task):
         length = self._settings.max_seq_length
         return list(windows_of(self._tokenizer, sentence.tokens, tag_ids, length))
 
+    def metadata(self, metrics: Optional[Dict[str, float]]) -> Dict[str, Any]:
+        """Returns the tags and their scheme, and the length of a window."""
+        return {
+            "task_type": "tagging",
+            "labels": list(self._tags),
+            "scheme": self._scheme,
+            "max_seq_length": self._settings.max_seq_length,
+        }
+
     def head(self, model: Any, features: Dict[str, Any], is_training: bool) -> ModelOutput:
         """Returns the sum of the cross-entropies of the tokens' tags, and the predictions.
 
@@ -240,12 +249,14 @@ class TaggingTask(Task):
         )
         losses = tf.where(is_token, losses, tf.zeros_like(losses))  # [batch, seq]
         best = tf.argmax(logits, axis=-1, output_type=tf.int32)
+        probabilities = tf.nn.softmax(logits)
         predictions = {
             "tags": tf.where(is_token, best, tf.fill(tf.shape(best), NO_TAG)),
-            "probabilities": tf.reduce_max(tf.nn.softmax(logits), axis=-1),
+            "probabilities": tf.reduce_max(probabilities, axis=-1),
             "tag_losses": losses,
         }
-        return ModelOutput([tf.reduce_sum(losses)], predictions)
+        exported = {"logits": logits, "probabilities": probabilities}
+        return ModelOutput([tf.reduce_sum(losses)], predictions, exported=exported)
 
     def loss_weights(self, features: Dict[str, Any]) -> Sequence[Any]:
         """Returns the number of tokens: the loss is the mean over those of the global batch."""

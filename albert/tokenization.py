@@ -159,7 +159,7 @@ class FullTokenizer:
         substitutes = {
             index: self.sp_model.PieceToId(_split_final_comma(self.sp_model, piece))
             for piece, index in self.vocab.items()
-            if _ends_in_digit_and_comma(piece)
+            if ends_in_digit_and_comma(piece)
         }
         for index in (self.pad_id, self.cls_id, self.sep_id, self.mask_id):
             if index is not None:
@@ -291,7 +291,7 @@ def encode_pieces(sp_model: Any, text: str, sample: bool = False) -> List[str]:
         pieces = sp_model.EncodeAsPieces(text)
     repaired = []
     for piece in pieces:
-        if _ends_in_digit_and_comma(piece):
+        if ends_in_digit_and_comma(piece):
             repaired.extend(_split_final_comma(sp_model, piece))
         else:
             repaired.append(piece)
@@ -303,7 +303,8 @@ def encode_ids(sp_model: Any, text: str, sample: bool = False) -> List[int]:
     return sp_model.PieceToId(encode_pieces(sp_model, text, sample))
 
 
-def _ends_in_digit_and_comma(piece):
+def ends_in_digit_and_comma(piece: str) -> bool:
+    """Returns whether a piece is one that `encode_pieces` splits."""
     return piece[-1:] == "," and piece[-2:-1].isdigit()
 
 

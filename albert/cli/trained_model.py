@@ -7,32 +7,38 @@ from albert.cli.options import CONFIG, SPM_MODEL, VOCABULARY
 from albert.common import tables
 from albert.common.errors import UsageError
 
+_RUN = "run.json"
+RELEASED_SPM_MODEL = "30k-clean.model"  # as the archives of released models call it
+
 
 class TrainedModel(NamedTuple):
-    """A model that a run has trained.
+    """A model that a run has trained, or one that is released.
 
     Attributes:
-        task: for loose input.
-        settings: what the run has recorded.
         albert_config: the architecture.
-        tokenizer: the FullTokenizer of the run.
-        vocabulary: its file.
         checkpoint: prefix of the best checkpoint, or else the latest.
+        tokenizer: the FullTokenizer; None if a released model has no vocabulary beside it.
+        vocabulary: the tokenizer's file.
+        task: for loose input; None of a released model.
         metrics: those of the checkpoint on its dev data, for thresholds; None if there are none.
     """
 
-    task: Any
-    settings: Dict[str, Any]
     albert_config: Any
-    tokenizer: Any
-    vocabulary: str
     checkpoint: str
-    metrics: Optional[Dict[str, float]]
+    tokenizer: Any = None
+    vocabulary: Optional[str] = None
+    task: Any = None
+    metrics: Optional[Dict[str, float]] = None
+
+
+def is_run(model_dir: str) -> bool:
+    """Returns whether a folder is the output_dir of a run."""
+    return os.path.exists(os.path.join(model_dir, _RUN))
 
 
 def check(model_dir: str) -> None:
     """Raises UsageError unless a folder holds the files of a run besides its checkpoints."""
-    for names in (("run.json",), (CONFIG,), (SPM_MODEL, VOCABULARY)):
+    for names in ((_RUN,), (CONFIG,), (SPM_MODEL, VOCABULARY)):
         if not any(os.path.exists(os.path.join(model_dir, name)) for name in names):
             raise UsageError(
                 f"<model_dir> holds no {' or '.join(names)}: it must be a run's output_dir.",
@@ -47,32 +53,47 @@ def load(model_dir: str) -> TrainedModel:
         UsageError: the folder holds no whole model.
     """
     check(model_dir)
-    from albert import modeling
     from albert.engine import checkpoints, results, run_identity
-    from albert.tokenization import FullTokenizer
 
     settings = run_identity.recorded_settings(model_dir)
-    checkpoint = checkpoints.best(model_dir) or checkpoints.latest(model_dir)
-    if not checkpoint:
-        raise UsageError("<model_dir> holds no checkpoint.", model_dir=model_dir)
-    paths = {
-        name: os.path.join(model_dir, name)
-        for name in (SPM_MODEL, VOCABULARY)
-        if os.path.exists(os.path.join(model_dir, name))
-    }
-    tokenizer = FullTokenizer(
-        paths.get(VOCABULARY), settings.get("do_lower_case", True), paths.get(SPM_MODEL)
-    )
-    vocabulary = next(iter(paths.values()))
-    if tokenizer.fingerprint()["vocabulary"] != settings.get("vocabulary"):
-        raise UsageError(f"{vocabulary} is not the vocabulary that the model was trained with.")
-    albert_config = modeling.AlbertConfig.from_json_file(os.path.join(model_dir, CONFIG))
-    task = _task_of(settings, tokenizer)
+    model = _open(model_dir, settings.get("do_lower_case", True))
+    if model.tokenizer.fingerprint()["vocabulary"] != settings.get("vocabulary"):
+        raise UsageError(
+            f"{model.vocabulary} is not the vocabulary that the model was trained with."
+        )
+    task = _task_of(settings, model.tokenizer)
     record = results.EvaluationRecord(
         model_dir, task.best_metric, greater_is_better=task.greater_is_better
     )
-    metrics = record.metrics_by_step().get(checkpoints.read_step(checkpoint))
-    return TrainedModel(task, settings, albert_config, tokenizer, vocabulary, checkpoint, metrics)
+    metrics = record.metrics_by_step().get(checkpoints.read_step(model.checkpoint))
+    return model._replace(task=task, metrics=metrics)
+
+
+def load_released(model_dir: str) -> TrainedModel:
+    """Returns the model in a folder that no run has written, such as a released one.
+
+    Raises:
+        UsageError: the folder holds no configuration, or no checkpoint.
+    """
+    return _open(model_dir, True)
+
+
+def _open(model_dir: str, do_lower_case: bool) -> TrainedModel:
+    from albert import modeling
+    from albert.engine import checkpoints
+    from albert.tokenization import FullTokenizer
+
+    checkpoint = checkpoints.best(model_dir) or checkpoints.latest(model_dir)
+    if not checkpoint:
+        raise UsageError("<model_dir> holds no checkpoint.", model_dir=model_dir)
+    albert_config = modeling.AlbertConfig.from_json_file(os.path.join(model_dir, CONFIG))
+    paths = [os.path.join(model_dir, name) for name in (SPM_MODEL, RELEASED_SPM_MODEL, VOCABULARY)]
+    vocabulary = next(filter(os.path.exists, paths), None)
+    if vocabulary is None:
+        return TrainedModel(albert_config, checkpoint)
+    files = {"vocab_file" if vocabulary == paths[-1] else "spm_model_file": vocabulary}
+    tokenizer = FullTokenizer(files.get("vocab_file"), do_lower_case, files.get("spm_model_file"))
+    return TrainedModel(albert_config, checkpoint, tokenizer, vocabulary)
 
 
 def _task_of(settings: Dict[str, Any], tokenizer: Any) -> Any:

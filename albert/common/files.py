@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import uuid
 from typing import Any, Iterable, Iterator, Tuple
 
@@ -27,6 +28,35 @@ def replacing(path: str) -> Iterator[str]:
     finally:
         if os.path.exists(temporary):
             os.remove(temporary)
+
+
+def check_new_folder(setting: str, path: str) -> None:
+    """Raises UsageError if a path, named by a setting, is a file, or a folder that holds files."""
+    if os.path.isdir(path) and os.listdir(path):
+        raise UsageError(
+            f"<{setting}> is a folder that holds files; it must be new or empty.", **{setting: path}
+        )
+    if os.path.exists(path) and not os.path.isdir(path):
+        raise UsageError(f"<{setting}> is a file; it must be a new folder.", **{setting: path})
+
+
+@contextlib.contextmanager
+def making_folder(path: str) -> Iterator[str]:
+    """Yields a temporary folder, which becomes the new or empty folder `path` at the end.
+
+    If the block fails, nothing is left of it.
+    """
+    target = os.path.abspath(path)
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    temporary = f"{target}.{uuid.uuid4().hex}.part"
+    os.mkdir(temporary)
+    try:
+        yield temporary
+        if os.path.isdir(target):
+            os.rmdir(target)
+        os.rename(temporary, target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_text(path: str, text: str) -> None:

@@ -16,7 +16,7 @@ from albert.conversion.names import CONFIG, WEIGHTS
 from albert.modeling import AlbertConfig, AlbertModel, name_of
 
 _TYPES = ("F32", "F16", "F64")  # in the words of safetensors
-_LAYER_NORM_EPS = 1e-12
+LAYER_NORM_EPS = 1e-12
 
 _log = logging.getLogger(__name__)
 
@@ -67,6 +67,7 @@ def read_weights(path: str, setting: str) -> Dict[str, np.ndarray]:
                 weights[variable.name] = values.T if variable.is_kernel else values
     except (OSError, safetensors.SafetensorError) as error:
         raise UsageError(f"<{setting}> cannot be read: {error}.", **{setting: path}) from error
+    _drop_square_projection(weights, path, setting)
     if not any(name.startswith("bert/") for name in weights):
         raise UsageError(
             f"<{setting}> holds no encoder of ALBERT: its names are not those of Hugging Face.",
@@ -75,6 +76,27 @@ def read_weights(path: str, setting: str) -> Dict[str, np.ndarray]:
     if unknown:
         _log.warning("Left out, since nothing here is like it: %s.", ", ".join(sorted(unknown)))
     return weights
+
+
+def _drop_square_projection(weights, path, setting):
+    """Removes a projection of embeddings that are as wide as hidden states: here there is none.
+
+    Raises:
+        UsageError: it changes them.
+    """
+    kernel, bias = (
+        f"bert/encoder/embedding_hidden_mapping_in/{part}" for part in ("kernel", "bias")
+    )
+    values = weights.get(kernel)
+    if values is None or len(set(values.shape)) > 1:
+        return
+    if not np.array_equal(values, np.eye(len(values))) or weights[bias].any():
+        raise UsageError(
+            f"<{setting}> projects embeddings that are as wide as its hidden states, which no model "
+            "here does.",
+            **{setting: path},
+        )
+    del weights[kernel], weights[bias]
 
 
 def read_config(path: str, setting: str) -> AlbertConfig:
@@ -88,10 +110,10 @@ def read_config(path: str, setting: str) -> AlbertConfig:
         stored = AlbertConfig.from_dict(json_files.load_json(file))
     except UsageError as error:
         raise UsageError(f"<{setting}>: {CONFIG}: {error}", **{setting: path}) from error
-    epsilon = getattr(stored, "layer_norm_eps", _LAYER_NORM_EPS)
-    if epsilon != _LAYER_NORM_EPS:
+    epsilon = getattr(stored, "layer_norm_eps", LAYER_NORM_EPS)
+    if epsilon != LAYER_NORM_EPS:
         raise UsageError(
-            f"<{setting}>: layer_norm_eps is {epsilon!r}; here it is {_LAYER_NORM_EPS}.",
+            f"<{setting}>: layer_norm_eps is {epsilon!r}; here it is {LAYER_NORM_EPS}.",
             **{setting: path},
         )
     fields = [field.name for field in dataclasses.fields(AlbertConfig)]

@@ -10,33 +10,45 @@ from typing import Dict, Iterable, NamedTuple, Optional
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"  # files of a model
 
+PROJECTION = "encoder.embedding_hidden_mapping_in"  # from embeddings to hidden states
 ENCODER = "albert."  # begins the names of the encoder, but in models without a head
 
 _DENSE = {"weight": "kernel", "bias": "bias"}
 _NORM = {"weight": "gamma", "bias": "beta"}
 _CLASSIFIER = {"weight": "output_weights", "bias": "output_bias"}
 
-_LAYER = r"encoder\.albert_layer_groups\.(\d+)\.albert_layers\.(\d+)\."
-_OUR_LAYER = r"bert/encoder/transformer/group_\1/inner_group_\2/"
+_LAYER = "encoder.albert_layer_groups.#.albert_layers.#."
+_OUR_LAYER = "bert/encoder/transformer/group_#/inner_group_#/"
 
-# (Hugging Face's name as a pattern, without its last part; ours; {last part: ours}).
+# (Hugging Face's name without its last part; ours; {last part: ours}). A # stands for a number.
 _MODULES = (
-    (r"embeddings\.LayerNorm", "bert/embeddings/LayerNorm/", _NORM),
-    (r"encoder\.embedding_hidden_mapping_in", "bert/encoder/embedding_hidden_mapping_in/", _DENSE),
-    (_LAYER + r"attention\.(query|key|value)", _OUR_LAYER + r"attention_1/self/\3/", _DENSE),
-    (_LAYER + r"attention\.dense", _OUR_LAYER + "attention_1/output/dense/", _DENSE),
-    (_LAYER + r"attention\.LayerNorm", _OUR_LAYER + "LayerNorm/", _NORM),
+    ("embeddings.LayerNorm", "bert/embeddings/LayerNorm/", _NORM),
+    (PROJECTION, "bert/encoder/embedding_hidden_mapping_in/", _DENSE),
+    (_LAYER + "attention.query", _OUR_LAYER + "attention_1/self/query/", _DENSE),
+    (_LAYER + "attention.key", _OUR_LAYER + "attention_1/self/key/", _DENSE),
+    (_LAYER + "attention.value", _OUR_LAYER + "attention_1/self/value/", _DENSE),
+    (_LAYER + "attention.dense", _OUR_LAYER + "attention_1/output/dense/", _DENSE),
+    (_LAYER + "attention.LayerNorm", _OUR_LAYER + "LayerNorm/", _NORM),
     (_LAYER + "ffn", _OUR_LAYER + "ffn_1/intermediate/dense/", _DENSE),
     (_LAYER + "ffn_output", _OUR_LAYER + "ffn_1/intermediate/output/dense/", _DENSE),
     (_LAYER + "full_layer_layer_norm", _OUR_LAYER + "LayerNorm_1/", _NORM),
     ("pooler", "bert/pooler/dense/", _DENSE),
-    (r"predictions\.dense", "cls/predictions/transform/dense/", _DENSE),
-    (r"predictions\.LayerNorm", "cls/predictions/transform/LayerNorm/", _NORM),
-    (r"sop_classifier\.classifier", "cls/seq_relationship/", _CLASSIFIER),
+    ("predictions.dense", "cls/predictions/transform/dense/", _DENSE),
+    ("predictions.LayerNorm", "cls/predictions/transform/LayerNorm/", _NORM),
+    ("sop_classifier.classifier", "cls/seq_relationship/", _CLASSIFIER),
     ("qa_outputs", "cls/squad/", _CLASSIFIER),
     ("classifier", "", _CLASSIFIER),
 )
-_TABLES = r"embeddings\.(word|position|token_type)_embeddings\.weight"
+_RENAMED = tuple(
+    (f"{module}.{part}", ours + our_part, our_part == "kernel")
+    for module, ours, parts in _MODULES
+    for part, our_part in parts.items()
+) + (
+    ("embeddings.word_embeddings.weight", "bert/embeddings/word_embeddings", False),
+    ("embeddings.position_embeddings.weight", "bert/embeddings/position_embeddings", False),
+    ("embeddings.token_type_embeddings.weight", "bert/embeddings/token_type_embeddings", False),
+    ("predictions.bias", "cls/predictions/output_bias", False),
+)
 # Copies of other variables, and numbers that need not be stored.
 _DERIVED = r"predictions\.decoder\.(weight|bias)|embeddings\.position_ids"
 
@@ -48,7 +60,7 @@ def is_model(path: str) -> bool:
 
 
 class Variable(NamedTuple):
-    """A variable of ours; `is_kernel`: its values are the transpose of Hugging Face's."""
+    """A variable; `is_kernel`: ours is the transpose of Hugging Face's."""
 
     name: str
     is_kernel: bool
@@ -75,15 +87,23 @@ def _current(name: str) -> str:
     return re.sub(r"\.gamma$", ".weight", re.sub(r"\.beta$", ".bias", name))
 
 
+def to_hugging_face(name: str) -> Optional[Variable]:
+    """Returns Hugging Face's variable for one of ours, without a prefix; None if there is none."""
+    return _first((_renamed(name, ours, theirs), is_kernel) for theirs, ours, is_kernel in _RENAMED)
+
+
 def _ours(name: str) -> Optional[Variable]:
-    table = re.fullmatch(_TABLES, name)
-    if table:
-        return Variable(f"bert/embeddings/{table.group(1)}_embeddings", False)
-    if name == "predictions.bias":
-        return Variable("cls/predictions/output_bias", False)
-    module, _, last = name.rpartition(".")
-    for pattern, replacement, parts in _MODULES:
-        match = re.fullmatch(pattern, module)
-        if match and last in parts:
-            return Variable(match.expand(replacement) + parts[last], parts[last] == "kernel")
-    return None
+    return _first((_renamed(name, theirs, ours), is_kernel) for theirs, ours, is_kernel in _RENAMED)
+
+
+def _first(found):
+    return next((Variable(name, is_kernel) for name, is_kernel in found if name), None)
+
+
+def _renamed(name, pattern, other):
+    """Returns `other`, with the numbers that `name` has in place of the # of `pattern`."""
+    match = re.fullmatch(re.escape(pattern).replace(re.escape("#"), r"(\d+)"), name)
+    if not match:
+        return None
+    numbers = iter(match.groups())
+    return re.sub("#", lambda _: next(numbers), other)

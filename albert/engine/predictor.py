@@ -17,7 +17,7 @@ from albert.engine import checkpoints, pretrained
 from albert.engine import devices as devices_lib
 from albert.engine.input_pipeline import FeatureFile, batches_of, read_batches
 from albert.engine.model_fn import build
-from albert.engine.task import INPUT_IDS, INPUT_MASK, LOSSES, Task
+from albert.engine.task import INPUT_IDS, LOSSES, Task, model_inputs
 from albert.modeling import AlbertConfig
 
 
@@ -129,7 +129,7 @@ class Predictor:
         with tf.Graph().as_default() as graph, tf.device(self._devices[0]):
             inputs = {
                 name: tf.placeholder(feature.dtype, feature.shape)
-                for name, feature in self._inputs().items()
+                for name, feature in model_inputs(self._spec).items()
             }
             output = build(
                 self._task,
@@ -153,11 +153,6 @@ class Predictor:
                 tf.import_graph_def(_on_device(graph_def, self._devices[0], device), name="")
             workers.append(_Worker(copy, config, feeds, fetches, saver_def))
         return workers
-
-    def _inputs(self):
-        """Returns {name: Feature} of the model's inputs."""
-        inputs = {name: feature for name, feature in self._spec.items() if feature.is_input}
-        return dict(inputs, **{INPUT_MASK: self._spec[INPUT_IDS]})
 
 
 class _Worker:

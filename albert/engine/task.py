@@ -59,11 +59,14 @@ class ModelOutput(NamedTuple):
         predictions: {name: tensor [batch, ...]}, for `evaluate` and `write_predictions`.
         losses: float32 [batch], the loss of each feature; evaluations report its mean as `loss`.
             None if the task has no loss outside training.
+        exported: {name: tensor [batch, ...]} that an exported model returns, computed without
+            labels, such as `logits`; None for the predictions.
     """
 
     loss_sums: Sequence[Any]
     predictions: Dict[str, Any]
     losses: Any = None
+    exported: Optional[Dict[str, Any]] = None
 
 
 class Change(enum.Enum):
@@ -237,6 +240,16 @@ class Task(abc.ABC):
         """
         raise NotImplementedError
 
+    def metadata(self, metrics: Optional[Dict[str, float]]) -> Dict[str, Any]:
+        """Returns what a program needs to use an exported model of this task, as JSON values.
+
+        These are its `task_type`, labels in the order of the logits, and what texts are cut to.
+
+        Args:
+            metrics: as for `results_of`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot be exported")
+
     @abc.abstractmethod
     def feature_spec(self) -> Dict[str, Feature]:
         """Returns {name: how that feature is stored and batched}."""
@@ -301,6 +314,12 @@ class Task(abc.ABC):
             metrics: those of the checkpoint on the data it was chosen with, for thresholds; None
                 if it was never evaluated.
         """
+
+
+def model_inputs(spec: Mapping[str, Feature]) -> Dict[str, Feature]:
+    """Returns {name: Feature} of what the model reads, the mask included."""
+    inputs = {name: feature for name, feature in spec.items() if feature.is_input}
+    return dict(inputs, **{INPUT_MASK: spec[INPUT_IDS]})
 
 
 def mean_loss(predictions: Predictions) -> Dict[str, float]:

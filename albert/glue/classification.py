@@ -228,6 +228,16 @@ class ClassifierTask(Task):
                 )
                 yield dict(sequence._asdict(), label_ids=value(example.label))
 
+    def metadata(self, metrics: Optional[Dict[str, float]]) -> Dict[str, Any]:
+        """Returns the type of the task, its labels, the length, and what was chosen with labels."""
+        kind = self.kind
+        return {
+            "task_type": kind.task_type,
+            "labels": list(kind.names),
+            "max_seq_length": self._max_seq_length,
+            **kind.choices_in(metrics),
+        }
+
     def head(self, model: Any, features: Dict[str, Any], is_training: bool) -> ModelOutput:
         """Returns the losses and predictions of the kind of labels, on [CLS].
 

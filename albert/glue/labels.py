@@ -87,6 +87,11 @@ class LabelKind(abc.ABC):
         del outputs, values
         return {}
 
+    def choices_in(self, metrics: Optional[Dict[str, float]]) -> Dict[str, float]:
+        """Returns what decisions depend on, of a checkpoint's metrics."""
+        del metrics
+        return {}
+
     def outputs(self, rows: Sequence[Dict[str, Any]]) -> np.ndarray:
         """Returns the outputs in n rows of predictions: float [n] or [n, num_outputs]."""
         return np.array([row[self._output] for row in rows])
@@ -165,7 +170,7 @@ class Scores(LabelKind):
     def output(self, logits: Any, values: Any) -> ModelOutput:
         scores = tf.squeeze(logits, axis=-1)
         losses = tf.squared_difference(scores, values)
-        return ModelOutput([tf.reduce_sum(losses)], {"scores": scores}, losses)
+        return ModelOutput([tf.reduce_sum(losses)], {"scores": scores}, losses, {"logits": logits})
 
     def decisions(self, outputs: np.ndarray, metrics: Optional[Dict[str, float]]) -> List[Any]:
         return outputs.tolist()
@@ -207,7 +212,8 @@ class LabelSets(LabelKind):
         each = tf.nn.sigmoid_cross_entropy_with_logits(labels=values, logits=logits)
         losses = tf.reduce_mean(each, axis=-1)
         predictions = {"probabilities": tf.nn.sigmoid(logits)}
-        return ModelOutput([tf.reduce_sum(losses)], predictions, losses)
+        exported = {"logits": logits, **predictions}
+        return ModelOutput([tf.reduce_sum(losses)], predictions, losses, exported)
 
     def decisions(self, outputs: np.ndarray, metrics: Optional[Dict[str, float]]) -> List[Any]:
         return (outputs >= _threshold(metrics)).astype(int).tolist()
@@ -223,6 +229,9 @@ class LabelSets(LabelKind):
             "label": [name for name, value in probabilities.items() if value >= threshold],
             "probabilities": probabilities,
         }
+
+    def choices_in(self, metrics: Optional[Dict[str, float]]) -> Dict[str, float]:
+        return {THRESHOLD: _threshold(metrics)}
 
     def chosen(self, outputs: np.ndarray, values: Sequence[Any]) -> Dict[str, float]:
         """Returns the threshold with the best micro-averaged F1, the highest of equal ones.
@@ -243,7 +252,9 @@ class LabelSets(LabelKind):
 def softmax_output(logits: Any, labels: Any) -> ModelOutput:
     """Returns the output for a choice among n classes: logits [batch, n], labels [batch]."""
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
-    return ModelOutput([tf.reduce_sum(losses)], {"probabilities": tf.nn.softmax(logits)}, losses)
+    predictions = {"probabilities": tf.nn.softmax(logits)}
+    exported = {"logits": logits, **predictions}
+    return ModelOutput([tf.reduce_sum(losses)], predictions, losses, exported)
 
 
 def training_losses(
