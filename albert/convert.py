@@ -1,10 +1,13 @@
-r"""Converts a model of Hugging Face transformers to the layout of google-research/albert.
+r"""Converts a model of another program to the layout of google-research/albert.
 
     python -m albert.convert --input=albert-base-v2 --output_dir=albert_base_v2
+    python -m albert.convert --input=albert_tiny/albert_model.ckpt --output_dir=albert_tiny_zh \
+        --albert_config_file=albert_tiny/albert_config_tiny.json
 
-reads a folder that save_pretrained has written, with config.json and model.safetensors, and writes
-albert_config.json, model.ckpt-best.* and the vocabulary. The heads of ALBERT's pre-training and of
-classification, tagging and SQuAD 1.1 come along.
+The first reads a folder that save_pretrained of Hugging Face transformers has written, with
+config.json and model.safetensors; the heads of ALBERT's pre-training and of classification, tagging
+and SQuAD 1.1 come along. The second reads a Chinese model of brightmart's albert_zh. Both write
+albert_config.json, model.ckpt-best.* and the vocabulary.
 """
 
 from albert.cli import quiet
@@ -17,7 +20,7 @@ import shutil
 from typing import Any
 
 from albert.cli import program, shared_flags
-from albert.cli.options import CONFIG, SPM_MODEL, VOCABULARY, check_folder
+from albert.cli.options import CONFIG, SPM_MODEL, VOCABULARY, check_file, check_folder
 from albert.common import files
 from albert.common.errors import UsageError
 
@@ -25,26 +28,43 @@ _PROG = "convert.py"
 
 
 def _convert(arguments: Any) -> None:
-    check_folder("input", arguments.input)
-    quiet.ready_tensorflow()
-    from albert.conversion import hugging_face
-
     source, target = arguments.input, arguments.output_dir
+    is_checkpoint = os.path.isfile(f"{source}.index")
+    if is_checkpoint and not arguments.albert_config_file:
+        raise UsageError(
+            "<input> is a checkpoint: <albert_config_file> is needed, too.",
+            input=source,
+            albert_config_file=None,
+        )
+    if is_checkpoint:
+        check_file("albert_config_file", arguments.albert_config_file)
+    else:
+        check_folder("input", source)
+    quiet.ready_tensorflow()
+    from albert.conversion import brightmart, checkpoint, hugging_face
+    from albert.modeling import AlbertConfig
+
     prefix = os.path.join(target, "model.ckpt-best")
     if os.path.exists(prefix + ".index"):
         raise UsageError(
             "<output_dir> holds a model.ckpt-best already; use another folder.", output_dir=target
         )
-    config = hugging_face.read_config(source, "input")
-    weights = hugging_face.read_weights(source, "input")
-    hugging_face.check_shapes(weights, config, source, "input")
+    if is_checkpoint:
+        config_file = arguments.albert_config_file
+        config = brightmart.adapted(AlbertConfig.from_json_file(config_file), config_file)
+        weights = brightmart.read_weights(source, "input")
+    else:
+        config = hugging_face.read_config(source, "input")
+        weights = hugging_face.read_weights(source, "input")
+    checkpoint.check_shapes(weights, config, source, "input")
     quiet.has_started()
     os.makedirs(target, exist_ok=True)
-    hugging_face.write_checkpoint(prefix, weights)
+    checkpoint.write_checkpoint(prefix, weights)
     files.write_text(os.path.join(target, CONFIG), config.to_json_string())
     written = [prefix, os.path.join(target, CONFIG)]
+    folder = os.path.dirname(source) if is_checkpoint else source
     for name in (SPM_MODEL, VOCABULARY):
-        original = os.path.join(source, name)
+        original = os.path.join(folder, name)
         if os.path.exists(original):
             written.append(os.path.join(target, name))
             if os.path.realpath(original) != os.path.realpath(written[-1]):
@@ -55,7 +75,10 @@ def _convert(arguments: Any) -> None:
 def main() -> None:
     """Runs the command line."""
     parser = program.Parser(prog=_PROG, description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--input", required=True, help="folder of the model")
+    parser.add_argument(
+        "--input", required=True, help="folder of a model, or prefix of a checkpoint"
+    )
+    parser.add_argument("--albert_config_file", help="that of a checkpoint")
     parser.add_argument("--output_dir", required=True, help="folder for the converted model")
     arguments = parser.parse_args()
     quiet.show_log(-1)

@@ -13,7 +13,7 @@ from albert import modeling, tokenization
 from albert.cli import quiet
 from albert.cli.options import CONFIG, SPM_MODEL, VOCABULARY, config_of, recorded_values
 from albert.common.errors import UsageError
-from albert.conversion import hugging_face, names
+from albert.conversion import brightmart, hugging_face, names
 from albert.engine import training
 from albert.engine.config import FinetuneConfig
 from albert.engine.hooks import NotFinite
@@ -56,6 +56,19 @@ def _model_files(options: SimpleNamespace) -> Dict[str, str]:
     return {CONFIG: options.albert_config_file, **vocabulary}
 
 
+def _convert_start(options: SimpleNamespace) -> None:
+    """Converts a checkpoint of another program that the options name, and names the result."""
+    start, folder = options.init_checkpoint, options.cached_dir or options.output_dir
+    if start and names.is_model(start):
+        options.init_checkpoint = hugging_face.as_checkpoint(
+            start, os.path.join(folder, "hugging_face")
+        )
+    elif start and brightmart.is_checkpoint(start):
+        options.init_checkpoint, options.albert_config_file = brightmart.as_checkpoint(
+            start, options.albert_config_file, os.path.join(folder, "albert_zh")
+        )
+
+
 def run(
     task_of: Callable[[SimpleNamespace, modeling.AlbertConfig], Task], options: SimpleNamespace
 ) -> None:
@@ -68,13 +81,11 @@ def run(
         options: from options.read_options.
     """
     quiet.has_started()
+    _convert_start(options)
     albert_config = modeling.AlbertConfig.from_json_file(options.albert_config_file)
     dropout = getattr(options, "albert_dropout_prob", None)
     if dropout is not None:
         albert_config.hidden_dropout_prob = albert_config.attention_probs_dropout_prob = dropout
-    if options.init_checkpoint and names.is_model(options.init_checkpoint):
-        folder = os.path.join(options.cached_dir or options.output_dir, "hugging_face")
-        options.init_checkpoint = hugging_face.as_checkpoint(options.init_checkpoint, folder)
     config = config_of(options, albert_config)
     task = task_of(options, albert_config)
     scores_what_it_predicts = options.do_predict and bool(task.dev_splits)

@@ -1,1 +1,1 @@
-"""Checkpoints of other programs, in the layout of google-research/albert and back."""
+"""Models of other programs, in the layout of google-research/albert."""

@@ -3,17 +3,15 @@
 import dataclasses
 import logging
 import os
-import tempfile
 from typing import Dict
 
 import numpy as np
-import tensorflow.compat.v1 as tf
 
 from albert.common import files, json_files
 from albert.common.errors import UsageError
-from albert.conversion import names
+from albert.conversion import checkpoint, names
 from albert.conversion.names import CONFIG, WEIGHTS
-from albert.modeling import AlbertConfig, AlbertModel, name_of
+from albert.modeling import AlbertConfig
 
 _TYPES = ("F32", "F16", "F64")  # in the words of safetensors
 LAYER_NORM_EPS = 1e-12
@@ -92,8 +90,8 @@ def _drop_square_projection(weights, path, setting):
         return
     if not np.array_equal(values, np.eye(len(values))) or weights[bias].any():
         raise UsageError(
-            f"<{setting}> projects embeddings that are as wide as its hidden states, which no model "
-            "here does.",
+            f"<{setting}> projects embeddings that are as wide as its hidden states; no model of "
+            "google-research/albert does.",
             **{setting: path},
         )
     del weights[kernel], weights[bias]
@@ -123,46 +121,6 @@ def read_config(path: str, setting: str) -> AlbertConfig:
     return AlbertConfig(**values)
 
 
-def check_shapes(
-    weights: Dict[str, np.ndarray], config: AlbertConfig, path: str, setting: str
-) -> None:
-    """Raises UsageError unless weights have every variable of the encoder, in its shape.
-
-    Models that look at tokens alone have no pooler.
-    """
-    with tf.Graph().as_default():
-        AlbertModel(config, False, tf.zeros([1, 2], tf.int32))
-        expected = {name_of(each): tuple(each.shape.as_list()) for each in tf.global_variables()}
-    for name, shape in expected.items():
-        if name not in weights and name.startswith("bert/pooler/"):
-            continue
-        found = weights[name].shape if name in weights else "missing"
-        if found != shape:
-            raise UsageError(
-                f"<{setting}>: {name} is {found}; by its {CONFIG} it has the shape {shape}.",
-                **{setting: path},
-            )
-
-
-def write_checkpoint(prefix: str, weights: Dict[str, np.ndarray]) -> None:
-    """Writes variables as a checkpoint, in a folder that exists; its index comes last."""
-    order = sorted(weights)
-    with tempfile.TemporaryDirectory(dir=os.path.dirname(prefix)) as folder:
-        temporary = os.path.join(folder, "new")
-        with tf.Graph().as_default():
-            values = [tf.placeholder(tf.float32, weights[name].shape) for name in order]
-            save = tf.raw_ops.SaveV2(
-                prefix=temporary,
-                tensor_names=order,
-                shape_and_slices=[""] * len(order),
-                tensors=values,
-            )
-            with tf.Session(config=tf.ConfigProto(device_count={"GPU": 0})) as session:
-                session.run(save, dict(zip(values, (weights[name] for name in order))))
-        for ending in (".data-00000-of-00001", ".index"):
-            os.replace(temporary + ending, prefix + ending)
-
-
 def as_checkpoint(path: str, folder: str, setting: str = "init_checkpoint") -> str:
     """Returns the prefix of a checkpoint that holds a model, made in a folder unless it is there.
 
@@ -171,11 +129,5 @@ def as_checkpoint(path: str, folder: str, setting: str = "init_checkpoint") -> s
     """
     if os.path.isdir(path):
         read_config(path, setting)
-    digest = files.sha256(_weights_file(path, setting))[:16]
-    prefix = os.path.join(folder, f"{digest}.ckpt")
-    if not os.path.exists(prefix + ".index"):
-        weights = read_weights(path, setting)
-        os.makedirs(folder, exist_ok=True)
-        write_checkpoint(prefix, weights)
-        _log.info("Converted %s to %s.", path, prefix)
-    return prefix
+    digest = files.sha256(_weights_file(path, setting))
+    return checkpoint.written_once(path, folder, digest, lambda: read_weights(path, setting))

@@ -9,6 +9,7 @@ It says what albert.tokenization does, but for two things:
 """
 
 import base64
+import re
 import sys
 from typing import Any, Callable, Dict, List
 
@@ -104,7 +105,10 @@ def _sentencepiece(tokenizer):
     marks["prepend_scheme"] = "always"
     return {
         "normalizer": {"type": "Sequence", "normalizers": _normalizers(tokenizer)},
-        "pre_tokenizer": marks,
+        "pre_tokenizer": {
+            "type": "Sequence",
+            "pretokenizers": [marks, _breaking(_unspoken(_model_of(tokenizer)))],
+        },
         "decoder": marks,
         "model": {
             "type": "Unigram",
@@ -130,6 +134,22 @@ def _normalizers(tokenizer: FullTokenizer) -> List[Dict[str, Any]]:
 
 
 _STRIP = {"type": "Strip", "strip_left": True, "strip_right": True}
+
+
+def _unspoken(model: Any) -> List[str]:
+    """Returns the pieces that stand for no text, such as <pad>."""
+    return [row.piece for row in model.pieces if row.type in (row.CONTROL, row.UNKNOWN)]
+
+
+def _breaking(names):
+    """Returns what breaks these names after their first character, so that text cannot be them."""
+    pattern = "|".join(f"{re.escape(name[0])}(?={re.escape(name[1:])})" for name in names)
+    return {
+        "type": "Split",
+        "pattern": {"Regex": pattern},
+        "behavior": "MergedWithPrevious",
+        "invert": False,
+    }
 
 
 def _replaced(pattern, content):
@@ -163,16 +183,13 @@ def _scored_pieces(tokenizer: FullTokenizer) -> List[List[Any]]:
     SentencePiece prefers a piece that the user has defined to others of its length.
     """
     pieces = _model_of(tokenizer).pieces
-    kinds = type(pieces[0])
-    best = max((row.score for row in pieces if row.type == kinds.NORMAL), default=0.0)
+    best = max((row.score for row in pieces if row.type == row.NORMAL), default=0.0)
     scored: List[List[Any]] = []
     for row in pieces:
         score = row.score
-        if row.type in (kinds.CONTROL, kinds.UNKNOWN, kinds.UNUSED):
+        if row.type == row.UNUSED or ends_in_digit_and_comma(row.piece):
             score = _NEVER
-        elif ends_in_digit_and_comma(row.piece):
-            score = _NEVER
-        elif row.type == kinds.USER_DEFINED:
+        elif row.type == row.USER_DEFINED:
             score = len(row.piece) * best - 0.1
         scored.append([row.piece, score])
     return scored

@@ -14,7 +14,7 @@ import tensorflow.compat.v1 as tf
 from safetensors.numpy import save_file
 
 from albert.common.errors import UsageError
-from albert.conversion import hugging_face, names
+from albert.conversion import checkpoint, hugging_face, names
 
 KERNEL = "bert/encoder/transformer/group_1/inner_group_0/ffn_1/intermediate/dense/kernel"
 FFN = "albert.encoder.albert_layer_groups.1.albert_layers.0.ffn.weight"
@@ -116,7 +116,7 @@ def test_what_is_no_model_is_refused(tmp_path, change, message):
 def check(folder):
     weights = hugging_face.read_weights(str(folder), "input")
     config = hugging_face.read_config(str(folder), "input")
-    hugging_face.check_shapes(weights, config, str(folder), "input")
+    checkpoint.check_shapes(weights, config, str(folder), "input")
 
 
 def test_weights_must_have_the_shapes_of_the_configuration(tmp_path):
@@ -126,12 +126,12 @@ def test_weights_must_have_the_shapes_of_the_configuration(tmp_path):
     sample_hugging_face.write_model(tmp_path / "model", values)
     check(tmp_path / "model")
     sample_hugging_face.write_model(tmp_path / "model", values, intermediate_size=64)
-    expected = r"^input=.*dense/.* is \(.*32.*\); by its config.json it has the shape \(.*64"
+    expected = r"^input=.*dense/.* is \(.*32.*\); by its configuration it has the shape \(.*64"
     with pytest.raises(UsageError, match=expected):
         check(tmp_path / "model")
     del values[FFN]
     sample_hugging_face.write_model(tmp_path / "model", values)
-    with pytest.raises(UsageError, match=f"{KERNEL} is missing; by its config.json"):
+    with pytest.raises(UsageError, match=f"{KERNEL} is missing; by its configuration"):
         check(tmp_path / "model")
 
 
