@@ -37,5 +37,8 @@ setup(
     package_data={"albert.report": ["page.html"]},
     python_requires=">=3.7,!=3.8.*,<3.12",
     install_requires=read_requirements("requirements.txt"),
-    extras_require={"dev": read_requirements("requirements-dev.txt")},
+    extras_require={
+        "dev": read_requirements("requirements-dev.txt"),
+        "onnx": read_requirements("requirements-onnx.txt"),
+    },
 )

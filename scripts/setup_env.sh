@@ -125,7 +125,7 @@ choose_interpreter() { # sets version and interpreter
 # its links resolved, so that a checkout that is reached in two ways has one environment.
 stamp_of() { # run | dev
   local files=("$ROOT/requirements.txt")
-  [[ $1 == run ]] || files+=("$ROOT/requirements-dev.txt")
+  [[ $1 == run ]] || files+=("$ROOT/requirements-dev.txt" "$ROOT/requirements-onnx.txt")
   printf '%s %s %s' "$version" "$(cat -- "${files[@]}" | cksum)" "$(CDPATH='' cd -- "$venv" && pwd -P)"
 }
 is_whole() { # run | dev

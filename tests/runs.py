@@ -82,7 +82,12 @@ def copy_project(folder):
     without_caches = shutil.ignore_patterns("__pycache__")
     for name in ("albert", "examples", "scripts"):
         shutil.copytree(str(REPOSITORY / name), str(folder / name), ignore=without_caches)
-    for name in ("download_glue_data.py", "requirements.txt", "requirements-dev.txt"):
+    for name in (
+        "download_glue_data.py",
+        "requirements.txt",
+        "requirements-dev.txt",
+        "requirements-onnx.txt",
+    ):
         shutil.copy(str(REPOSITORY / name), str(folder / name))
 
 

@@ -107,7 +107,12 @@ def _sentencepiece(tokenizer):
         "normalizer": {"type": "Sequence", "normalizers": _normalizers(tokenizer)},
         "pre_tokenizer": {
             "type": "Sequence",
-            "pretokenizers": [marks, _breaking(_unspoken(_model_of(tokenizer)))],
+            # Splits at spaces first, so that they are not part of what a token stands for.
+            "pretokenizers": [
+                {"type": "WhitespaceSplit"},
+                marks,
+                _breaking(_unspoken(_model_of(tokenizer))),
+            ],
         },
         "decoder": marks,
         "model": {
