@@ -75,6 +75,16 @@ class Model:
         self._metrics = metrics
         self._batch_size = batch_size
 
+    @property
+    def task(self) -> Any:
+        """The task, for its name and the columns that it reads."""
+        return self._task
+
+    @property
+    def num_tokens(self) -> int:
+        """How many tokens, padding included, a device takes at a time."""
+        return self._predictor.num_tokens
+
     def predict(self, inputs: Iterable[Input]) -> List[Dict[str, Any]]:
         """Returns what is predicted of each input, as JSON values.
 

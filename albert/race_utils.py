@@ -60,6 +60,7 @@ class RaceTask(Task):
 
     name = "race"
     best_metric = "accuracy"
+    input_columns = {"article": 1, "question": 1, "options": _NUM_OPTIONS}
     num_segments = 2
 
     def __init__(

@@ -64,6 +64,7 @@ class SquadTask(Task):
     best_metric = "f1"
     shown_metrics = ("f1", "exact_match", "exact", "HasAns_f1", "NoAns_f1")
     test_splits = ("predict",)
+    input_columns = {"context": 1, "question": 1}
     num_segments = 2
 
     def __init__(

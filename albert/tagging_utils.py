@@ -12,7 +12,7 @@ import tensorflow.compat.v1 as tf
 
 from albert.common import parallel
 from albert.common.errors import UsageError
-from albert.common.tables import TAGS, Row, shown
+from albert.common.tables import LINE, TAGS, Row, shown
 from albert.engine.task import (
     INPUT_IDS,
     Change,
@@ -77,6 +77,7 @@ class TaggingTask(Task):
     """
 
     name = "tagging"
+    input_columns = {LINE: 1}
 
     def __init__(
         self,

@@ -33,10 +33,7 @@ def load_json(path: str, setting: Optional[str] = None, allow_nan: bool = False)
         raise UsageError(f"{name}: {error.strerror}.", **settings) from error
     text = files.utf8_text(content, name, **settings)
     try:
-        number = float if allow_nan else _finite
-        value = json.loads(text, parse_int=_integer, parse_float=number, parse_constant=number)
-        if isinstance(value, dict):
-            _check_depth(value)
+        value = parse_json(text, allow_nan)
     except RecursionError as error:
         reason = f"it is nested more than {_MAX_DEPTH} levels deep"
         raise UsageError(f"{name} cannot be read: {reason}.", **settings) from error
@@ -44,6 +41,23 @@ def load_json(path: str, setting: Optional[str] = None, allow_nan: bool = False)
         raise UsageError(f"{name} is not JSON: {error}.", **settings) from error
     if not isinstance(value, dict):
         raise UsageError(f"{name} does not hold a JSON object.", **settings)
+    return value
+
+
+def parse_json(text: str, allow_nan: bool = False) -> Any:
+    """Returns the value that a JSON text stands for.
+
+    Args:
+        allow_nan: as of `load_json`.
+
+    Raises:
+        ValueError: it is not JSON, or has a number that is not finite or has too many digits.
+        RecursionError: it is nested too deeply.
+    """
+    number = float if allow_nan else _finite
+    value = json.loads(text, parse_int=_integer, parse_float=number, parse_constant=number)
+    if isinstance(value, (dict, list)):
+        _check_depth(value)
     return value
 
 
@@ -60,8 +74,8 @@ def _finite(text: str) -> float:
     return value
 
 
-def _check_depth(value: Dict[str, Any]) -> None:
-    """Raises RecursionError if a JSON object is nested too deeply."""
+def _check_depth(value: Any) -> None:
+    """Raises RecursionError if a JSON object or list is nested too deeply."""
     level: List[Any] = [value]
     for _ in range(_MAX_DEPTH):
         rows = [item.values() if isinstance(item, dict) else item for item in level]

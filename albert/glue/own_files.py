@@ -133,6 +133,11 @@ class FileTask(ClassifierTask):
         """What labels are."""
         return self._kind
 
+    @property
+    def input_columns(self) -> Dict[str, int]:
+        """How many texts each column of a loose input holds: one each."""
+        return {name: 1 for name in self._columns[:2] if name is not None}
+
     def source(self, split: str) -> DataSource:
         """Returns the file, and the hash of the split's data."""
         return DataSource.of(self._files.path(split), self._origin(split))

@@ -1,0 +1,1 @@
+"""An HTTP server for a trained model: python -m albert.serve."""
