@@ -1,0 +1,375 @@
+"""Tests of albert.serve.server in this process, with a stand-in for the model."""
+
+import asyncio
+import contextlib
+import json
+import threading
+from types import SimpleNamespace
+
+import aiohttp
+import pytest
+
+from albert.common.errors import UsageError
+from albert.serve import server
+from albert.serve.batching import BatchLimits
+from albert.serve.body import Limits
+
+TYPE = {"Content-Type": "application/json"}
+LIMITS = Limits(max_body_bytes=2000, max_inputs=3, max_text_length=100)
+BATCHES = BatchLimits(max_waiting=4, max_batch_size=4, max_batch_length=1000)
+SETTINGS = server.Settings(LIMITS, BATCHES, timeout=60)
+HEAD_AND_HALF_A_BODY = (
+    b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    b'Content-Length: 9\r\n\r\n"a'
+)
+
+
+class Model:
+    """Returns texts. It computes nothing while `gate` is not set, and fails at the text "bug"."""
+
+    task = SimpleNamespace(name="echo", input_columns={"text": 1})
+
+    def __init__(self):
+        self.gate = threading.Event()
+        self.gate.set()
+        self.is_computing = threading.Event()
+        self.computed = []
+
+    def examples_of(self, inputs):
+        for number, each in enumerate(inputs):
+            if isinstance(each, dict):
+                raise UsageError(f"input {number}: no objects here.")
+        return inputs
+
+    def predict_examples(self, texts):
+        self.is_computing.set()
+        assert self.gate.wait(60)
+        if "bug" in texts:
+            raise ZeroDivisionError("bug in the model")
+        self.computed += texts
+        return [{"text": text} for text in texts]
+
+
+class Served:
+    """A server in this event loop.
+
+    Attributes:
+        unanswered: what `serve` returns, once it is stopped.
+    """
+
+    def __init__(self, model, session, url, stopping, serving):
+        self.model, self.session, self.url = model, session, url
+        self.stopping, self._serving = stopping, serving
+
+    @property
+    def address(self):
+        return self.url[len("http://") :].rstrip("/").split(":")
+
+    async def post(self, value, headers=TYPE, path="predict"):
+        """Returns the status, the headers and the JSON of an answer."""
+        data = value if isinstance(value, bytes) else json.dumps(value).encode()
+        async with self.session.post(self.url + path, data=data, headers=headers) as response:
+            return response.status, response.headers, json.loads(await response.text())
+
+    async def metrics(self):
+        """Returns {name: value}."""
+        async with self.session.get(self.url + "metrics") as response:
+            lines = (await response.text()).splitlines()
+        pairs = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+        return {name: float(value) for name, value in pairs}
+
+    async def post_and_compute(self, value):
+        """Returns a request whose input the model computes, until its gate is set."""
+        self.model.gate.clear()
+        posted = asyncio.ensure_future(self.post(value))
+        while not self.model.is_computing.is_set():
+            await asyncio.sleep(0.005)
+        return posted
+
+    async def until_waiting(self, number):
+        while (await self.metrics())["albert_waiting_inputs"] != number:
+            await asyncio.sleep(0.005)
+
+    async def stopped(self):
+        """Returns how many requests were left unanswered."""
+        self.stopping.set()
+        return await self._serving
+
+
+def run(steps, settings=SETTINGS):
+    """Runs `await steps(served)`; returns what it returns."""
+
+    async def both():
+        model, stopping = Model(), asyncio.Event()
+        with contextlib.closing(server.bind("127.0.0.1", 0)) as listener:
+            is_ready = asyncio.Event()
+            serving = asyncio.ensure_future(
+                server.serve(model, listener, settings, stopping, is_ready.set)
+            )
+            await is_ready.wait()
+            url = server.url_of(listener)
+            async with aiohttp.ClientSession() as session:
+                served = Served(model, session, url, stopping, serving)
+                try:
+                    return await asyncio.wait_for(steps(served), 60)
+                finally:
+                    model.gate.set()
+                    await served.stopped()
+
+    return asyncio.run(both())
+
+
+# Answers
+
+
+def test_one_input_has_an_object_and_a_list_a_list_in_its_order():
+    async def steps(served):
+        return [(await served.post(value))[2] for value in ("a", ["b", "a"], ["c"])]
+
+    assert run(steps) == [{"text": "a"}, [{"text": "b"}, {"text": "a"}], [{"text": "c"}]]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "message"),
+    [
+        (b"", 400, "The body is not JSON: Expecting value"),
+        (b"{", 400, "The body is not JSON: Expecting property name"),
+        (b'"\xff"', 400, "The body is not UTF-8: byte 1 is wrong."),
+        (b"[" * 1900, 400, "The body is nested too deeply."),
+        (b'[{"a": ' * 150 + b"1" + b"}]" * 150, 400, "The body is nested too deeply."),
+        (b'["a", NaN]', 400, "The body is not JSON: NaN is not a finite number; an object, a"),
+        (b"1e999", 400, "The body is not JSON: 1e999 is not a finite number"),
+        (b"9" * 1900, 400, "The body is not JSON: 999999999999999999... has more than 18 digits"),
+        (b"[]", 400, "The list is empty: at least one input is needed."),
+        (b"null", 400, "input 0 must be an object or a string, not null."),
+        (b"true", 400, "input 0 must be an object or a string, not true or false."),
+        (b'["a", ["b", "c"]]', 400, "input 1 must be an object or a string, not a list."),
+        (b'["a", {"b": 1}]', 400, "input 1: no objects here."),
+        (b'["a", "b", "c", "d"]', 413, "4 inputs are too many: at most 3."),
+        (b'"%s"' % (b"x" * 101), 413, "input 0 has a text of 101 characters: at most 100 are all"),
+        (b'[{"t": ["%s", "x"]}]' % (b"x" * 100), 413, "input 0 has a text of 101 characters"),
+        (b'"%s"' % (b"x" * 2000), 413, "The body is too large: at most 2000 bytes are allowed."),
+    ],
+)
+def test_a_body_that_cannot_be_predicted_is_refused_in_one_sentence(body, status, message):
+    found, headers, answer = run(lambda served: served.post(body))
+    assert found == status and headers["Content-Type"].startswith("application/json")
+    assert list(answer) == ["error"] and answer["error"].startswith(message)
+
+
+def test_a_large_body_of_unknown_length_is_refused():
+    async def pieces():
+        for _ in range(30):
+            yield b"x" * 100
+
+    async def steps(served):
+        async with served.session.post(
+            served.url + "predict", data=pieces(), headers=TYPE
+        ) as response:
+            return response.status, await response.json()
+
+    status, answer = run(steps)
+    assert (status, answer["error"][:22]) == (413, "The body is too large:")
+
+
+@pytest.mark.parametrize(
+    ("headers", "message"),
+    [
+        ({"Content-Type": "text/plain"}, "The Content-Type must be application/json, not text/pl"),
+        ({**TYPE, "Content-Encoding": "gzip"}, "The body must not be compressed, but it is gzip."),
+    ],
+)
+def test_what_a_page_of_another_site_may_send_and_compressed_bodies_are_refused(headers, message):
+    status, _, answer = run(lambda served: served.post(b'"a"', headers))
+    assert status == 415 and answer["error"].startswith(message)
+
+
+def test_other_paths_and_methods_are_explained():
+    async def steps(served):
+        async with served.session.get(served.url + "predict") as response:
+            answer = await response.json()
+            first = response.status, response.headers["Allow"], answer["error"]
+        return first, await served.post("a", path="nix")
+
+    first, (status, _, answer) = run(steps)
+    assert first == (405, "POST", "/predict takes POST, not GET.")
+    assert status == 404
+    assert answer["error"] == "There is no /nix; there are /, /predict, /healthz, /metrics."
+
+
+def test_headers_protect_the_page_and_every_answer():
+    async def steps(served):
+        async with served.session.get(served.url) as response:
+            page = response.headers, await response.text()
+        return page, (await served.post("a"))[1]
+
+    (page, text), answer = run(steps)
+    assert page["Content-Type"] == "text/html; charset=utf-8" and "<h1>echo</h1>" in text
+    assert "default-src 'none'" in page["Content-Security-Policy"]
+    assert "unsafe" not in page["Content-Security-Policy"]
+    assert answer["Content-Security-Policy"] == "default-src 'none'"
+    for headers in (page, answer):
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert "Access-Control-Allow-Origin" not in headers
+
+
+def test_a_bug_is_logged_and_the_server_goes_on(caplog):
+    async def steps(served):
+        return [await served.post(text) for text in ("bug", "a")]
+
+    with caplog.at_level("INFO", logger="albert"):
+        (status, _, failed), (_, _, answer) = run(steps)
+    assert (status, failed) == (500, {"error": "The server failed; its log says why."})
+    assert answer == {"text": "a"}
+    assert "ZeroDivisionError: bug in the model" in caplog.text
+
+
+def test_what_is_not_http_is_refused_without_a_line_in_the_log(caplog):
+    async def steps(served):
+        reader, writer = await asyncio.open_connection(*served.address)
+        writer.write(b"\x16\x03\x01 no HTTP\r\n\r\n")
+        answer = await reader.read()
+        writer.close()
+        return answer
+
+    with caplog.at_level("INFO"):
+        assert b" 400 " in run(steps).splitlines()[0]
+    assert [record for record in caplog.records if record.name != "asyncio"] == []
+
+
+# The queue
+
+
+def test_a_full_queue_refuses_with_the_time_to_wait():
+    async def steps(served):
+        first = await served.post_and_compute("a")
+        others = [asyncio.ensure_future(served.post(["b", "c"])) for _ in range(2)]
+        await served.until_waiting(4)
+        status, headers, answer = await served.post("d")
+        served.model.gate.set()
+        await asyncio.gather(first, *others)
+        return status, headers["Retry-After"], answer["error"]
+
+    status, seconds, message = run(steps)
+    assert (status, int(seconds) >= 1) == (503, True)
+    assert message == "4 inputs wait already, of at most 4: try again later."
+
+
+def test_a_client_that_is_gone_makes_room_and_is_not_computed():
+    async def steps(served):
+        first = await served.post_and_compute("a")
+        gone = asyncio.ensure_future(served.post(["gone"] * 3))
+        await served.until_waiting(3)
+        gone.cancel()
+        await asyncio.sleep(0.05)
+        last = asyncio.ensure_future(served.post(["b", "c"]))
+        await served.until_waiting(2)
+        served.model.gate.set()
+        await asyncio.gather(first, last)
+        return served.model.computed, await served.metrics()
+
+    computed, metrics = run(steps)
+    assert computed == ["a", "b", "c"]
+    assert metrics['albert_requests_total{path="/predict",status="499"}'] == 1
+
+
+def test_an_answer_that_takes_too_long_and_a_body_that_does_not_come_are_told():
+    async def steps(served):
+        served.model.gate.clear()
+        late = await served.post("a")
+        reader, writer = await asyncio.open_connection(*served.address)
+        writer.write(HEAD_AND_HALF_A_BODY)
+        answer = await reader.readuntil(b"}")
+        writer.close()
+        return late, answer
+
+    (status, _, late), answer = run(steps, SETTINGS._replace(timeout=0.2))
+    assert (status, late) == (504, {"error": "There was no answer within 0.2 s."})
+    assert b" 408 " in answer.splitlines()[0] and b"\r\nConnection: close\r\n" in answer
+    assert answer.endswith(b'{"error": "The body did not come within 0.2 s."}')
+
+
+def test_metrics_count_requests_batches_and_inputs():
+    async def steps(served):
+        await served.post(["a", "b"])
+        await served.post("c")
+        await served.post([])
+        await served.post("a", path="no/such/path")
+        async with served.session.get(served.url + "healthz") as response:
+            assert response.status == 200
+        return await served.metrics()
+
+    found = run(steps)
+    for name, value in {
+        'albert_requests_total{path="/predict",status="200"}': 2,
+        'albert_requests_total{path="/predict",status="400"}': 1,
+        'albert_requests_total{path="other",status="404"}': 1,
+        "albert_request_seconds_count": 2,
+        "albert_batch_inputs_count": 2,
+        "albert_batch_inputs_sum": 3,
+        "albert_predicted_inputs_total": 3,
+        "albert_waiting_inputs": 0,
+    }.items():
+        assert found[name] == value, name
+
+
+# The end
+
+
+def test_what_was_accepted_is_answered_and_what_comes_later_on_open_connections_is_refused():
+    async def steps(served):
+        accepted = await served.post_and_compute("a")
+        reader, writer = await asyncio.open_connection(*served.address)
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b" 200 " in await reader.readuntil(b"ok\n")
+        stopped = asyncio.ensure_future(served.stopped())
+        await asyncio.sleep(0.05)
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        refused = await reader.read()  # to the end of the connection
+        writer.close()
+        with pytest.raises(OSError):
+            await asyncio.open_connection(*served.address)
+        served.model.gate.set()
+        return (await accepted)[::2], refused, await stopped
+
+    accepted, refused, num_unanswered = run(steps)
+    assert accepted == (200, {"text": "a"})
+    assert b" 503 " in refused.splitlines()[0]
+    assert b"\r\nConnection: close\r\n" in refused and b"\r\nRetry-After: 1\r\n" in refused
+    assert num_unanswered == 0
+
+
+def test_what_cannot_be_answered_in_time_is_counted():
+    async def steps(served):
+        served.model.gate.clear()
+        reader, writer = await asyncio.open_connection(*served.address)
+        writer.write(HEAD_AND_HALF_A_BODY)
+        await asyncio.sleep(0.1)
+        stopped = asyncio.ensure_future(served.stopped())
+        await asyncio.sleep(0.5)
+        writer.write(b'bcdefg"')  # in time, but its answer may take as long again
+        num_unanswered = await stopped
+        writer.close()
+        return num_unanswered
+
+    assert run(steps, SETTINGS._replace(timeout=1)) == 1
+
+
+# The address
+
+
+def test_an_address_that_cannot_be_used_is_one_line():
+    with contextlib.closing(server.bind("127.0.0.1", 0)) as listener:
+        listener.listen()
+        port = listener.getsockname()[1]
+        with pytest.raises(UsageError, match=f"^host=127.0.0.1 port={port} cannot be used: Addr"):
+            server.bind("127.0.0.1", port)
+    with pytest.raises(UsageError, match="^host=no.such.host.invalid port=0 cannot be used: "):
+        server.bind("no.such.host.invalid", 0)
+
+
+@pytest.mark.parametrize(("host", "expected"), [("127.0.0.2", True), ("0.0.0.0", False)])
+def test_addresses_that_other_machines_reach_are_told_apart(host, expected):
+    with contextlib.closing(server.bind(host, 0)) as listener:
+        assert server.is_loopback(listener) is expected
+        assert server.url_of(listener) == f"http://{host}:{listener.getsockname()[1]}/"
