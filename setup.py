@@ -34,7 +34,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["albert", "albert.*"]),
-    package_data={"albert.report": ["page.html"]},
+    package_data={"albert.report": ["page.html"], "albert.serve": ["page.html"]},
     python_requires=">=3.7,!=3.8.*,<3.12",
     install_requires=read_requirements("requirements.txt"),
     extras_require={"dev": read_requirements("requirements-dev.txt")},

@@ -1,4 +1,4 @@
-"""Drives a headless Chromium over the DevTools protocol: real key events, and what the page shows."""
+"""Drives a headless Chromium over the DevTools protocol, by real key events."""
 
 import asyncio
 import base64
@@ -70,7 +70,9 @@ class Tab:
             if found:
                 return found
             await asyncio.sleep(0.02)
-        raise AssertionError(f"never true: {expression}; {await self.value('document.body.innerText')}")
+        raise AssertionError(
+            f"never true: {expression}; {await self.value('document.body.innerText')}"
+        )
 
     async def press(self, key, ctrl=False):
         """Presses and releases a key."""
@@ -104,16 +106,14 @@ class Browser:
     def __init__(self, address):
         self._address = address
 
-    def drive(self, steps):
-        """Runs `await steps(tab)` on a new tab; returns what it returns."""
-        return asyncio.run(self._drive(steps))
-
-    async def _drive(self, steps):
+    @contextlib.asynccontextmanager
+    async def tab(self):
+        """Yields a new Tab."""
         async with aiohttp.ClientSession() as session:
             async with session.put(f"http://{self._address}/json/new?about:blank") as response:
                 target = json.loads(await response.text())
             async with session.ws_connect(target["webSocketDebuggerUrl"], max_msg_size=0) as socket:
-                return await steps(Tab(socket))
+                yield Tab(socket)
 
 
 @contextlib.contextmanager

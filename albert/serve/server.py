@@ -281,6 +281,8 @@ async def serve(
         # Not a site of aiohttp: whether stopping one ends its connections depends on the version.
         connections.close()
         num_unanswered = await server.drain()
+        for connection in runner.server.connections:
+            connection.close()  # at once if it is idle, for which `shutdown` would wait
         await runner.server.shutdown(_SECONDS_TO_FLUSH if not num_unanswered else 0.0)
         return num_unanswered
     finally:

@@ -2,22 +2,21 @@
 
 import asyncio
 import contextlib
-import json
 import threading
 from types import SimpleNamespace
 
-import aiohttp
 import pytest
+import served
+from served import TYPE
 
 from albert.common.errors import UsageError
-from albert.serve import server
+from albert.serve import server as server_lib
 from albert.serve.batching import BatchLimits
 from albert.serve.body import Limits
 
-TYPE = {"Content-Type": "application/json"}
 LIMITS = Limits(max_body_bytes=2000, max_inputs=3, max_text_length=100)
 BATCHES = BatchLimits(max_waiting=4, max_batch_size=4, max_batch_length=1000)
-SETTINGS = server.Settings(LIMITS, BATCHES, timeout=60)
+SETTINGS = server_lib.Settings(LIMITS, BATCHES, timeout=60)
 HEAD_AND_HALF_A_BODY = (
     b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
     b'Content-Length: 9\r\n\r\n"a'
@@ -50,81 +49,26 @@ class Model:
         return [{"text": text} for text in texts]
 
 
-class Served:
-    """A server in this event loop.
-
-    Attributes:
-        unanswered: what `serve` returns, once it is stopped.
-    """
-
-    def __init__(self, model, session, url, stopping, serving):
-        self.model, self.session, self.url = model, session, url
-        self.stopping, self._serving = stopping, serving
-
-    @property
-    def address(self):
-        return self.url[len("http://") :].rstrip("/").split(":")
-
-    async def post(self, value, headers=TYPE, path="predict"):
-        """Returns the status, the headers and the JSON of an answer."""
-        data = value if isinstance(value, bytes) else json.dumps(value).encode()
-        async with self.session.post(self.url + path, data=data, headers=headers) as response:
-            return response.status, response.headers, json.loads(await response.text())
-
-    async def metrics(self):
-        """Returns {name: value}."""
-        async with self.session.get(self.url + "metrics") as response:
-            lines = (await response.text()).splitlines()
-        pairs = (line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
-        return {name: float(value) for name, value in pairs}
-
-    async def post_and_compute(self, value):
-        """Returns a request whose input the model computes, until its gate is set."""
-        self.model.gate.clear()
-        posted = asyncio.ensure_future(self.post(value))
-        while not self.model.is_computing.is_set():
-            await asyncio.sleep(0.005)
-        return posted
-
-    async def until_waiting(self, number):
-        while (await self.metrics())["albert_waiting_inputs"] != number:
-            await asyncio.sleep(0.005)
-
-    async def stopped(self):
-        """Returns how many requests were left unanswered."""
-        self.stopping.set()
-        return await self._serving
-
-
 def run(steps, settings=SETTINGS):
     """Runs `await steps(served)`; returns what it returns."""
+    return served.run(Model(), steps, settings)
 
-    async def both():
-        model, stopping = Model(), asyncio.Event()
-        with contextlib.closing(server.bind("127.0.0.1", 0)) as listener:
-            is_ready = asyncio.Event()
-            serving = asyncio.ensure_future(
-                server.serve(model, listener, settings, stopping, is_ready.set)
-            )
-            await is_ready.wait()
-            url = server.url_of(listener)
-            async with aiohttp.ClientSession() as session:
-                served = Served(model, session, url, stopping, serving)
-                try:
-                    return await asyncio.wait_for(steps(served), 60)
-                finally:
-                    model.gate.set()
-                    await served.stopped()
 
-    return asyncio.run(both())
+async def post_and_compute(server, value):
+    """Returns a request whose input the model computes, until its gate is set."""
+    server.model.gate.clear()
+    posted = asyncio.ensure_future(server.post(value))
+    while not server.model.is_computing.is_set():
+        await asyncio.sleep(0.005)
+    return posted
 
 
 # Answers
 
 
 def test_one_input_has_an_object_and_a_list_a_list_in_its_order():
-    async def steps(served):
-        return [(await served.post(value))[2] for value in ("a", ["b", "a"], ["c"])]
+    async def steps(server):
+        return [(await server.post(value))[2] for value in ("a", ["b", "a"], ["c"])]
 
     assert run(steps) == [{"text": "a"}, [{"text": "b"}, {"text": "a"}], [{"text": "c"}]]
 
@@ -152,7 +96,7 @@ def test_one_input_has_an_object_and_a_list_a_list_in_its_order():
     ],
 )
 def test_a_body_that_cannot_be_predicted_is_refused_in_one_sentence(body, status, message):
-    found, headers, answer = run(lambda served: served.post(body))
+    found, headers, answer = run(lambda server: server.post(body))
     assert found == status and headers["Content-Type"].startswith("application/json")
     assert list(answer) == ["error"] and answer["error"].startswith(message)
 
@@ -162,9 +106,9 @@ def test_a_large_body_of_unknown_length_is_refused():
         for _ in range(30):
             yield b"x" * 100
 
-    async def steps(served):
-        async with served.session.post(
-            served.url + "predict", data=pieces(), headers=TYPE
+    async def steps(server):
+        async with server.session.post(
+            server.url + "predict", data=pieces(), headers=TYPE
         ) as response:
             return response.status, await response.json()
 
@@ -180,16 +124,16 @@ def test_a_large_body_of_unknown_length_is_refused():
     ],
 )
 def test_what_a_page_of_another_site_may_send_and_compressed_bodies_are_refused(headers, message):
-    status, _, answer = run(lambda served: served.post(b'"a"', headers))
+    status, _, answer = run(lambda server: server.post(b'"a"', headers))
     assert status == 415 and answer["error"].startswith(message)
 
 
 def test_other_paths_and_methods_are_explained():
-    async def steps(served):
-        async with served.session.get(served.url + "predict") as response:
+    async def steps(server):
+        async with server.session.get(server.url + "predict") as response:
             answer = await response.json()
             first = response.status, response.headers["Allow"], answer["error"]
-        return first, await served.post("a", path="nix")
+        return first, await server.post("a", path="nix")
 
     first, (status, _, answer) = run(steps)
     assert first == (405, "POST", "/predict takes POST, not GET.")
@@ -198,10 +142,10 @@ def test_other_paths_and_methods_are_explained():
 
 
 def test_headers_protect_the_page_and_every_answer():
-    async def steps(served):
-        async with served.session.get(served.url) as response:
+    async def steps(server):
+        async with server.session.get(server.url) as response:
             page = response.headers, await response.text()
-        return page, (await served.post("a"))[1]
+        return page, (await server.post("a"))[1]
 
     (page, text), answer = run(steps)
     assert page["Content-Type"] == "text/html; charset=utf-8" and "<h1>echo</h1>" in text
@@ -214,8 +158,8 @@ def test_headers_protect_the_page_and_every_answer():
 
 
 def test_a_bug_is_logged_and_the_server_goes_on(caplog):
-    async def steps(served):
-        return [await served.post(text) for text in ("bug", "a")]
+    async def steps(server):
+        return [await server.post(text) for text in ("bug", "a")]
 
     with caplog.at_level("INFO", logger="albert"):
         (status, _, failed), (_, _, answer) = run(steps)
@@ -225,8 +169,8 @@ def test_a_bug_is_logged_and_the_server_goes_on(caplog):
 
 
 def test_what_is_not_http_is_refused_without_a_line_in_the_log(caplog):
-    async def steps(served):
-        reader, writer = await asyncio.open_connection(*served.address)
+    async def steps(server):
+        reader, writer = await asyncio.open_connection(*server.address)
         writer.write(b"\x16\x03\x01 no HTTP\r\n\r\n")
         answer = await reader.read()
         writer.close()
@@ -241,12 +185,12 @@ def test_what_is_not_http_is_refused_without_a_line_in_the_log(caplog):
 
 
 def test_a_full_queue_refuses_with_the_time_to_wait():
-    async def steps(served):
-        first = await served.post_and_compute("a")
-        others = [asyncio.ensure_future(served.post(["b", "c"])) for _ in range(2)]
-        await served.until_waiting(4)
-        status, headers, answer = await served.post("d")
-        served.model.gate.set()
+    async def steps(server):
+        first = await post_and_compute(server, "a")
+        others = [asyncio.ensure_future(server.post(["b", "c"])) for _ in range(2)]
+        await server.until_waiting(4)
+        status, headers, answer = await server.post("d")
+        server.model.gate.set()
         await asyncio.gather(first, *others)
         return status, headers["Retry-After"], answer["error"]
 
@@ -256,17 +200,17 @@ def test_a_full_queue_refuses_with_the_time_to_wait():
 
 
 def test_a_client_that_is_gone_makes_room_and_is_not_computed():
-    async def steps(served):
-        first = await served.post_and_compute("a")
-        gone = asyncio.ensure_future(served.post(["gone"] * 3))
-        await served.until_waiting(3)
+    async def steps(server):
+        first = await post_and_compute(server, "a")
+        gone = asyncio.ensure_future(server.post(["gone"] * 3))
+        await server.until_waiting(3)
         gone.cancel()
         await asyncio.sleep(0.05)
-        last = asyncio.ensure_future(served.post(["b", "c"]))
-        await served.until_waiting(2)
-        served.model.gate.set()
+        last = asyncio.ensure_future(server.post(["b", "c"]))
+        await server.until_waiting(2)
+        server.model.gate.set()
         await asyncio.gather(first, last)
-        return served.model.computed, await served.metrics()
+        return server.model.computed, await server.metrics()
 
     computed, metrics = run(steps)
     assert computed == ["a", "b", "c"]
@@ -274,10 +218,10 @@ def test_a_client_that_is_gone_makes_room_and_is_not_computed():
 
 
 def test_an_answer_that_takes_too_long_and_a_body_that_does_not_come_are_told():
-    async def steps(served):
-        served.model.gate.clear()
-        late = await served.post("a")
-        reader, writer = await asyncio.open_connection(*served.address)
+    async def steps(server):
+        server.model.gate.clear()
+        late = await server.post("a")
+        reader, writer = await asyncio.open_connection(*server.address)
         writer.write(HEAD_AND_HALF_A_BODY)
         answer = await reader.readuntil(b"}")
         writer.close()
@@ -290,14 +234,14 @@ def test_an_answer_that_takes_too_long_and_a_body_that_does_not_come_are_told():
 
 
 def test_metrics_count_requests_batches_and_inputs():
-    async def steps(served):
-        await served.post(["a", "b"])
-        await served.post("c")
-        await served.post([])
-        await served.post("a", path="no/such/path")
-        async with served.session.get(served.url + "healthz") as response:
+    async def steps(server):
+        await server.post(["a", "b"])
+        await server.post("c")
+        await server.post([])
+        await server.post("a", path="no/such/path")
+        async with server.session.get(server.url + "healthz") as response:
             assert response.status == 200
-        return await served.metrics()
+        return await server.metrics()
 
     found = run(steps)
     for name, value in {
@@ -317,19 +261,19 @@ def test_metrics_count_requests_batches_and_inputs():
 
 
 def test_what_was_accepted_is_answered_and_what_comes_later_on_open_connections_is_refused():
-    async def steps(served):
-        accepted = await served.post_and_compute("a")
-        reader, writer = await asyncio.open_connection(*served.address)
+    async def steps(server):
+        accepted = await post_and_compute(server, "a")
+        reader, writer = await asyncio.open_connection(*server.address)
         writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         assert b" 200 " in await reader.readuntil(b"ok\n")
-        stopped = asyncio.ensure_future(served.stopped())
+        stopped = asyncio.ensure_future(server.stopped())
         await asyncio.sleep(0.05)
         writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         refused = await reader.read()  # to the end of the connection
         writer.close()
         with pytest.raises(OSError):
-            await asyncio.open_connection(*served.address)
-        served.model.gate.set()
+            await asyncio.open_connection(*server.address)
+        server.model.gate.set()
         return (await accepted)[::2], refused, await stopped
 
     accepted, refused, num_unanswered = run(steps)
@@ -340,12 +284,12 @@ def test_what_was_accepted_is_answered_and_what_comes_later_on_open_connections_
 
 
 def test_what_cannot_be_answered_in_time_is_counted():
-    async def steps(served):
-        served.model.gate.clear()
-        reader, writer = await asyncio.open_connection(*served.address)
+    async def steps(server):
+        server.model.gate.clear()
+        reader, writer = await asyncio.open_connection(*server.address)
         writer.write(HEAD_AND_HALF_A_BODY)
         await asyncio.sleep(0.1)
-        stopped = asyncio.ensure_future(served.stopped())
+        stopped = asyncio.ensure_future(server.stopped())
         await asyncio.sleep(0.5)
         writer.write(b'bcdefg"')  # in time, but its answer may take as long again
         num_unanswered = await stopped
@@ -359,17 +303,17 @@ def test_what_cannot_be_answered_in_time_is_counted():
 
 
 def test_an_address_that_cannot_be_used_is_one_line():
-    with contextlib.closing(server.bind("127.0.0.1", 0)) as listener:
+    with contextlib.closing(server_lib.bind("127.0.0.1", 0)) as listener:
         listener.listen()
         port = listener.getsockname()[1]
         with pytest.raises(UsageError, match=f"^host=127.0.0.1 port={port} cannot be used: Addr"):
-            server.bind("127.0.0.1", port)
+            server_lib.bind("127.0.0.1", port)
     with pytest.raises(UsageError, match="^host=no.such.host.invalid port=0 cannot be used: "):
-        server.bind("no.such.host.invalid", 0)
+        server_lib.bind("no.such.host.invalid", 0)
 
 
 @pytest.mark.parametrize(("host", "expected"), [("127.0.0.2", True), ("0.0.0.0", False)])
 def test_addresses_that_other_machines_reach_are_told_apart(host, expected):
-    with contextlib.closing(server.bind(host, 0)) as listener:
-        assert server.is_loopback(listener) is expected
-        assert server.url_of(listener) == f"http://{host}:{listener.getsockname()[1]}/"
+    with contextlib.closing(server_lib.bind(host, 0)) as listener:
+        assert server_lib.is_loopback(listener) is expected
+        assert server_lib.url_of(listener) == f"http://{host}:{listener.getsockname()[1]}/"
