@@ -16,7 +16,7 @@ _FILES = {
     "labels": ("text,red,blue", [("a red one", 1, 0), ("a blue one", 0, 1)]),
 }
 CLASSIFIERS = tuple(_FILES)
-NAMES = (*CLASSIFIERS, "squad1.1", "squad2.0", "race", "tagging")
+NAMES = (*CLASSIFIERS, "squad2.0", "race", "tagging")
 
 # {name: an input}
 INPUTS = {
@@ -24,7 +24,6 @@ INPUTS = {
     "pair": {"premise": "red", "hypothesis": "blue"},
     "number": "big and old",
     "labels": {"text": "green"},
-    "squad1.1": {"context": "Ann sings a hymn. Bob sings a waltz.", "question": "What?"},
     "squad2.0": {"context": "Ann sings a hymn. Bob sings a waltz.", "question": "What?"},
     "race": {"article": "Ba be bi.", "question": "What is _?", "options": ["ba", "be", "bi", "bo"]},
     "tagging": "anna smith went to oslo .",

@@ -45,15 +45,16 @@ def folder(tmp_path_factory):
 def test_answers_are_those_of_predict(models, name):
     model = predict.load(str(models[name]), device_type="cpu")
     given = sample_models.INPUTS[name]
-    expected = json.loads(json.dumps(model.predict([given] * 3)))
+    # Batches of the same size: rounding depends on it.
+    expected = json.loads(json.dumps([model.predict([given])[0], model.predict([given] * 3)]))
 
     async def steps(server):
         async with server.session.get(server.url) as response:
             page = await response.text()
         return [(await server.post(value))[2] for value in (given, [given] * 3)], page
 
-    (one, three), page = served.run(model, steps)
-    assert one == expected[0] and three == expected
+    found, page = served.run(model, steps)
+    assert found == expected
     columns = given if isinstance(given, dict) else ["text"]
     assert sorted(set(re.findall(r' name="(\w+)"', page)) - {"viewport", "color-scheme"}) == sorted(
         columns
@@ -78,9 +79,9 @@ def random_value(generator, depth=0):
 def test_no_body_makes_the_server_fail(models, name):
     generator = random.Random(name)
     good = json.dumps([sample_models.INPUTS[name]]).encode()
-    bodies = [json.dumps(random_value(generator)).encode() for _ in range(150)]
+    bodies = [good, *(json.dumps(random_value(generator)).encode() for _ in range(150))]
     for _ in range(150):
-        body = bytearray(generator.choice([good, *bodies]))
+        body = bytearray(generator.choice(bodies))
         for _ in range(generator.randrange(1, 4)):
             place = generator.randrange(len(body) + 1)
             body[place : place + generator.randrange(3)] = bytes([generator.randrange(256)])
