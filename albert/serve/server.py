@@ -117,8 +117,6 @@ class Server:
             return _json({"error": message}, status=error.status, headers=allowed)
         except GivenUp:
             return web.Response(status=_CLIENT_GONE)
-        except ConnectionError:  # the client has gone before the whole body came
-            raise
         except Exception:  # a bug must neither end the server nor be lost
             _log.exception("%s %s failed.", request.method, request.path)
             return _json({"error": "The server failed; its log says why."}, status=500)
@@ -164,6 +162,8 @@ class Server:
         except (web.RequestPayloadError, HttpProcessingError):
             message = "The body is not what its headers announce."
             raise Refused(400, message, {"Connection": "close"}) from None
+        except OSError:  # the connection is lost
+            raise GivenUp from None
 
     def _busy(self, message: str) -> Refused:
         return Refused(503, message, {"Retry-After": str(self.batcher.seconds_to_wait)})

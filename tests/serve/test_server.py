@@ -181,6 +181,21 @@ def test_what_is_not_http_is_refused_without_a_line_in_the_log(caplog):
     assert [record for record in caplog.records if record.name != "asyncio"] == []
 
 
+def test_a_client_that_cuts_its_body_off_leaves_no_line_in_the_log(caplog):
+    async def steps(server):
+        _, writer = await asyncio.open_connection(*server.address)
+        writer.write(HEAD_AND_HALF_A_BODY)
+        await asyncio.sleep(0.05)
+        writer.close()
+        name = 'albert_requests_total{path="/predict",status="499"}'
+        while not (await server.metrics()).get(name):
+            await asyncio.sleep(0.005)
+
+    with caplog.at_level("INFO"):
+        run(steps)
+    assert [record for record in caplog.records if record.name != "asyncio"] == []
+
+
 # The queue
 
 
