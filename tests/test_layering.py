@@ -30,7 +30,7 @@ ALLOWED = {
     "commands": BELOW_CLI + " cli",
 }
 TASK_PACKAGES = ("glue", "squad", "race", "tagging")
-COMMAND_PACKAGES = ("report",)
+COMMAND_PACKAGES = ("report", "serve")
 LARGEST_DOOR = 20
 LARGEST_PACKAGE = 16
 

@@ -26,20 +26,21 @@ from albert.common.errors import UsageError
 _PROG = "serve"
 _CHARACTERS_PER_TOKEN = 4  # of English; a batch need not be exact
 
-# {flag: (default, meaning)}; each must be 1 or more.
-_NUMBERS = {
-    "max_batch_size": (128, "inputs that are computed together"),
-    "max_waiting": (1024, "inputs that may wait; further ones are refused"),
-    "max_body_bytes": (1 << 20, "bytes of a request"),
-    "max_inputs": (256, "inputs of a request"),
-    "max_text_length": (10000, "characters of a text"),
-}
+# Flags that must be 1 or more.
+_COUNTS = (
+    "num_gpu_cores",
+    "max_batch_size",
+    "max_waiting",
+    "max_body_bytes",
+    "max_inputs",
+    "max_text_length",
+)
 
 _log = logging.getLogger("albert.serve")
 
 
 def _check(arguments: Any) -> None:
-    for name in ("num_gpu_cores", *_NUMBERS):
+    for name in _COUNTS:
         if getattr(arguments, name) < 1:
             raise UsageError(f"--{name}={getattr(arguments, name)} must be 1 or more.")
     if not 0 <= arguments.port <= 65535:
@@ -105,27 +106,54 @@ def _serve(arguments: Any) -> None:
     _log.info("Stopped; every request was answered.")
 
 
-def main() -> None:
-    """Runs the command line."""
+def _parser() -> program.Parser:
     from albert.engine.config import DEVICE_TYPES, PRECISIONS
 
     parser = program.Parser(prog=_PROG, description=(__doc__ or "").split("\n")[0])
-    add = parser.add_argument
-    add("--model_dir", required=True, help="output_dir of a training")
-    add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    add("--port", type=int, default=8501, help="0: any that is free (default: %(default)s)")
-    add("--device_type", default="auto", choices=DEVICE_TYPES)
-    add("--num_gpu_cores", type=int, default=1, help="devices (default: %(default)s)")
-    add("--precision", default="fp32", choices=PRECISIONS)
-    for name, (default, meaning) in _NUMBERS.items():
-        add(f"--{name}", type=int, default=default, help=f"{meaning} (default: %(default)s)")
-    add(
+    parser.add_argument("--model_dir", required=True, help="output_dir of a training")
+    parser.add_argument("--host", default="127.0.0.1", help="to listen on (default: %(default)s)")
+    parser.add_argument(
+        "--port", type=int, default=8501, help="0: any free one (default: %(default)s)"
+    )
+    parser.add_argument("--device_type", default="auto", choices=DEVICE_TYPES)
+    parser.add_argument("--num_gpu_cores", type=int, default=1, help="devices (default: 1)")
+    parser.add_argument("--precision", default="fp32", choices=PRECISIONS)
+    parser.add_argument(
+        "--max_batch_size",
+        type=int,
+        default=128,
+        help="inputs computed together (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--max_waiting", type=int, default=1024, help="inputs that may wait (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--max_body_bytes",
+        type=int,
+        default=1 << 20,
+        help="bytes of a request (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--max_inputs", type=int, default=256, help="inputs of a request (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--max_text_length",
+        type=int,
+        default=10000,
+        help="characters of a text (default: %(default)s)",
+    )
+    parser.add_argument(
         "--timeout",
         type=float,
         default=30.0,
         help="seconds for a body to come, and again for its answer (default: %(default)g)",
     )
-    arguments = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Runs the command line."""
+    arguments = _parser().parse_args()
     quiet.show_log(0)
     program.run(_PROG, lambda: _serve(arguments), flag_of=shared_flags.flag_of)
 
