@@ -91,7 +91,7 @@ class Server:
             self._num_active -= 1
             if not self._num_active:
                 self._is_idle.set()
-        if self._stopping.is_set():
+        if self._stopping.is_set() or "Connection" in response.headers:
             response.force_close()
         response.headers.setdefault("Content-Security-Policy", "default-src 'none'")
         response.headers["X-Content-Type-Options"] = "nosniff"

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from albert.common.errors import UsageError
-from albert.common.json_files import load_json, value_of, write_json
+from albert.common.json_files import load_json, parse_json, value_of, write_json
 
 
 def test_a_json_object_is_read(tmp_path):
@@ -117,3 +117,14 @@ def test_a_lone_surrogate_is_written_as_an_escape_and_read_back(tmp_path):
     write_json(str(path), {"\ud83d": "é \udc00 😀"})
     assert "é " in path.read_text(encoding="utf-8")
     assert load_json(str(path)) == {"\ud83d": "é \udc00 😀"}
+
+
+def test_a_text_may_stand_for_any_value_but_not_too_deep_a_one():
+    assert [parse_json(text) for text in ("[1, {}]", '"a"', "null")] == [[1, {}], "a", None]
+    assert parse_json("NaN", allow_nan=True) != parse_json("0")
+    for text in ("[" * 101 + "]" * 101, "[" * 100_000):
+        with pytest.raises(RecursionError):
+            parse_json(text)
+    for text in ("NaN", "1e999", "1" * 19, "", "{"):
+        with pytest.raises(ValueError):
+            parse_json(text)

@@ -144,3 +144,8 @@ def test_cells_as_text(value, text):
 def test_a_list_is_no_text():
     with pytest.raises(UsageError, match="^f:1: 'c' must be text, not list.$"):
         tables.as_text(["a"], "f:1", "c")
+
+
+def test_a_list_that_is_nested_too_deeply_is_none():
+    assert tables.as_list('["a", ["b"]]') == ["a", ["b"]]
+    assert tables.as_list("[" * 100_000) is None
