@@ -64,7 +64,7 @@ def run(model, steps, settings=SETTINGS):
             async with aiohttp.ClientSession() as session:
                 served = Served(model, session, url, stopping, serving)
                 try:
-                    return await asyncio.wait_for(steps(served), 120)
+                    return await asyncio.wait_for(steps(served), 60)
                 finally:
                     if hasattr(model, "gate"):
                         model.gate.set()

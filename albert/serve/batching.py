@@ -138,7 +138,7 @@ class Batcher:
         limits = self._limits
         batch: List[Tuple[_Request, List[Example]]] = []
         size = length = 0
-        while self._requests and size < limits.max_batch_size:
+        while self._requests:
             request = next(iter(self._requests))
             if request.is_given_up():
                 self._give_up(request)
