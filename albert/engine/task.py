@@ -174,6 +174,11 @@ class Task(abc.ABC):
         """How many segments the model must tell apart: 2 for pairs, by default 1."""
         return 1
 
+    @property
+    def input_columns(self) -> Mapping[str, int]:
+        """{column of loose input: how many texts it holds}; by default there are none."""
+        return {}
+
     def choose_best_by(self, metric: str, known: Iterable[str]) -> None:
         """Lets a metric decide which checkpoint is best; of losses and errors the lowest is.
 

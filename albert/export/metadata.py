@@ -19,6 +19,7 @@ def of(trained: TrainedModel) -> Dict[str, Any]:
     found: Dict[str, Any] = {"format_version": _VERSION}
     if trained.task is not None:
         found.update(task=trained.task.name, **trained.task.metadata(trained.metrics))
+        found["input_columns"] = dict(trained.task.input_columns)
         found["step"] = checkpoints.read_step(trained.checkpoint)
         found["dev_metrics"] = trained.metrics
     tokenizer = trained.tokenizer

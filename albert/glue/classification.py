@@ -232,9 +232,9 @@ class ClassifierTask(Task):
         """Returns the type of the task, its labels, the length, and what was chosen with labels."""
         kind = self.kind
         return {
+            **self.settings(),
             "task_type": kind.task_type,
             "labels": list(kind.names),
-            "max_seq_length": self._max_seq_length,
             **kind.choices_in(metrics),
         }
 
