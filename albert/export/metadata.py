@@ -18,7 +18,8 @@ def of(trained: TrainedModel) -> Dict[str, Any]:
     """Returns what to know about a model: its task, labels, texts to ids, and how good it is."""
     found: Dict[str, Any] = {"format_version": _VERSION}
     if trained.task is not None:
-        found.update(task=trained.task.name, **trained.task.metadata(trained.metrics))
+        found["task"] = trained.task.name
+        found.update(trained.task.metadata(trained.metrics))
         found["input_columns"] = dict(trained.task.input_columns)
         found["step"] = checkpoints.read_step(trained.checkpoint)
         found["dev_metrics"] = trained.metrics

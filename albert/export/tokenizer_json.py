@@ -183,18 +183,12 @@ def _model_of(tokenizer):
 
 
 def _scored_pieces(tokenizer: FullTokenizer) -> List[List[Any]]:
-    """Returns [piece, score] for each id.
+    """Returns [piece, score] for each id."""
+    return [
+        [row.piece, _NEVER if _is_never_chosen(row) else row.score]
+        for row in _model_of(tokenizer).pieces
+    ]
 
-    SentencePiece prefers a piece that the user has defined to others of its length.
-    """
-    pieces = _model_of(tokenizer).pieces
-    best = max((row.score for row in pieces if row.type == row.NORMAL), default=0.0)
-    scored: List[List[Any]] = []
-    for row in pieces:
-        score = row.score
-        if row.type == row.UNUSED or ends_in_digit_and_comma(row.piece):
-            score = _NEVER
-        elif row.type == row.USER_DEFINED:
-            score = len(row.piece) * best - 0.1
-        scored.append([row.piece, score])
-    return scored
+
+def _is_never_chosen(row):
+    return row.type == row.UNUSED or ends_in_digit_and_comma(row.piece)
