@@ -1,5 +1,8 @@
 """Tiny models of every task, trained for a few steps: what a server or a program can open."""
 
+import fcntl
+import os
+
 import runs
 import sample_race
 import sample_squad
@@ -16,7 +19,8 @@ _FILES = {
     "labels": ("text,red,blue", [("a red one", 1, 0), ("a blue one", 0, 1)]),
 }
 CLASSIFIERS = tuple(_FILES)
-NAMES = (*CLASSIFIERS, "squad2.0", "race", "tagging")
+NAMES = (*CLASSIFIERS, "squad1.1", "squad2.0", "race", "tagging")
+_QUESTION = {"context": "Ann sings a hymn. Bob sings a waltz.", "question": "What?"}
 
 # {name: an input}
 INPUTS = {
@@ -24,15 +28,28 @@ INPUTS = {
     "pair": {"premise": "red", "hypothesis": "blue"},
     "number": "big and old",
     "labels": {"text": "green"},
-    "squad2.0": {"context": "Ann sings a hymn. Bob sings a waltz.", "question": "What?"},
+    "squad1.1": _QUESTION,
+    "squad2.0": _QUESTION,
     "race": {"article": "Ba be bi.", "question": "What is _?", "options": ["ba", "be", "bi", "bo"]},
     "tagging": "anna smith went to oslo .",
 }
 
 
-def train(folder, names):
-    """Trains models, which must succeed; returns {name: output_dir}."""
-    found = {}
+def trained(tmp_path_factory):
+    """Returns {name: output_dir} of models for reading, which all processes of a test run share."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "sample_models"
+    folder.mkdir(exist_ok=True)
+    with open(str(folder / "lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "trained").exists():
+            _train(folder, NAMES)
+            (folder / "trained").touch()
+    return {name: folder / name / "output" for name in NAMES}
+
+
+def _train(folder, names):
+    """Trains models, which must succeed."""
     for runner, of_runner in {
         "classifier": [name for name in names if name in CLASSIFIERS],
         "squad": [name for name in names if name.startswith("squad")],
@@ -43,8 +60,6 @@ def train(folder, names):
         if commands:
             done = runs.in_one_process(f"run_multigpus_{runner}", commands)
             assert {name: run["status"] for name, run in done.items()} == dict.fromkeys(done, 0)
-        found.update({name: folder / name / "output" for name in of_runner})
-    return found
 
 
 def _command(folder, name):

@@ -27,8 +27,7 @@ from albert.engine.task import model_inputs
 from albert.export import __main__ as export
 from albert.export import onnx
 
-NAMES = (*sample_models.NAMES, "squad1.1")
-INPUTS = dict(sample_models.INPUTS, **{"squad1.1": sample_models.INPUTS["squad2.0"]})
+NAMES = sample_models.NAMES
 SHORT = {
     "single": "red",
     "pair": {"premise": "red", "hypothesis": "red"},
@@ -58,7 +57,7 @@ ARCHITECTURES = {
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    return sample_models.train(tmp_path_factory.mktemp("export"), NAMES)
+    return sample_models.trained(tmp_path_factory)
 
 
 def exported(model_dir, kind, folder):
@@ -71,7 +70,7 @@ def batch_of(trained, name):
     """Returns {input of the model: values} of two inputs of different length."""
     rows = [
         Row("input", {LINE: cells} if isinstance(cells, str) else cells)
-        for cells in (INPUTS[name], SHORT[name])
+        for cells in (sample_models.INPUTS[name], SHORT[name])
     ]
     examples = [trained.task.example_of(row) for row in rows]
     spec = trained.task.feature_spec()

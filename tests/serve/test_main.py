@@ -25,7 +25,7 @@ ENVIRONMENT = dict(os.environ, PYTHONPATH=str(runs.REPOSITORY))
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     """Returns {name: output_dir} of a model of every task."""
-    return sample_models.train(tmp_path_factory.mktemp("models"), sample_models.NAMES)
+    return sample_models.trained(tmp_path_factory)
 
 
 @pytest.fixture(scope="module")
