@@ -55,6 +55,11 @@ class _Request:
         self.is_given_up = is_given_up
         self.answer: asyncio.Future[Results] = asyncio.get_event_loop().create_future()
 
+    def expire(self) -> None:
+        """Ends the wait for the answer."""
+        if not self.answer.done():
+            self.answer.set_exception(asyncio.TimeoutError())
+
 
 class Batcher:
     """A bounded queue of inputs, and the loop that predicts them; made in a running event loop.
@@ -91,16 +96,21 @@ class Batcher:
         return max(math.ceil(self.num_waiting * (self._seconds_per_input or 0.0)), 1)
 
     async def predict(
-        self, examples: Sequence[Example], is_given_up: Callable[[], bool] = lambda: False
+        self,
+        examples: Sequence[Example],
+        is_given_up: Callable[[], bool] = lambda: False,
+        timeout: Optional[float] = None,
     ) -> Results:
         """Returns the results of a request's examples. Cancelling it frees their places at once.
 
         Args:
             is_given_up: whether the request still needs an answer; asked when its examples would
                 be computed, or when the queue is full.
+            timeout: seconds until it is given up; None waits for ever.
 
         Raises:
             QueueFull: there is no room for all examples.
+            asyncio.TimeoutError: there was no answer in time.
             GivenUp: `is_given_up` returned True.
             Exception: what `predict` raises for the examples of this request alone.
         """
@@ -112,10 +122,14 @@ class Batcher:
         self._requests[request] = None
         self._num_waiting += len(examples)
         self._has_requests.set()
+        # Not asyncio.wait_for, which makes a task for every request.
+        timer = timeout and asyncio.get_event_loop().call_later(timeout, request.expire)
         try:
             return await request.answer
         finally:
             self._remove(request)
+            if timer:
+                timer.cancel()
 
     async def run(self) -> None:
         """Predicts what comes, until it is cancelled; a batch that is being computed goes on."""

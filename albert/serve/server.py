@@ -22,6 +22,7 @@ from albert.serve.body import Limits, Refused
 from albert.serve.metrics import CONTENT_TYPE, Metrics
 
 _PATHS = ("/", "/predict", "/healthz", "/metrics")
+_JSON = "application/json"
 _CLIENT_GONE = 499  # as nginx logs it; nobody receives it
 _SECONDS_TO_FLUSH = 5.0  # for the last answers to leave
 
@@ -127,11 +128,12 @@ class Server:
             Example(value, body_lib.length_of(each))
             for value, each in zip(self._model.examples_of(inputs), inputs)
         ]
-        # aiohttp lets a handler go on when its client has gone.
-        answer = self.batcher.predict(examples, lambda: request.transport is None)
         timeout = self._settings.timeout
         try:
-            results = await asyncio.wait_for(answer, timeout)
+            # aiohttp lets a handler go on when its client has gone.
+            results = await self.batcher.predict(
+                examples, lambda: request.transport is None, timeout
+            )
         except QueueFull:
             raise self._busy(
                 f"{self.batcher.num_waiting} inputs wait already, of at most "
@@ -143,8 +145,8 @@ class Server:
 
     async def _body_of(self, request: web.Request) -> bytes:
         # A page of another site can make a browser post a form or plain text, but not this type.
-        if request.content_type != "application/json":
-            found = request.headers.get("Content-Type", "none")
+        found = request.headers.get("Content-Type", "none")
+        if found != _JSON and request.content_type != _JSON:  # which takes longer to parse
             raise Refused(415, f"The Content-Type must be application/json, not {found:.100}.")
         encoding = request.headers.get("Content-Encoding", "identity")
         if encoding != "identity":
@@ -155,6 +157,8 @@ class Server:
             )
         timeout = self._settings.timeout
         try:
+            if request.content.is_eof():  # the body is there, as small ones are
+                return await request.read()
             return await asyncio.wait_for(request.read(), timeout)
         except asyncio.TimeoutError:
             message = f"The body did not come within {timeout:g} s."
@@ -183,7 +187,7 @@ class Server:
 
 def _json(value: Any, **more: Any) -> web.Response:
     body = (json_files.as_json(value) + "\n").encode()
-    return web.Response(body=body, content_type="application/json", **more)
+    return web.Response(body=body, content_type=_JSON, **more)
 
 
 def _explanation(request: web.Request, error: web.HTTPException, limits: Limits) -> str:
