@@ -17,7 +17,7 @@ if __name__ == "__main__":
 
 import os
 import shutil
-from typing import Any
+from typing import Any, Dict, Optional, Tuple
 
 from albert.cli import program, shared_flags
 from albert.cli.options import CONFIG, SPM_MODEL, VOCABULARY, check_file, check_folder
@@ -25,44 +25,68 @@ from albert.common import files
 from albert.common.errors import UsageError
 
 _PROG = "convert.py"
+_BEST = "model.ckpt-best"
 
 
-def _convert(arguments: Any) -> None:
-    source, target = arguments.input, arguments.output_dir
-    is_checkpoint = os.path.isfile(f"{source}.index")
-    if is_checkpoint and not arguments.albert_config_file:
+def _check(arguments: Any) -> None:
+    """Raises UsageError unless the flags name what can be converted, and where to."""
+    source, config_file = arguments.input, arguments.albert_config_file
+    if _is_checkpoint(source) and not config_file:
         raise UsageError(
             "<input> is a checkpoint: <albert_config_file> is needed, too.",
             input=source,
             albert_config_file=None,
         )
-    if is_checkpoint:
-        check_file("albert_config_file", arguments.albert_config_file)
+    if config_file and not _is_checkpoint(source):
+        raise UsageError(
+            "<albert_config_file> belongs to a checkpoint, but <input> is none.",
+            input=source,
+            albert_config_file=config_file,
+        )
+    if config_file:
+        check_file("albert_config_file", config_file)
     else:
         check_folder("input", source)
-    quiet.ready_tensorflow()
+    if os.path.exists(os.path.join(arguments.output_dir, _BEST + ".index")):
+        raise UsageError(
+            f"<output_dir> holds a {_BEST} already; use another folder.",
+            output_dir=arguments.output_dir,
+        )
+
+
+def _is_checkpoint(source: str) -> bool:
+    return os.path.isfile(f"{source}.index")
+
+
+def _read(source: str, config_file: Optional[str]) -> Tuple[Any, Dict[str, Any]]:
+    """Returns the configuration and the weights of a model, which fit each other."""
     from albert.conversion import brightmart, checkpoint, hugging_face
     from albert.modeling import AlbertConfig
 
-    prefix = os.path.join(target, "model.ckpt-best")
-    if os.path.exists(prefix + ".index"):
-        raise UsageError(
-            "<output_dir> holds a model.ckpt-best already; use another folder.", output_dir=target
-        )
-    if is_checkpoint:
-        config_file = arguments.albert_config_file
+    if config_file:
         config = brightmart.adapted(AlbertConfig.from_json_file(config_file), config_file)
         weights = brightmart.read_weights(source, "input")
     else:
         config = hugging_face.read_config(source, "input")
         weights = hugging_face.read_weights(source, "input")
     checkpoint.check_shapes(weights, config, source, "input")
+    return config, weights
+
+
+def _convert(arguments: Any) -> None:
+    _check(arguments)
+    quiet.ready_tensorflow()
+    from albert.conversion import checkpoint
+
+    source, target = arguments.input, arguments.output_dir
+    config, weights = _read(source, arguments.albert_config_file)
     quiet.has_started()
     os.makedirs(target, exist_ok=True)
+    prefix = os.path.join(target, _BEST)
     checkpoint.write_checkpoint(prefix, weights)
     files.write_text(os.path.join(target, CONFIG), config.to_json_string())
     written = [prefix, os.path.join(target, CONFIG)]
-    folder = os.path.dirname(source) if is_checkpoint else source
+    folder = os.path.dirname(source) if _is_checkpoint(source) else source
     for name in (SPM_MODEL, VOCABULARY):
         original = os.path.join(folder, name)
         if os.path.exists(original):

@@ -1,4 +1,4 @@
-"""Opens what a run has left in its output_dir: settings, task, vocabulary, best checkpoint."""
+"""Opens a model that a run has left in its output_dir, or that was released."""
 
 import os
 from typing import Any, Dict, NamedTuple, Optional
@@ -8,7 +8,7 @@ from albert.common import tables
 from albert.common.errors import UsageError
 
 _RUN = "run.json"
-RELEASED_SPM_MODEL = "30k-clean.model"  # as the archives of released models call it
+_RELEASED_SPM_MODEL = "30k-clean.model"  # as the archives of released models call it
 
 
 class TrainedModel(NamedTuple):
@@ -75,6 +75,10 @@ def load_released(model_dir: str) -> TrainedModel:
     Raises:
         UsageError: the folder holds no configuration, or no checkpoint.
     """
+    if not os.path.exists(os.path.join(model_dir, CONFIG)):
+        raise UsageError(
+            f"<model_dir> holds no {CONFIG}: it must be the folder of a model.", model_dir=model_dir
+        )
     return _open(model_dir, True)
 
 
@@ -87,12 +91,12 @@ def _open(model_dir: str, do_lower_case: bool) -> TrainedModel:
     if not checkpoint:
         raise UsageError("<model_dir> holds no checkpoint.", model_dir=model_dir)
     albert_config = modeling.AlbertConfig.from_json_file(os.path.join(model_dir, CONFIG))
-    paths = [os.path.join(model_dir, name) for name in (SPM_MODEL, RELEASED_SPM_MODEL, VOCABULARY)]
+    paths = [os.path.join(model_dir, name) for name in (SPM_MODEL, _RELEASED_SPM_MODEL, VOCABULARY)]
     vocabulary = next(filter(os.path.exists, paths), None)
     if vocabulary is None:
         return TrainedModel(albert_config, checkpoint)
-    files = {"vocab_file" if vocabulary == paths[-1] else "spm_model_file": vocabulary}
-    tokenizer = FullTokenizer(files.get("vocab_file"), do_lower_case, files.get("spm_model_file"))
+    files = (vocabulary, None) if vocabulary == paths[-1] else (None, vocabulary)
+    tokenizer = FullTokenizer(files[0], do_lower_case, files[1])
     return TrainedModel(albert_config, checkpoint, tokenizer, vocabulary)
 
 

@@ -52,7 +52,7 @@ def read_weights(prefix: str, setting: str = "init_checkpoint") -> Dict[str, np.
         setting: the one that names the checkpoint.
 
     Raises:
-        UsageError: it is not one in this layout.
+        UsageError: it is damaged, or not one in this layout.
     """
     if not is_checkpoint(prefix):
         raise UsageError(
@@ -65,7 +65,11 @@ def read_weights(prefix: str, setting: str = "init_checkpoint") -> Dict[str, np.
         for name in reader.get_variable_to_shape_map()
         if name.startswith("bert/") and not re.search("/(adam_[mv]|lamb_[mv])$", name)
     ]
-    weights = {_renamed(name): reader.get_tensor(name) for name in names}
+    try:
+        weights = {_renamed(name): reader.get_tensor(name) for name in names}
+    except (tf.errors.OpError, ValueError, IndexError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"<{setting}> cannot be read: {reason}", **{setting: prefix}) from error
     weights[_WORDS] = weights[_WORDS] @ weights.pop(f"{_WORDS}_2")
     return weights
 

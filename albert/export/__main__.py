@@ -35,12 +35,14 @@ def _export(arguments: Any) -> None:
     if not is_released:
         trained_model.check(arguments.model_dir)
     quiet.ready_tensorflow()
+    from albert.engine import checkpoints
     from albert.export import graph, hugging_face, metadata, onnx, saved_model
 
     if arguments.format == ONNX:
         onnx.check()
     load = trained_model.load_released if is_released else trained_model.load
     trained = load(arguments.model_dir)
+    checkpoints.check(trained.checkpoint)
     quiet.has_started()
     found = metadata.of(trained)
     with files.making_folder(arguments.output) as folder:

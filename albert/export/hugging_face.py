@@ -2,7 +2,7 @@
 
 import logging
 import os
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -42,25 +42,13 @@ def write(folder: str, trained: TrainedModel, metadata: Dict[str, Any]) -> None:
     """
     from safetensors import numpy as safetensors
 
-    weights: Dict[str, np.ndarray] = {}  # with their names, but without the prefix of the encoder
-    head = {}
-    for name, values in _variables(trained.checkpoint).items():
-        variable = names.to_hugging_face(name)
-        if variable is None:
-            head[name] = values
-        else:
-            values = values.T if variable.is_kernel else values
-            weights[variable.name] = np.ascontiguousarray(values)
+    weights, head = _weights_and_head(trained)
     if head:
         safetensors.save_file(head, os.path.join(folder, _HEAD))
         _log.warning(
             "transformers has no head like this model's: the model is the encoder, the head is %s.",
             _HEAD,
         )
-    width = trained.albert_config.hidden_size
-    if trained.albert_config.embedding_size == width:  # then only theirs has a projection
-        weights[f"{names.PROJECTION}.weight"] = np.eye(width, dtype=np.float32)
-        weights[f"{names.PROJECTION}.bias"] = np.zeros(width, np.float32)
     architecture = _architecture(metadata.get("task_type"), weights, bool(head))
     safetensors.save_file(
         _with_prefix(weights, architecture),
@@ -72,6 +60,27 @@ def write(folder: str, trained: TrainedModel, metadata: Dict[str, Any]) -> None:
     if trained.tokenizer is not None:
         tokenizer = _tokenizer_config(trained, metadata)
         json_files.write_json(os.path.join(folder, "tokenizer_config.json"), tokenizer, indent=2)
+
+
+def _weights_and_head(
+    trained: TrainedModel,
+) -> Tuple[Dict[str, np.ndarray], Dict[str, np.ndarray]]:
+    """Returns two dicts: {Hugging Face's name: value in its layout}, without the encoder's prefix,
+    and {our name: value} of what has no counterpart there.
+    """
+    weights, head = {}, {}
+    for name, values in _variables(trained.checkpoint).items():
+        variable = names.to_hugging_face(name)
+        if variable is None:
+            head[name] = values
+        else:
+            values = values.T if variable.is_kernel else values
+            weights[variable.name] = np.ascontiguousarray(values)
+    width = trained.albert_config.hidden_size
+    if trained.albert_config.embedding_size == width:  # then only theirs has a projection
+        weights[f"{names.PROJECTION}.weight"] = np.eye(width, dtype=np.float32)
+        weights[f"{names.PROJECTION}.bias"] = np.zeros(width, np.float32)
+    return weights, head
 
 
 def _variables(checkpoint: str) -> Dict[str, np.ndarray]:

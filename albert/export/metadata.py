@@ -23,8 +23,8 @@ def of(trained: TrainedModel) -> Dict[str, Any]:
         found["input_columns"] = dict(trained.task.input_columns)
         found["step"] = checkpoints.read_step(trained.checkpoint)
         found["dev_metrics"] = trained.metrics
-    tokenizer = trained.tokenizer
     if trained.vocabulary is not None:
+        tokenizer = trained.tokenizer
         found["tokenizer"] = {
             "type": "WordPiece" if tokenizer.sp_model is None else "SentencePiece",
             "file": os.path.basename(trained.vocabulary),

@@ -5,7 +5,8 @@ It says what albert.tokenization does, but for two things:
 - A comma after a digit is a piece of its own for both. Here that is because pieces that end in
   both are never chosen, where `encode_pieces` splits them once they have been: inside a word it
   also leaves the mark of a word's start, which released models were trained with.
-- A pair that is too long by an odd number of tokens may lose its last one on the other side.
+- Of a pair that is cut to an odd number of tokens, and whose texts are both longer than half of it,
+  the second keeps one token more, and here the first.
 """
 
 import base64
@@ -100,30 +101,31 @@ def _wordpiece(tokenizer):
 
 
 def _sentencepiece(tokenizer):
+    model = _model_of(tokenizer)
     # Both spellings of "a word mark in front of the text": one is of old releases, one of new.
     marks = {"type": "Metaspace", "replacement": SPIECE_UNDERLINE, "add_prefix_space": True}
     marks["prepend_scheme"] = "always"
     return {
-        "normalizer": {"type": "Sequence", "normalizers": _normalizers(tokenizer)},
+        "normalizer": {"type": "Sequence", "normalizers": _normalizers(tokenizer, model)},
         "pre_tokenizer": {
             "type": "Sequence",
             # Splits at spaces first, so that they are not part of what a token stands for.
             "pretokenizers": [
                 {"type": "WhitespaceSplit"},
                 marks,
-                _breaking(_unspoken(_model_of(tokenizer))),
+                _breaking(_unspoken(model)),
             ],
         },
         "decoder": marks,
         "model": {
             "type": "Unigram",
             "unk_id": tokenizer.unk_id,
-            "vocab": _scored_pieces(tokenizer),
+            "vocab": _scored_pieces(model),
         },
     }
 
 
-def _normalizers(tokenizer: FullTokenizer) -> List[Dict[str, Any]]:
+def _normalizers(tokenizer: FullTokenizer, model: Any) -> List[Dict[str, Any]]:
     """Returns what `preprocess_text` does to a text, and then SentencePiece."""
     spaces = _every(str.isspace)
     dropped = _every(lambda character: characters.DROP_COMBINING[ord(character)] == "")
@@ -131,7 +133,7 @@ def _normalizers(tokenizer: FullTokenizer) -> List[Dict[str, Any]]:
     steps += [{"type": "NFKD"}, _replaced(f"[{dropped}]", "")]
     if tokenizer.do_lower_case:
         steps.append({"type": "Lowercase"})
-    table = _model_of(tokenizer).normalizer_spec.precompiled_charsmap
+    table = model.normalizer_spec.precompiled_charsmap
     if table:
         text = base64.b64encode(table).decode("ascii")
         steps.append({"type": "Precompiled", "precompiled_charsmap": text})
@@ -182,12 +184,9 @@ def _model_of(tokenizer):
     return model
 
 
-def _scored_pieces(tokenizer: FullTokenizer) -> List[List[Any]]:
+def _scored_pieces(model: Any) -> List[List[Any]]:
     """Returns [piece, score] for each id."""
-    return [
-        [row.piece, _NEVER if _is_never_chosen(row) else row.score]
-        for row in _model_of(tokenizer).pieces
-    ]
+    return [[row.piece, _NEVER if _is_never_chosen(row) else row.score] for row in model.pieces]
 
 
 def _is_never_chosen(row):

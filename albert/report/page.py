@@ -1,14 +1,12 @@
 """Puts the page together: what the template shows of each group of runs."""
 
 import math
-import os
-import re
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
-import jinja2
 import numpy as np
 from markupsafe import Markup
 
+from albert.common import templates
 from albert.engine.results import DEV_PREDICTIONS
 from albert.report import comparison, figures, sections
 from albert.report import predictions as predictions_lib
@@ -60,13 +58,7 @@ def render(runs: Sequence[Run]) -> str:
     Raises:
         UsageError: a file of predictions is damaged.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(os.path.dirname(__file__)),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates.environment_of(__file__)
     environment.filters.update(colour=figures.colour_of, cut=cut, number=_number, value=_value)
     grouped = comparison.groups_of(runs)
     groups = [
@@ -76,8 +68,7 @@ def render(runs: Sequence[Run]) -> str:
     text = environment.get_template("page.html").render(
         groups=groups, file_name=DEV_PREDICTIONS, most_points=figures.MOST_POINTS
     )
-    # UTF-8 has no lone surrogates.
-    return re.sub("[\ud800-\udfff]", "\ufffd", text.strip()) + "\n"
+    return templates.encodable(text.strip()) + "\n"
 
 
 def _group_of(runs: List[Run], title: str, name: str) -> Group:

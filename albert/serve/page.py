@@ -2,11 +2,10 @@
 
 import base64
 import hashlib
-import os
 import re
 from typing import Any, NamedTuple
 
-import jinja2
+from albert.common import templates
 
 
 class Page(NamedTuple):
@@ -18,18 +17,11 @@ class Page(NamedTuple):
 
 def render(task: Any) -> Page:
     """Returns the page for a task: a field for each text of its `input_columns`."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(os.path.dirname(__file__)),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    text = templates.encodable(
+        templates.environment_of(__file__)
+        .get_template("page.html")
+        .render(name=task.name, columns=task.input_columns, letters="ABCDEFGH")
     )
-    text = environment.get_template("page.html").render(
-        name=task.name, columns=task.input_columns, letters="ABCDEFGH"
-    )
-    # A lone surrogate, which the name of a column may have, is none of the characters of UTF-8.
-    text = re.sub("[\ud800-\udfff]", "\ufffd", text)
     sources = {tag: _hash_of(text, tag) for tag in ("style", "script")}
     policy = (
         f"default-src 'none'; style-src {sources['style']}; script-src {sources['script']}; "

@@ -182,3 +182,20 @@ def test_other_checkpoints_are_none_of_these(tmp_path):
         convert._convert(
             SimpleNamespace(input=prefix, albert_config_file=None, output_dir=str(tmp_path))
         )
+
+
+def test_a_damaged_checkpoint_is_one_line(model):
+    data = model / "albert_model.ckpt.data-00000-of-00001"
+    data.write_bytes(data.read_bytes()[:1000])
+    with pytest.raises(UsageError, match="input=.*albert_model.ckpt cannot be read: "):
+        brightmart.read_weights(str(model / "albert_model.ckpt"), "input")
+
+
+def test_a_configuration_without_its_checkpoint_is_refused(model):
+    config_file = str(model / "albert_config_tiny.json")
+    with pytest.raises(UsageError, match="albert_config_file=.* belongs to a checkpoint, but"):
+        convert._convert(
+            SimpleNamespace(
+                input=str(model), albert_config_file=config_file, output_dir=str(model / "new")
+            )
+        )

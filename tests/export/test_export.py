@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -259,7 +260,8 @@ def test_embeddings_as_wide_as_hidden_states_get_a_projection_that_changes_nothi
     [
         ("saved_model", {}, "holds no run.json: it must be a run's output_dir."),
         ("onnx", {"run.json": "{}"}, "holds no albert_config.json"),
-        ("hugging_face", {}, "holds no checkpoint."),
+        ("hugging_face", {}, "holds no albert_config.json: it must be the folder of a model."),
+        ("hugging_face", {"albert_config.json": "{}"}, "holds no checkpoint."),
     ],
 )
 def test_a_folder_without_a_model_is_refused(kind, content, message, tmp_path):
@@ -287,6 +289,21 @@ def test_nothing_is_overwritten_and_nothing_half_written_is_left(models, tmp_pat
         with pytest.raises(OSError, match="No space left"):
             exported(models["single"], "hugging_face", tmp_path / name)
     assert sorted(os.listdir(str(tmp_path))) == ["empty", "full"]
+
+
+@pytest.mark.parametrize("kind", ["saved_model", "hugging_face"])
+def test_a_damaged_checkpoint_is_one_line(kind, models, tmp_path):
+    folder = tmp_path / "damaged"
+    shutil.copytree(str(models["single"]), str(folder))
+    checkpoint_file = trained_model.load(str(folder)).checkpoint + ".data-00000-of-00001"
+    with open(checkpoint_file, "r+b") as file:  # in a variable, so that the step can be read
+        file.seek(os.path.getsize(checkpoint_file) // 2)
+        byte = file.read(1)
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte[0] ^ 255]))
+    with pytest.raises(UsageError, match="is damaged"):
+        exported(folder, kind, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 def test_what_onnx_needs_is_named(monkeypatch):
