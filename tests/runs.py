@@ -41,8 +41,8 @@ def in_one_process(runner, commands):
 
 LOCK_HOLDER = """
 import os, sys, time
-from albert.engine import output_lock
-with output_lock.held(sys.argv[1]):
+from albert.common import locks
+with locks.held(sys.argv[1]):
     child = os.fork()
     if child:
         print(child, flush=True)

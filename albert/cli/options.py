@@ -17,9 +17,10 @@ from absl import flags
 from albert.cli import recipes
 from albert.cli.flag_groups import GROUPS, WITHOUT_EFFECT
 from albert.cli.shared_flags import flag_name
+from albert.cluster.spec import Cluster, find
 from albert.common.errors import UsageError
 from albert.conversion.names import is_model
-from albert.engine.config import FinetuneConfig, checkpoint_prefix, num_replicas
+from albert.engine.config import FinetuneConfig, checkpoint_prefix
 
 if TYPE_CHECKING:
     from albert.modeling import AlbertConfig
@@ -50,7 +51,7 @@ def read_options(recipe: str, required: Sequence[str] = ()) -> SimpleNamespace:
             value is not allowed, or a file or folder cannot be used.
     """
     _check_flags(("albert_config_file", "output_dir", *required))
-    options = SimpleNamespace(**FLAGS.flag_values_dict())
+    options = SimpleNamespace(**FLAGS.flag_values_dict(), cluster=_cluster())
     if options.recipe:
         vars(options).update(_recipe_values(recipe, options))
     for name in _CHECKPOINTS:
@@ -101,12 +102,25 @@ def _check_combinations() -> None:
         )
 
 
+def _cluster() -> Optional[Cluster]:
+    """Returns the cluster to train in; None for this process alone."""
+    if FLAGS.strategy_type == "multi_worker":
+        return find(FLAGS.worker_hosts, FLAGS.task_index, os.environ)
+    for name in ("worker_hosts", "task_index"):
+        if FLAGS[name].present:
+            raise UsageError(f"--{name} is for --strategy_type=multi_worker.")
+    if os.environ.get("TF_CONFIG"):
+        _log.warning("TF_CONFIG has no effect without --strategy_type=multi_worker.")
+    return None
+
+
 def _recipe_values(name: str, options: SimpleNamespace) -> Dict[str, Any]:
     """Returns {flag: value} for a recipe and what the user has set, and logs where each is from."""
     recipe = recipes.find(name)
     given = {flag: FLAGS[flag].value for flag in FLAGS if FLAGS[flag].present}
-    replicas = num_replicas(options.strategy_type, max(options.num_gpu_cores, 1))
-    settings = recipes.settings_for(recipe, given, replicas)
+    num_devices = 1 if options.strategy_type == "one" else max(options.num_gpu_cores, 1)
+    num_workers = len(options.cluster.hosts) if options.cluster else 1
+    settings = recipes.settings_for(recipe, given, num_devices * num_workers)
     for flag, setting in settings.items():
         _log.info("Recipe of %s: --%s=%s (%s).", name, flag, setting.value, setting.reason)
     if recipe.starts_from_mnli and not options.discard_classifier_weights:

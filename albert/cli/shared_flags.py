@@ -258,11 +258,24 @@ def _define_devices() -> None:
         "strategy_type",
         "mirror",
         STRATEGY_TYPES,
-        "One device, or several in step.",
+        "One device, several in step, or those of several machines, see docs/distributed.md.",
+        module_name=DEVICES,
+    )
+    flags.DEFINE_string(
+        "worker_hosts",
+        None,
+        "Addresses of all workers, host:port,host:port, for multi_worker; the first is the chief "
+        "(default: from TF_CONFIG or Slurm).",
         module_name=DEVICES,
     )
     flags.DEFINE_integer(
-        "num_gpu_cores", 1, "Devices to train on, GPUs or CPU replicas.", module_name=DEVICES
+        "task_index", None, "This worker's place in --worker_hosts, from 0.", module_name=DEVICES
+    )
+    flags.DEFINE_integer(
+        "num_gpu_cores",
+        1,
+        "Devices to train on, GPUs or CPU replicas, of each worker.",
+        module_name=DEVICES,
     )
     flags.DEFINE_enum(
         "device_type",

@@ -6,6 +6,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Dict, Optional
 
+from albert.cluster.spec import Cluster
 from albert.common.errors import UsageError
 from albert.engine.task import Change, Setting, settings_of
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:  # imports TensorFlow, which checking flags does without
     from albert.modeling import AlbertConfig
 
 OPTIMIZERS = ("adamw", "lamb")  # the keys of custom_optimization.OPTIMIZERS
-STRATEGY_TYPES = ("one", "mirror")
+STRATEGY_TYPES = ("one", "mirror", "multi_worker")
 DEVICE_TYPES = ("auto", "gpu", "cpu")
 ALL_REDUCES = ("auto", "nccl", "hierarchical_copy")
 PRECISIONS = ("fp32", "bf16", "fp16")  # the keys of nn.precision.COMPUTE_TYPES
@@ -31,6 +32,8 @@ _CHOICES = {
     "on_nan": ON_NAN,
     "freeze": FREEZE,
 }
+# A worker of a cluster may have others than the chief: the same folder under another name.
+PATHS = ("output_dir", "cached_dir", "predict_output_dir", "init_checkpoint", "eval_checkpoint")
 _POSITIVE = (
     "train_batch_size",
     "eval_batch_size",
@@ -124,8 +127,10 @@ class FinetuneConfig:
         early_stopping_patience: training stops after so many evaluations in a row, at their
             interval, that have not improved the best metric; None to go on.
         optimizer: one of OPTIMIZERS.
-        strategy_type: "mirror", or "one" to train on a single device whatever num_devices is.
-        num_devices: how many devices share the work.
+        strategy_type: "mirror"; "multi_worker" to train on all workers of a cluster; or "one" to
+            train on a single device whatever num_devices is.
+        cluster: of multi_worker.
+        num_devices: how many devices share the work, on each worker.
         device_type: one of DEVICE_TYPES.
         all_reduce: one of ALL_REDUCES.
         packed_tokens: compute only real tokens, not padding.
@@ -168,6 +173,7 @@ class FinetuneConfig:
     early_stopping_patience: Optional[int] = None
     optimizer: str = "adamw"
     strategy_type: str = "mirror"
+    cluster: Optional[Cluster] = None
     num_devices: int = 1
     device_type: str = "auto"
     all_reduce: str = "auto"
@@ -212,6 +218,11 @@ class FinetuneConfig:
                 loss_scale=self.loss_scale,
                 precision=self.precision,
             )
+        if (self.cluster is not None) != (self.strategy_type == "multi_worker"):
+            raise UsageError(
+                "<strategy_type>: a cluster is what multi_worker needs, and nothing else takes.",
+                strategy_type=self.strategy_type,
+            )
         self._check_paths()
 
     def _check_counts(self) -> None:
@@ -254,7 +265,7 @@ class FinetuneConfig:
     def _check_paths(self) -> None:
         if not isinstance(self.output_dir, str) or not self.output_dir:
             raise UsageError("<output_dir> must name a folder.", output_dir=self.output_dir)
-        for name in ("cached_dir", "predict_output_dir", "init_checkpoint", "eval_checkpoint"):
+        for name in PATHS[1:]:
             path = getattr(self, name)
             if path is not None and not isinstance(path, str):
                 raise UsageError(f"<{name}> must be a path.", **{name: path})
@@ -268,7 +279,17 @@ class FinetuneConfig:
     @property
     def num_replicas(self) -> int:
         """How many replicas share a global batch in training."""
-        return num_replicas(self.strategy_type, self.num_devices)
+        return self.num_local_replicas * self.num_workers
+
+    @property
+    def num_local_replicas(self) -> int:
+        """How many of them this process trains."""
+        return 1 if self.strategy_type == "one" else self.num_devices
+
+    @property
+    def num_workers(self) -> int:
+        """How many processes train together."""
+        return len(self.cluster.hosts) if self.cluster else 1
 
     @property
     def global_batch_size(self) -> int:
@@ -294,7 +315,7 @@ class FinetuneConfig:
         """Returns {name: Setting}, for run_identity."""
         of_model, shown = self.albert_config.to_dict(), "{} of <albert_config_file>"
         fixed = {name: of_model.pop(name) for name in (*self.albert_config.sizes(), "hidden_act")}
-        replicas = {"num_replicas": self.num_replicas}
+        replicas = {"num_replicas": self.num_replicas}  # the cluster counts by it alone
         return {
             **settings_of(of_model, Change.WARNED_IN_TRAINING, shown),
             **settings_of(fixed, Change.REFUSED, shown),
@@ -333,11 +354,6 @@ class FinetuneConfig:
 def checkpoint_prefix(path: str) -> str:
     """Returns a checkpoint's path without the suffix of any of its files."""
     return re.sub(r"\.(index|meta|data-\d{5}-of-\d{5})$", "", path)
-
-
-def num_replicas(strategy_type: str, num_devices: int) -> int:
-    """Returns how many replicas a strategy trains."""
-    return num_devices if strategy_type == "mirror" else 1
 
 
 def _is_integer(value):

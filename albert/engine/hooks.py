@@ -1,11 +1,12 @@
-"""Session hooks of a training run: progress, skipped updates, signals, checkpoints."""
+"""Session hooks of a training run: progress, skipped updates, signals, checkpoints, clusters."""
 
+import contextlib
 import logging
 import os
 import signal
 import threading
 import time
-from typing import Any, Dict, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, Optional, Sequence
 
 import tensorflow.compat.v1 as tf
 import tqdm
@@ -30,7 +31,6 @@ class ProgressHook(tf.train.SessionRunHook):
 
     Attributes:
         progress: steps and speed so far.
-        has_begun: whether all variables have their values, and steps can be run.
 
     Args:
         step_values: the model_fn.StepValues of the training graph.
@@ -43,7 +43,6 @@ class ProgressHook(tf.train.SessionRunHook):
         self, step_values: Any, train_steps: int, examples_per_step: int, output_dir: str
     ) -> None:
         self.progress = Progress(train_steps, examples_per_step)
-        self.has_begun = False
         self._step_values = step_values
         self._examples_per_step = examples_per_step
         self._output_dir = output_dir
@@ -56,7 +55,6 @@ class ProgressHook(tf.train.SessionRunHook):
 
     def after_create_session(self, session: Any, coord: Any) -> None:
         del coord
-        self.has_begun = True
         self._last_line = time.monotonic()
         # Counted here: a global_step fetched with the update may be from before or after it.
         step = int(session.run(self._global_step))
@@ -224,12 +222,17 @@ class StopOnSignal(tf.train.SessionRunHook):
 
     Attributes:
         signal: number of the signal received, or None.
+
+    Args:
+        on_signal: called with it.
     """
 
     _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-    def __init__(self) -> None:
+    def __init__(self, on_signal: Callable[[int], Any] = lambda number: None) -> None:
         self.signal: Optional[int] = None
+        self._on_signal = on_signal
+        self._breaks_off = False
         self._previous: Dict[int, Any] = {}
 
     def __enter__(self) -> "StopOnSignal":
@@ -246,7 +249,10 @@ class StopOnSignal(tf.train.SessionRunHook):
         if self.signal is None:
             self.signal = number
             self._received = time.monotonic()
+            self._on_signal(number)
             _log.warning("Stopping after this step; a second signal stops at once.")
+            if self._breaks_off:
+                raise KeyboardInterrupt
         elif time.monotonic() - self._received > SECONDS_OF_ONE_SIGNAL:
             previous = self._previous[number]
             self._restore()
@@ -254,6 +260,18 @@ class StopOnSignal(tf.train.SessionRunHook):
                 previous(number, frame)
             else:
                 os.kill(os.getpid(), number)
+
+    @contextlib.contextmanager
+    def breaking_off(self) -> Iterator[None]:
+        """Lets the signal end a block in which all that is lost can be done again: evaluation."""
+        self._breaks_off = self.signal is None
+        try:
+            yield
+        except KeyboardInterrupt:
+            if self.signal is None:
+                raise
+        finally:
+            self._breaks_off = False
 
     def _restore(self):
         for number, handler in self._previous.items():
@@ -287,6 +305,8 @@ class CheckpointSaver(tf.train.CheckpointSaverHook):
 class EvaluateAfterSave(tf.train.CheckpointSaverListener):
     """Evaluates each checkpoint once it is saved, unless the run is being stopped.
 
+    A signal breaks the evaluation off: the next start of the run makes up for it.
+
     Args:
         evaluator: the evaluation.Evaluator.
     """
@@ -299,13 +319,93 @@ class EvaluateAfterSave(tf.train.CheckpointSaverListener):
     def after_save(self, session: Any, global_step_value: int) -> bool:
         """Returns whether training is to stop."""
         del session
-        reason = None
         if self._stop.signal is None:
-            self._evaluator.evaluate_all(self._config.train_steps)
-            reason = reason_to_stop(self._evaluator.record, global_step_value, self._config)
+            with self._stop.breaking_off():
+                self._evaluator.evaluate_all(self._config.train_steps)
+        if self._stop.signal is not None:
+            return True
+        reason = reason_to_stop(self._evaluator.record, global_step_value, self._config)
         if reason and global_step_value < self._config.train_steps:
             _log.info("Stopping early at step %d: %s.", global_step_value, reason)
         return bool(reason)
+
+
+class BeginTogether(tf.train.SessionRunHook):
+    """Lets the workers of a cluster begin once all have their values, and only with the same ones.
+
+    It comes before the CheckpointSaver: what the others restore must not change meanwhile.
+
+    Args:
+        member: the cluster.control.Member.
+    """
+
+    def __init__(self, member: Any) -> None:
+        self._member = member
+        self._has_begun = False
+
+    def begin(self) -> None:
+        self._global_step = tf.train.get_global_step()
+
+    def after_create_session(self, session: Any, coord: Any) -> None:
+        """Raises UsageError if the workers cannot go on, or do not begin at one step."""
+        del coord
+        if self._has_begun:  # TensorFlow tries again after an error that it takes for a passing one
+            self._member.wait_for_loss()
+            raise UsageError("The connections among TensorFlow's servers broke.")
+        self._has_begun = True
+        own = int(session.run(self._global_step))
+        of_chief = self._member.exchange("begin", own)[0]
+        if own != of_chief:
+            raise UsageError(
+                f"This worker begins at step {own}, and the chief at {of_chief}: <output_dir> must "
+                "be on storage that all share.",
+                output_dir=None,
+            )
+
+
+class Lockstep(tf.train.SessionRunHook):
+    """Lets the workers of a cluster stop at the same step, and wait while the chief evaluates.
+
+    It comes after the CheckpointSaver, which the chief alone has.
+
+    Args:
+        member: the cluster.control.Member.
+        stop: the signal that the chief has received stops all.
+        step_values: the model_fn.StepValues of the training graph.
+    """
+
+    def __init__(
+        self, member: Any, stop: StopOnSignal, step_values: Any, config: FinetuneConfig
+    ) -> None:
+        self._member = member
+        self._stop = stop
+        self._step_values = step_values
+        self._config = config
+
+    def begin(self) -> None:
+        self._fetches = self._step_values.fetches()
+        self._global_step = tf.train.get_global_step()
+
+    def after_create_session(self, session: Any, coord: Any) -> None:
+        del coord
+        self._step = int(session.run(self._global_step))
+
+    def before_run(self, run_context: Any) -> Any:
+        del run_context
+        is_to_stop = self._member.cluster.is_chief and self._stop.signal is not None
+        fetches = {name: self._fetches[name] for name in ("num_skipped", "stop")}
+        return tf.train.SessionRunArgs(fetches, {self._step_values.stop: float(is_to_stop)})
+
+    def after_run(self, run_context: Any, run_values: Any) -> None:
+        values = run_values.results
+        is_over = values["stop"] > 0
+        if not values["num_skipped"]:
+            self._step += 1
+            if self._step % self._config.save_checkpoints_steps == 0:  # the chief has evaluated
+                point = f"step {self._step}"
+                is_over |= self._member.exchange(point, run_context.stop_requested)[0]
+        if is_over:
+            run_context.request_stop()
 
 
 def reason_to_stop(record: EvaluationRecord, step: int, config: FinetuneConfig) -> Optional[str]:

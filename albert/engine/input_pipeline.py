@@ -27,7 +27,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 import tqdm
 
-from albert.common import files, json_files
+from albert.common import files, json_files, locks
 from albert.common.errors import UsageError
 from albert.engine import devices
 from albert.engine.task import INPUT_IDS, INPUT_MASK, Feature
@@ -49,6 +49,28 @@ class FeatureFile(NamedTuple):
     num_features: int
     fingerprint: str
 
+    def content(self) -> Dict[str, Any]:
+        """Returns {what it is: value} of all that makes it equal to another file."""
+        return {
+            "the origin of the features": self.fingerprint,
+            "the number of features": self.num_features,
+            "the checksum of the features": json_files.load_json(self.path + ".json")["crc32"],
+        }
+
+
+class Share(NamedTuple):
+    """A worker's part of every global batch: the batches of its replicas, one after the other.
+
+    Attributes:
+        num_workers: how many share the batch; the replicas of worker 0 come first.
+        rank: of the worker.
+        num_replicas: of each worker.
+    """
+
+    num_workers: int
+    rank: int
+    num_replicas: int
+
 
 def cached_features(
     directory: str,
@@ -60,8 +82,9 @@ def cached_features(
     """Returns the FeatureFile of that name and origin, made now unless a complete one exists.
 
     Files of different origins have different names, so runs with different settings can share the
-    folder. A file appears under its name only once it is complete; two processes that make it at
-    the same time write the same bytes.
+    folder. A file appears under its name only once it is complete. Of several processes that need
+    it, on machines that share the folder too, one makes it while the others wait; where the file
+    system has no locks, each writes the same bytes.
 
     Args:
         directory: the folder, created if it is missing.
@@ -78,12 +101,13 @@ def cached_features(
     fingerprint = hashlib.sha256(json.dumps(origin, sort_keys=True).encode()).hexdigest()
     path = os.path.join(directory, f"{name}_{fingerprint[:16]}.tf_record")
     try:
-        cached = _open_cached(path, fingerprint, required_names)
-        if cached:
-            _log.info("Using %d features in %s.", cached.num_features, path)
-            return cached
         os.makedirs(directory, exist_ok=True)
-        return _make_cached(path, fingerprint, make_features())
+        with locks.turn(path):
+            cached = _open_cached(path, fingerprint, required_names)
+            if cached:
+                _log.info("Using %d features in %s.", cached.num_features, path)
+                return cached
+            return _make_cached(path, fingerprint, make_features())
     except (OSError, tf.errors.OpError) as error:
         raise UsageError(
             f"<cached_dir> cannot be written to: {error}.", cached_dir=directory
@@ -219,6 +243,7 @@ def train_dataset(
     batch_size: int,
     seed: int,
     num_consumed: int = 0,
+    share: Optional[Share] = None,
 ) -> Any:
     """Returns an endless tf.data.Dataset of batches, {name: tensor of Feature.shape}.
 
@@ -229,6 +254,7 @@ def train_dataset(
         spec: {name: Feature}, from Task.feature_spec.
         batch_size: examples per replica.
         num_consumed: how many features of the stream earlier runs have consumed.
+        share: whose batches to return; None for all.
     """
     first_epoch, num_skipped = divmod(num_consumed, feature_file.num_features)
 
@@ -239,6 +265,8 @@ def train_dataset(
 
     records = tf.data.Dataset.range(first_epoch, 1 << 62).flat_map(shuffled).skip(num_skipped)
     batches = records.batch(batch_size, drop_remainder=True)
+    if share:
+        batches = batches.batch(share.num_replicas).shard(share.num_workers, share.rank).unbatch()
     inputs = {name: feature for name, feature in spec.items() if feature.is_input}
     parsed = batches.map(lambda batch: _parse(batch, inputs), num_parallel_calls=2)
     return devices.without_autotuning(parsed.prefetch(2))

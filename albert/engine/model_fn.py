@@ -73,6 +73,7 @@ class StepValues:
 
     def __init__(self) -> None:
         self._of_replicas: List[Dict[str, Any]] = []
+        self.stop: Any = None  # of a cluster: fed above 0 in the chief, it ends the run on all
 
     def add(self, **values: Any) -> None:
         """Adds a replica's scalars.
@@ -80,6 +81,7 @@ class StepValues:
         Args:
             loss: its mean over the replicas is the loss of the global batch.
             num_tokens: real tokens.
+            stop: above 0 on all workers, in the same step, if the chief is to stop.
             learning_rate: that of this update.
             num_skipped: how many updates in a row, up to this one, changed nothing, because their
                 gradient was not finite; 0 if this one was applied.
@@ -94,6 +96,13 @@ class StepValues:
         )
         loss = losses / len(self._of_replicas)
         return dict(self._of_replicas[0], loss=loss, num_tokens=num_tokens)
+
+    def make_stop(self) -> Any:
+        """Returns what hooks feed to stop a cluster: one placeholder, of the first replica."""
+        if self.stop is None:
+            self.stop = tf.placeholder_with_default(0.0, [])
+            return self.stop
+        return tf.constant(0.0)
 
 
 def model_fn(
@@ -116,7 +125,7 @@ def model_fn(
     def training_step(features, mode):
         batches_consumed = _counter(BATCHES_CONSUMED)
         skipped = _counter(SKIPPED_IN_A_ROW, is_saved=saves_skipped)
-        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        replica = _replica_number(config)
         loss_scale = None
         if config.precision == "fp16":
             loss_scale = LossScale.create(config.loss_scale)
@@ -139,17 +148,47 @@ def model_fn(
         num_skipped = tf.where(step.is_finite, tf.zeros([], tf.int64), skipped.read_value() + 1)
         with tf.control_dependencies([step.op]):
             train_op = tf.group(batches_consumed.assign_add(1), skipped.assign(num_skipped))
+        num_tokens = tf.reduce_sum(features[INPUT_MASK])
+        of_cluster = {}
+        if config.num_workers > 1:
+            with tf.control_dependencies([step.op]):  # NCCL must not see two reductions at once
+                loss, num_tokens, stop = _of_all_workers(
+                    config, loss, num_tokens, step_values.make_stop()
+                )
+            of_cluster = {"stop": stop}
         step_values.add(
             loss=loss,
-            num_tokens=tf.reduce_sum(features[INPUT_MASK]),
+            num_tokens=num_tokens,
             learning_rate=learning_rate,
             num_skipped=num_skipped,
+            **of_cluster,
         )
         # Estimator sums this loss over the replicas, and would stop if it were NaN: on_nan decides.
         finite_loss = tf.where(step.is_finite, loss, tf.zeros_like(loss)) / config.num_replicas
         return tf.estimator.EstimatorSpec(mode, loss=finite_loss, train_op=train_op)
 
     return training_step
+
+
+def _replica_number(config):
+    """Returns the number of this replica among those of all workers."""
+    number = tf.distribute.get_replica_context().replica_id_in_sync_group
+    if config.num_workers == 1:
+        return number
+    # TensorFlow 1.15 counts those of each worker from 0.
+    number = tf.get_static_value(number) % config.num_local_replicas
+    return config.cluster.rank * config.num_local_replicas + number
+
+
+def _of_all_workers(config, loss, num_tokens, stop):
+    """Returns loss, tokens and the sum of `stop` such that the workers have the same ones.
+
+    Over a worker's replicas the mean of the losses, and the sum of the tokens, are those of all.
+    """
+    context = tf.distribute.get_replica_context()
+    values = tf.stack([loss, tf.cast(num_tokens, tf.float32), stop])
+    loss, num_tokens, stop = tf.unstack(context.all_reduce(tf.distribute.ReduceOp.MEAN, values))
+    return loss, num_tokens * config.num_workers, stop
 
 
 def _gradient(task, config, features, replica, batches_consumed, loss_scale):

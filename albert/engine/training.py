@@ -1,7 +1,4 @@
-"""The engine: fine-tunes a task, evaluates its checkpoints and predicts, on any number of devices.
-
-Only this module and model_fn know Estimator.
-"""
+"""The engine: fine-tunes a task, evaluates its checkpoints and predicts, on any devices."""
 
 import contextlib
 import logging
@@ -10,31 +7,22 @@ from typing import Any, Dict, Optional
 
 import tensorflow.compat.v1 as tf
 
+from albert.cluster import control
+from albert.cluster.control import Member
+from albert.common import locks
 from albert.common.console import format_metrics
 from albert.common.errors import UsageError
-from albert.engine import checkpoints, curve, devices, output_lock, pretrained, run_identity
+from albert.engine import checkpoints, curve, devices, pretrained, run_identity
 from albert.engine.config import FinetuneConfig
 from albert.engine.evaluation import Evaluator, shown_metrics
-from albert.engine.hooks import (
-    CheckpointSaver,
-    EvaluateAfterSave,
-    ProgressHook,
-    SkippedUpdates,
-    StopOnSignal,
-    reason_to_stop,
-)
-from albert.engine.input_pipeline import (
-    FeatureFile,
-    cached_features,
-    explaining_loss_of,
-    next_batch_of,
-    train_dataset,
-)
-from albert.engine.model_fn import BATCHES_CONSUMED, StepValues, model_fn
+from albert.engine.hooks import StopOnSignal, reason_to_stop
+from albert.engine.input_pipeline import FeatureFile, cached_features
+from albert.engine.model_fn import BATCHES_CONSUMED
 from albert.engine.predictor import Predictor
 from albert.engine.progress import Progress, summary
 from albert.engine.results import EvaluationRecord
 from albert.engine.task import Task
+from albert.engine.training_loop import Start, TrainingLoop
 
 _log = logging.getLogger(__name__)
 
@@ -109,14 +97,14 @@ class Engine:
         self._options, self._model_files = options, model_files
         self._has_trained = False
         self._is_checked = False
-        devices.prepare(config.num_replicas)
-        self._devices = devices.choose(config.device_type, config.num_replicas)
+        devices.prepare(config.num_local_replicas)
+        self._devices = devices.choose(config.device_type, config.num_local_replicas)
         # Checked again when the strategy is made, but that is after features have been made.
         devices.check_all_reduce(self._devices, config.all_reduce)
         for setting in ("init_checkpoint", "eval_checkpoint"):
             if getattr(config, setting):
                 pretrained.check(getattr(config, setting), setting)
-        if config.num_replicas < config.num_devices:
+        if config.num_local_replicas < config.num_devices:
             _log.info(
                 "Strategy one trains on a single device, not on the %d requested.",
                 config.num_devices,
@@ -131,6 +119,7 @@ class Engine:
         )
         self._evaluator: Optional[Evaluator] = None
         self._progress: Optional[Progress] = None
+        self._member: Optional[Member] = None
         try:
             os.makedirs(config.output_dir, exist_ok=True)
         except OSError as error:
@@ -146,6 +135,9 @@ class Engine:
     ) -> None:
         """Trains up to train_steps, resuming from the latest checkpoint in output_dir if any.
 
+        In a cluster all workers call it. The chief alone writes and evaluates. If a worker dies,
+        the process ends, see cluster.control.
+
         Args:
             evaluate: also evaluate each checkpoint as it is saved.
             predict: `predict` comes next, so the features of the test splits are made first: what
@@ -156,7 +148,8 @@ class Engine:
             Interrupted: Ctrl-C or SIGTERM stopped training; a checkpoint has been saved.
             UsageError: another process trains or evaluates in output_dir, no checkpoint in it is
                 whole, the best one is damaged and evaluations would need it, early stopping lacks
-                evaluations, or the initial checkpoint is among what is to be overwritten.
+                evaluations, the initial checkpoint is among what is to be overwritten, or a worker
+                of the cluster differs from the chief.
         """
         if self._config.early_stopping_patience and not evaluate:
             raise UsageError(
@@ -166,26 +159,84 @@ class Engine:
                 do_eval=None,
                 do_predict=None,
             )
+        cluster = self._config.cluster
+        if not cluster or len(cluster.hosts) == 1:
+            self._train_as_chief(evaluate, predict, overwrite)
+            return
+        _log.info("This is %s, of %d workers.", cluster.name(cluster.rank), len(cluster.hosts))
+        with control.joined(cluster) as member:
+            self._member = member
+            if cluster.is_chief:
+                self._train_as_chief(evaluate, predict, overwrite)
+            else:
+                self._train_as_worker(member)
+
+    def _train_as_chief(self, evaluate, predict, overwrite):
         if not overwrite:
             self._run.check(is_training=True)
-        with output_lock.held(self._config.output_dir):
+        with locks.held(self._config.output_dir):
             self._is_checked = True
             if overwrite:
                 self._erase(evaluate, predict)
-            start, damages = checkpoints.newest_whole(self._config.output_dir)
-            step, batches_consumed = self._read_counters(start)
-            checkpoints.prepare_training(self._config.output_dir, start, damages)
+            checkpoint, damages = checkpoints.newest_whole(self._config.output_dir)
+            start = Start(checkpoint, *self._read_counters(checkpoint))
+            checkpoints.prepare_training(self._config.output_dir, checkpoint, damages)
             examples = self._prepare_data(evaluate, predict)
             self._plan(examples)
-            if step >= self._config.train_steps:
-                _log.info("%s has all %d steps: nothing to train.", start, self._config.train_steps)
-                return
-            if evaluate and self._has_stopped_early(step):
+            self._agree(examples)
+            if self._is_complete(start, evaluate):
+                self._tell(None)
                 return
             self._has_trained = True
             self._run.claim(kinds=["dev"] * evaluate + ["test"] * predict)
             evaluator = self._make_evaluator() if evaluate else None
-            self._train(examples, start, (step, batches_consumed), evaluator)
+            self._train(examples, start, evaluator)
+
+    def _train_as_worker(self, member):
+        """Takes part in what the chief does, as it says."""
+        examples = feature_file(self._task, self._config, self._task.train_split)
+        self._plan(examples)
+        self._agree(examples)
+        with StopOnSignal(member.forward) as stop:
+            told = member.exchange("start")[0]
+            if told is None:
+                _log.info("The chief has nothing to train.")
+                return
+            checkpoint, *counters, holder = told
+            run_identity.wait_until_shared(self._config.output_dir, checkpoint, holder)
+            if checkpoint:
+                checkpoint = os.path.join(self._config.output_dir, os.path.basename(checkpoint))
+            start = Start(checkpoint, *counters)
+            TrainingLoop(
+                self._task, self._config, self._devices, examples, start, stop, member=member
+            ).run()
+            self._end(stop, "Stopped, as all workers.")
+
+    def _agree(self, examples):
+        """Checks that all workers of a cluster would train the same model on the same features.
+
+        Raises:
+            UsageError: one would not; the chief and that worker say what differs.
+        """
+        if self._member:
+            self._member.agree("settings", {**self._run.shared_settings(), **examples.content()})
+
+    def _tell(self, start):
+        """Tells the workers of a cluster where training goes on; None if it is complete."""
+        if self._member:
+            holder = locks.holder_of(self._config.output_dir)
+            self._member.exchange("start", start and [*start, holder])
+
+    def _is_complete(self, start, evaluate):
+        """Returns whether there is nothing to train, which is then logged."""
+        if start.step >= self._config.train_steps:
+            _log.info(
+                "%s has all %d steps: nothing to train.",
+                start.checkpoint,
+                self._config.train_steps,
+            )
+            return True
+        return evaluate and self._has_stopped_early(start.step)
 
     def _has_stopped_early(self, step):
         """Returns whether training ended early at a step, which is then logged."""
@@ -241,96 +292,50 @@ class Engine:
             config.warmup_steps,
         )
 
-    def _train(self, examples, start, counters, evaluator):
+    def _train(self, examples, start, evaluator):
         config = self._config
-        step, batches_consumed = counters
         if evaluator:
             evaluator.record.add_settings(_settings(self._task, config))
-        self._announce_training(examples, start)
+        self._announce_training(examples, start.checkpoint)
         checkpoints.warn_if_disk_is_short(config)
         with StopOnSignal() as stop:
             if evaluator:
-                evaluator.evaluate_all(config.train_steps)  # what a killed run has left
-                if self._has_stopped_early(step):
+                with stop.breaking_off():
+                    evaluator.evaluate_all(config.train_steps)  # what a killed run has left
+                if self._has_stopped_early(start.step):
+                    self._tell(None)
                     return
-            self._run_estimator(examples, start, batches_consumed, evaluator, stop)
-        if stop.signal is not None:
-            saved = checkpoints.latest(config.output_dir)
-            raise Interrupted(
-                f"Stopped; saved as {saved}. The same command resumes from there.", stop.signal
-            )
-
-    def _run_estimator(self, examples, start, batches_consumed, evaluator, stop):
-        config = self._config
-        step_values = StepValues()
-        progress_hook = ProgressHook(
-            step_values, config.train_steps, config.global_batch_size, config.output_dir
-        )
-        # The saver also evaluates. It comes after the progress hook, whose times exclude that, and
-        # before the stop hook, which must notice signals that arrive meanwhile.
-        saver = CheckpointSaver(
-            config.output_dir,
-            save_steps=config.save_checkpoints_steps,
-            listeners=[EvaluateAfterSave(evaluator, stop, config)] if evaluator else [],
-        )
-        estimator = self._estimator(start, step_values)
-        # The model function has nothing for AutoGraph to convert, and AutoGraph would replace the
-        # message of a UsageError raised there with a paragraph of its own.
-        train = tf.autograph.experimental.do_not_convert(estimator.train)
-        self._progress = progress_hook.progress
-        try:
-            with explaining_loss_of(examples), self._explaining_lack_of_memory(progress_hook):
-                train(
-                    lambda: next_batch_of(
-                        train_dataset(
-                            examples,
-                            self._task.feature_spec(),
-                            config.replica_batch_size,
-                            config.seed,
-                            num_consumed=batches_consumed * config.global_batch_size,
-                        )
-                    ),
-                    hooks=[progress_hook, SkippedUpdates(step_values, config), saver, stop],
-                    max_steps=config.train_steps,
+            if stop.signal is None:
+                self._tell(start)
+                loop = TrainingLoop(
+                    self._task,
+                    config,
+                    self._devices,
+                    examples,
+                    start,
+                    stop,
+                    evaluator,
+                    self._member,
                 )
-        finally:
-            progress_hook.close()
-        if evaluator:
-            _record_speed(evaluator.record, progress_hook.progress)
+                self._progress = loop.progress
+                loop.run()
+                if evaluator:
+                    _record_speed(evaluator.record, loop.progress)
+        self._end(stop, f"Stopped; saved as {checkpoints.latest(config.output_dir)}.")
 
-    @contextlib.contextmanager
-    def _explaining_lack_of_memory(self, progress_hook):
-        """Turns the error of a block that trains into one line if memory does not suffice."""
-        try:
-            yield
-        except tf.errors.ResourceExhaustedError as error:
-            if "No space left" in error.message:  # on a disk
-                raise
-            if not progress_hook.has_begun:
-                raise devices.no_memory_for_weights(self._devices) from error
-            config = self._config
-            raise devices.no_memory_to_train(
-                config.train_batch_size,
-                config.gradient_accumulation_steps,
-                config.recompute_activations,
-                config.precision,
-            ) from error
+    def _end(self, stop, message):
+        """Ends training, on all workers at once, since they may take part in no more.
 
-    def _estimator(self, start, step_values):
-        config = self._config
-        run_config = tf.estimator.RunConfig(
-            model_dir=config.output_dir,
-            tf_random_seed=config.seed,
-            session_config=devices.session_config(self._devices),
-            save_checkpoints_secs=None,  # a CheckpointSaverHook does that
-            save_summary_steps=0,  # ProgressHook does that
-            keep_checkpoint_max=config.keep_checkpoint_max,
-            log_step_count_steps=None,  # ProgressHook does that
-            train_distribute=devices.make_strategy(self._devices, config.all_reduce),
-        )
-        return tf.estimator.Estimator(
-            model_fn(self._task, config, start, step_values), config=run_config
-        )
+        Raises:
+            Interrupted: a signal has ended it, here or elsewhere.
+        """
+        signals = [stop.signal]
+        if self._member:
+            signals = self._member.exchange("trained", stop.signal)
+            self._member.leave()
+        received = [number for number in signals if number is not None]
+        if received:
+            raise Interrupted(f"{message} The same command resumes from there.", received[0])
 
     def evaluate(self) -> None:
         """Evaluates every checkpoint in output_dir that has not been evaluated.
@@ -349,7 +354,7 @@ class Engine:
         given = self._config.eval_checkpoint
         is_trained = bool(checkpoints.best(output_dir) or checkpoints.saved_steps(output_dir))
         if not given and is_trained and (self._has_trained or self._run.owns_data("dev")):
-            with output_lock.held(output_dir):
+            with locks.held(output_dir):
                 self._check_best()
                 evaluator = self._make_evaluator()
                 evaluator.record.add_settings(_settings(self._task, self._config))
@@ -394,7 +399,7 @@ class Engine:
             return self._checked("eval_checkpoint")
         if checkpoints.is_keeping(config.output_dir):
             with contextlib.suppress(UsageError):  # a process that trains there finishes it itself
-                with output_lock.held(config.output_dir):
+                with locks.held(config.output_dir):
                     checkpoints.finish_keeping(config.output_dir)
         trained = checkpoints.best(config.output_dir) or checkpoints.latest(config.output_dir)
         if trained:
@@ -505,8 +510,9 @@ class Engine:
     def _announce_training(self, examples, start):
         config = self._config
         _log.info(
-            "Training on %s in %s: %d examples, batch %s on each of %d replica(s), %d in all.",
+            "Training on %s%s in %s: %d examples, batch %s on each of %d replica(s), %d in all.",
             ", ".join(self._devices),
+            f" of each of {config.num_workers} workers" if self._member else "",
             config.precision,
             examples.num_features,
             f"{config.train_batch_size} x {config.gradient_accumulation_steps}"

@@ -1,8 +1,9 @@
-"""Keeps two processes from writing checkpoints and results into one output_dir.
+"""Keeps two processes from writing into one output_dir, or from making one cached file both.
 
-The lock is a POSIX record lock on the file `.lock`, which stays in the folder. What it guarantees:
+The locks are POSIX record locks on the files `.lock` and `.turns`, which stay in the folder. What
+they guarantee:
 
-- It ends with its process, however that ends, so a restart right after SIGKILL succeeds.
+- A lock ends with its process, however that ends, so a restart right after SIGKILL succeeds.
 - Processes that the holder starts or forks do not inherit it.
 - On NFS it holds between machines: over NFSv4, and over NFSv3 with its lock service. Mounted with
   `nolock` or `local_lock`, it holds only between processes of one machine. If the holder's machine
@@ -11,7 +12,7 @@ The lock is a POSIX record lock on the file `.lock`, which stays in the folder. 
   notice.
 - A file system that has no locks is reported, and used without one.
 
-A process may not hold the lock of one folder twice: the end of the first would end both.
+A process may not hold two locks on one of these files: the end of the first would end both.
 """
 
 import contextlib
@@ -20,11 +21,13 @@ import fcntl
 import logging
 import os
 import socket
+import zlib
 from typing import Iterator
 
 from albert.common.errors import UsageError
 
 NAME = ".lock"
+_TURNS = ".turns"
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +50,40 @@ def held(output_dir: str) -> Iterator[None]:
         os.close(descriptor)  # which frees the lock
 
 
+@contextlib.contextmanager
+def turn(path: str) -> Iterator[None]:
+    """Lets processes run a block that makes a file one after the other, where locks are to be had.
+
+    The folder of the file exists. Every file has its own byte of the lock, so different ones can be
+    made at once. In a folder that cannot be written to, nobody makes one.
+    """
+    folder, name = os.path.split(path)
+    byte = zlib.crc32(name.encode())
+    try:
+        descriptor = os.open(os.path.join(folder, _TURNS), os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError:
+        yield
+        return
+    try:
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EAGAIN):
+                _log.info("Waiting for the process that makes %s.", path)
+                fcntl.lockf(descriptor, fcntl.LOCK_EX, 1, byte)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def holder_of(output_dir: str) -> str:
+    """Returns who holds, or held last, the lock of a folder: "process 7 on gpu-1", or ""."""
+    with contextlib.suppress(OSError):
+        with open(os.path.join(output_dir, NAME), encoding="utf-8", errors="replace") as reader:
+            return reader.read(200)
+    return ""
+
+
 def _lock(descriptor, output_dir):
     try:
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -65,6 +102,7 @@ def _lock(descriptor, output_dir):
         return
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+    os.fsync(descriptor)  # so that other machines can read it
 
 
 def _holder(descriptor):

@@ -1,4 +1,4 @@
-"""Tests of albert.engine.output_lock: one process at a time writes into an output_dir."""
+"""Tests of albert.common.locks: one process at a time writes into an output_dir."""
 
 import errno
 import fcntl
@@ -10,8 +10,8 @@ import sys
 import pytest
 import runs
 
+from albert.common import locks
 from albert.common.errors import UsageError
-from albert.engine import output_lock
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def holder(tmp_path):
 
 def test_a_second_process_is_refused_in_one_line_that_names_the_first(tmp_path, holder):
     with pytest.raises(UsageError) as error:
-        with output_lock.held(str(tmp_path)):
+        with locks.held(str(tmp_path)):
             pass
     assert str(error.value) == (
         f"output_dir={tmp_path} is in use by process {holder.pid} on {socket.gethostname()}, which "
@@ -34,13 +34,13 @@ def test_the_lock_is_free_right_after_sigkill_though_a_child_of_the_holder_lives
     holder.kill()
     holder.wait()
     os.kill(holder.child, 0)
-    with output_lock.held(str(tmp_path)):
+    with locks.held(str(tmp_path)):
         pass
 
 
 def is_refused_elsewhere(folder):
     """Returns whether another process is refused the lock."""
-    code = "import sys; from albert.engine import output_lock as l; l.held(sys.argv[1]).__enter__()"
+    code = "import sys; from albert.common import locks as l; l.held(sys.argv[1]).__enter__()"
     process = subprocess.run(
         [sys.executable, "-c", code, str(folder)],
         env=dict(os.environ, PYTHONPATH=str(runs.REPOSITORY)),
@@ -53,14 +53,14 @@ def is_refused_elsewhere(folder):
 
 def test_one_process_can_hold_the_lock_twice_in_turn_and_others_are_refused_meanwhile(tmp_path):
     for _ in range(2):
-        with output_lock.held(str(tmp_path)):
+        with locks.held(str(tmp_path)):
             assert is_refused_elsewhere(tmp_path)
         assert not is_refused_elsewhere(tmp_path)
 
 
 def test_the_lock_is_free_after_an_error(tmp_path):
     with pytest.raises(ZeroDivisionError):
-        with output_lock.held(str(tmp_path)):
+        with locks.held(str(tmp_path)):
             raise ZeroDivisionError
     assert not is_refused_elsewhere(tmp_path)
 
@@ -70,7 +70,7 @@ def test_a_file_system_without_locks_is_reported_and_used(tmp_path, monkeypatch,
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "lockf", refuse)
-    with output_lock.held(str(tmp_path)):
+    with locks.held(str(tmp_path)):
         pass
     (record,) = caplog.records
     assert record.getMessage() == (
@@ -81,5 +81,5 @@ def test_a_file_system_without_locks_is_reported_and_used(tmp_path, monkeypatch,
 
 def test_a_folder_that_cannot_be_written_to_is_an_error_of_one_line(tmp_path):
     with pytest.raises(UsageError, match="^output_dir=.*gone: No such file or directory.$"):
-        with output_lock.held(str(tmp_path / "gone")):
+        with locks.held(str(tmp_path / "gone")):
             pass
