@@ -12,7 +12,9 @@ import pytest
 
 PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "albert"
 
-BELOW_CLI = "common cluster nn modeling text custom_optimization contract engine tasks downloads conversion"
+BELOW_CLI = (
+    "common cluster nn modeling text custom_optimization contract engine tasks downloads conversion"
+)
 # {room: the rooms it may import, besides itself}. A room is a package; of the modules at the door
 # each is a room of its own, a task, or else a command, as some packages are.
 ALLOWED = {

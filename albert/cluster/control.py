@@ -205,6 +205,8 @@ class Member:
                 connection.send(end=reason)
             connection.close()
         if self._server:
+            with contextlib.suppress(OSError):
+                self._server.shutdown(socket.SHUT_RDWR)  # ends `accept`, too
             self._server.close()
 
     def _listening(self):

@@ -66,7 +66,9 @@ def find(
         hosts = [host.strip() for host in worker_hosts.split(",")]
         return _checked(hosts, task_index, "<worker_hosts>", "<task_index>")
     if task_index is not None:
-        raise UsageError("<task_index> is for <worker_hosts>.", task_index=task_index)
+        raise UsageError(
+            "<task_index> is for <worker_hosts>.", task_index=task_index, worker_hosts=None
+        )
     if environment.get("TF_CONFIG"):
         return _of_tf_config(environment["TF_CONFIG"])
     if environment.get("SLURM_NTASKS"):

@@ -57,7 +57,10 @@ def make_config(**changes):
         ),
         ({"freeze": "head"}, "freeze=head must be one of none, embeddings, encoder."),
         ({"optimizer": "sgd"}, "optimizer=sgd must be one of adamw, lamb."),
-        ({"strategy_type": "mirrored"}, "strategy_type=mirrored must be one of one, mirror, multi_worker."),
+        (
+            {"strategy_type": "mirrored"},
+            "strategy_type=mirrored must be one of one, mirror, multi_worker.",
+        ),
         ({"device_type": "tpu"}, "device_type=tpu must be one of auto, gpu, cpu."),
         ({"all_reduce": "ring"}, "all_reduce=ring must be one of auto, nccl, hierarchical_copy."),
         ({"precision": "fp8"}, "precision=fp8 must be one of fp32, bf16, fp16."),

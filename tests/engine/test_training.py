@@ -307,7 +307,10 @@ def test_all_settings_and_flags_are_recorded(trained):
     record = json.loads((trained / "run.json").read_text())
     assert record["options"] == {"data_dir": "somewhere"}
     settings = record["settings"]
-    fields = {field.name for field in dataclasses.fields(FinetuneConfig)} - {"albert_config", "cluster"}
+    fields = {field.name for field in dataclasses.fields(FinetuneConfig)} - {
+        "albert_config",
+        "cluster",
+    }
     assert fields <= settings.keys()
     assert settings["labels"] == ["0", "1"]
     assert settings["hidden_dropout_prob"] == 0
