@@ -1,6 +1,7 @@
 """Tests of albert.cluster.control: real connections, of members in one process."""
 
 import contextlib
+import functools
 import json
 import signal
 import socket
@@ -26,21 +27,17 @@ class Crowd:
     def __init__(self, count):
         hosts = tuple(workers.free_hosts(count))
         self.lost = {}
-        self.has_lost = threading.Semaphore(0)
         self.members = [
-            control.Member(
-                Cluster(hosts, rank), lambda message, rank=rank: self._lose(rank, message)
-            )
+            control.Member(Cluster(hosts, rank), functools.partial(self.lost.__setitem__, rank))
             for rank in range(count)
         ]
 
-    def _lose(self, rank, message):
-        self.lost[rank] = message
-        self.has_lost.release()
-
-    def wait_for_losses(self, count):
-        for _ in range(count):
-            assert self.has_lost.acquire(timeout=30)
+    def wait_for_losses(self, *ranks):
+        """Waits until these members have been told of a loss."""
+        ends = time.monotonic() + 30
+        while not set(ranks) <= self.lost.keys():
+            assert time.monotonic() < ends
+            time.sleep(0.02)
 
     def together(self, call):
         """Returns what `call(member)` returns or raises, of each member, called at once."""
@@ -104,7 +101,7 @@ def test_a_broken_connection_is_told_to_all_others():
     with joined(3) as crowd:
         crowd.members[1]._is_over = True  # a dead process says nothing
         crowd.members[1]._connections[0].close()
-        crowd.wait_for_losses(2)
+        crowd.wait_for_losses(0, 2)
         name = crowd.members[0].cluster.name(1)
         assert crowd.lost.keys() == {0, 2}
         assert all(message.startswith(f"{name} is gone (") for message in crowd.lost.values())
@@ -125,14 +122,14 @@ def test_silence_is_death(monkeypatch):
         time.sleep(1.5)
         assert not crowd.lost  # as long as the hearts beat
         crowd.members[1]._connections[0].send = lambda **message: None
-        crowd.wait_for_losses(1)
+        crowd.wait_for_losses(0)
         assert crowd.lost[0] == f"{crowd.members[0].cluster.name(1)} has been silent for 0 s"
 
 
 def test_the_reason_of_a_failure_reaches_all():
     with joined(3) as crowd:
         crowd.members[2].leave("--train_step=0 must be 1 or more.")
-        crowd.wait_for_losses(2)
+        crowd.wait_for_losses(0, 1)
         assert crowd.lost[0] == crowd.lost[1]
         assert crowd.lost[0].endswith(" has ended: --train_step=0 must be 1 or more.")
 
@@ -229,7 +226,7 @@ def test_what_is_no_message_is_a_loss_and_no_error_of_ours(message):
         if message == {"point": []}:  # it asks for nothing
             assert crowd.together(lambda member: member.exchange("a")) == [[None, None]] * 2
         else:
-            crowd.wait_for_losses(1)
+            crowd.wait_for_losses(0)
             assert crowd.lost[0].endswith("has sent what is no message")
 
 
