@@ -305,6 +305,12 @@ def _define_devices() -> None:
         module_name=DEVICES,
     )
     flags.DEFINE_bool(
+        "deterministic",
+        False,
+        "Compute the same bits in every run on GPUs, more slowly, as CPUs always do.",
+        module_name=DEVICES,
+    )
+    flags.DEFINE_bool(
         "packed_tokens",
         True,
         "Compute real tokens only; False: padding too, with the same result.",

@@ -54,6 +54,7 @@ _SWITCHES = (
     "packed_tokens",
     "recompute_activations",
     "bias_correction",
+    "deterministic",
 )
 
 # {setting: what a start does where it differs from the last one in that output_dir}. The model's
@@ -95,6 +96,7 @@ _CHANGES = {
     "on_nan": Change.ALLOWED,
     "gradient_accumulation_steps": Change.WARNED_IN_TRAINING,
     "recompute_activations": Change.ALLOWED,
+    "deterministic": Change.ALLOWED,
 }
 
 
@@ -147,6 +149,7 @@ class FinetuneConfig:
         on_nan: one of ON_NAN, what to do where a gradient is not finite in fp32 or bf16.
         gradient_accumulation_steps: micro-batches of one update on each replica.
         recompute_activations: see AlbertModel.
+        deterministic: whether GPUs are to compute the same bits in every run, as CPUs do.
 
     Raises:
         UsageError: a value is not allowed.
@@ -190,6 +193,7 @@ class FinetuneConfig:
     on_nan: str = "stop"
     gradient_accumulation_steps: int = 1
     recompute_activations: bool = False
+    deterministic: bool = False
 
     def __post_init__(self) -> None:
         self._check_counts()

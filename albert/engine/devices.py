@@ -4,6 +4,7 @@ All differences between TensorFlow 1.15 and 2.15 are handled here.
 """
 
 import logging
+import os
 import re
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -131,6 +132,24 @@ def check_precision(devices: Sequence[str], precision: str) -> None:
                 )
     if precision == "fp16" and not is_on_gpu:
         _log.warning("fp16 is slow on a CPU, and for tests only.")
+
+
+def make_deterministic(devices: Sequence[str]) -> None:
+    """Lets two runs with the same settings have the same bits, as they have on CPUs anyway.
+
+    Raises:
+        UsageError: these devices cannot do that.
+    """
+    if "gpu" not in devices[0]:
+        return
+    if not IS_TF2:
+        raise UsageError(
+            "<deterministic> needs TensorFlow 2.15 on GPUs: there, 1.15 adds the gradients of the "
+            "embeddings in any order.",
+            deterministic=True,
+        )
+    os.environ.setdefault("NCCL_ALGO", "Ring")  # the order of its tree is not fixed
+    tf.config.experimental.enable_op_determinism()
 
 
 def without_autotuning(dataset: Any) -> Any:

@@ -110,6 +110,8 @@ class Engine:
                 config.num_devices,
             )
         devices.check_precision(self._devices, config.precision)
+        if config.deterministic:
+            devices.make_deterministic(self._devices)
         self._predictor = Predictor(
             task,
             config.albert_config,
@@ -321,7 +323,10 @@ class Engine:
                 loop.run()
                 if evaluator:
                     _record_speed(evaluator.record, loop.progress)
-        self._end(stop, f"Stopped; saved as {checkpoints.latest(config.output_dir)}.")
+        saved = checkpoints.latest(config.output_dir)
+        self._end(
+            stop, f"Stopped; saved as {saved}." if saved else "Stopped before the first step."
+        )
 
     def _end(self, stop, message):
         """Ends training, on all workers at once, since they may take part in no more.

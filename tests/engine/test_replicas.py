@@ -6,6 +6,7 @@ import glob
 import os
 import shutil
 import signal
+import time
 import zlib
 
 import numpy as np
@@ -177,15 +178,26 @@ def test_training_time_adds_up_over_the_runs_of_a_folder(tmp_path):
     assert 50000.0 < evaluator.record.setting("total_seconds") < 51000.0
 
 
-def test_a_checkpoint_saved_while_stopping_is_not_evaluated(tmp_path):
+def test_a_signal_breaks_an_evaluation_off_and_what_is_saved_then_is_not_evaluated(tmp_path):
     def stop():
-        if evaluator.num_calls == 1:  # a second signal would end this process
+        if evaluator.num_calls == 2:  # a second signal would end this process
             os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(60)
 
     evaluator = StubEvaluator(tmp_path, stop)
+    started = time.monotonic()
     with pytest.raises(Interrupted, match="saved as .*model.ckpt-1"):
         train_with(evaluator, tmp_path)
-    assert evaluator.num_calls == 1
+    assert evaluator.num_calls == 2
+    assert time.monotonic() - started < 60
+
+
+def test_a_signal_in_what_a_killed_run_has_left_to_evaluate_stops_before_the_first_step(tmp_path):
+    evaluator = StubEvaluator(tmp_path, lambda: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(Interrupted, match="^Stopped before the first step. The same") as stopped:
+        train_with(evaluator, tmp_path)
+    assert stopped.value.exit_status == 130
+    assert not checkpoints.saved_steps(str(tmp_path))
 
 
 def read(folder, step):
