@@ -10,6 +10,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import tensorflow.compat.v1 as tf
 from tensorflow.python.client import device_lib
+from tensorflow.python.framework import config as framework_config
 from tensorflow.python.platform import build_info
 
 from albert.common import parallel
@@ -149,7 +150,7 @@ def make_deterministic(devices: Sequence[str]) -> None:
             deterministic=True,
         )
     os.environ.setdefault("NCCL_ALGO", "Ring")  # the order of its tree is not fixed
-    tf.config.experimental.enable_op_determinism()
+    framework_config.enable_op_determinism()
 
 
 def without_autotuning(dataset: Any) -> Any:

@@ -310,6 +310,7 @@ def read_batches(
         (positions in the file, int64 [batch]; {name: NumPy array of Feature.shape})
     """
     with tf.Graph().as_default() as graph:
+        tf.set_random_seed(1)  # nothing here is random, but devices.make_deterministic asks for it
         windows = _records(feature_file).enumerate().batch(max(SORTED_FEATURES, batch_size or 0))
         batches = windows.prefetch(1).flat_map(
             lambda positions, records: _batches_of_window(

@@ -127,6 +127,7 @@ class Predictor:
         """Builds the graph once and copies it to the other devices, which is faster."""
         config = devices_lib.session_config(self._devices)
         with tf.Graph().as_default() as graph, tf.device(self._devices[0]):
+            tf.set_random_seed(1)  # of initial values, never used, for devices.make_deterministic
             inputs = {
                 name: tf.placeholder(feature.dtype, feature.shape)
                 for name, feature in model_inputs(self._spec).items()

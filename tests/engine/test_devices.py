@@ -1,5 +1,6 @@
 """Tests of albert.engine.devices; no GPU is needed: real ones are hidden, or replaced by fakes."""
 
+import os
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -171,6 +172,31 @@ def test_a_lack_of_memory_for_the_weights_names_what_is_not_in_use_yet(names, ad
 
 def test_tensorflow_was_built_with_the_cuda_of_its_runtime():
     assert devices.built_with() in (("10", "7"), ("12.2", "8"))
+
+
+@pytest.mark.skipif(devices.IS_TF2, reason="TensorFlow 2 can")
+def test_gpus_of_tensorflow_1_are_not_deterministic():
+    devices.make_deterministic(("/cpu:0",))
+    with pytest.raises(UsageError, match="^deterministic=True needs TensorFlow 2.15 on GPUs"):
+        devices.make_deterministic(("/gpu:0",))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not devices.IS_TF2, reason="TensorFlow 1 cannot")
+def test_training_and_evaluation_have_no_operation_that_determinism_refuses(tmp_path):
+    code = (
+        "import sys, tempfile\n"
+        "import workers\n"
+        "from albert.engine import devices, training\n"
+        "devices.prepare(2)\n"
+        "devices.make_deterministic(('/gpu:0',))\n"
+        "config = workers.config(sys.argv[1], num_devices=2, train_steps=2)\n"
+        "training.Engine(workers.Task(), config).train(evaluate=True)\n"
+    )
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    subprocess.run(command, env=environment, check=True, timeout=200)
+    assert (tmp_path / "eval_results.json").exists()
 
 
 @pytest.mark.skipif(not devices.IS_TF2, reason="TensorFlow 1 makes CPU devices at any time")
