@@ -95,6 +95,7 @@ class Engine:
         self._config = config
         self._run = run_identity.Run(task, config, options, model_files)
         self._options, self._model_files = options, model_files
+        self._is_training = False
         self._has_trained = False
         self._is_checked = False
         devices.prepare(config.num_local_replicas)
@@ -174,6 +175,7 @@ class Engine:
                 self._train_as_worker(member)
 
     def _train_as_chief(self, evaluate, predict, overwrite):
+        self._is_training = True
         if not overwrite:
             self._run.check(is_training=True)
         with locks.held(self._config.output_dir):
@@ -473,7 +475,8 @@ class Engine:
             config.output_dir,
             feature_files,
             config.eval_batch_size,
-            config.eval_steps,
+            # Where a run was stopped must not count: it ends as if it had not been.
+            config.evaluation_interval if self._is_training else config.eval_steps,
         )
         return self._evaluator
 

@@ -83,3 +83,27 @@ def test_a_folder_that_cannot_be_written_to_is_an_error_of_one_line(tmp_path):
     with pytest.raises(UsageError, match="^output_dir=.*gone: No such file or directory.$"):
         with locks.held(str(tmp_path / "gone")):
             pass
+
+
+def test_files_of_one_folder_have_turns_of_their_own(tmp_path):
+    code = (
+        "import sys\nfrom albert.common import locks\n"
+        "with locks.turn(sys.argv[1]):\n    print('mine', flush=True)\n    input()\n"
+    )
+    first = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path / "a")],
+        env=dict(os.environ, PYTHONPATH=str(runs.REPOSITORY)),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert first.stdout.readline() == b"mine\n"
+    with locks.turn(str(tmp_path / "b")):
+        pass
+    first.communicate(b"\n", timeout=60)
+    with locks.turn(str(tmp_path / "a")):
+        pass
+
+
+def test_a_folder_that_cannot_be_written_to_needs_no_turns(tmp_path):
+    with locks.turn(str(tmp_path / "gone" / "a")):
+        pass

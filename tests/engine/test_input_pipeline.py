@@ -1,10 +1,13 @@
 """Tests of albert.engine.input_pipeline: feature files, and the batches read from them."""
 
+import errno
+import fcntl
 import json
 import logging
 import multiprocessing
 import os
 import shutil
+import time
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ import tensorflow.compat.v1 as tf
 from albert.common.errors import UsageError
 from albert.engine import input_pipeline
 from albert.engine.input_pipeline import (
+    Share,
     cached_features,
     explaining_loss_of,
     read_batches,
@@ -214,7 +218,7 @@ def test_the_number_of_features_is_returned(tmp_path):
 def test_an_empty_set_of_features_is_refused_and_leaves_no_file(tmp_path):
     with pytest.raises(UsageError, match="toy_dev"):
         make_file(tmp_path, features=[])
-    assert os.listdir(tmp_path) == []
+    assert os.listdir(tmp_path) == [".turns"]
 
 
 def test_a_missing_folder_is_created(tmp_path):
@@ -363,7 +367,7 @@ def test_a_file_of_another_format_version_is_left_and_not_used(tmp_path, monkeyp
     monkeypatch.setattr(input_pipeline, "FORMAT_VERSION", input_pipeline.FORMAT_VERSION + 1)
     second = make_file(tmp_path)
     assert second.path != first.path
-    assert sorted(os.listdir(tmp_path)) == sorted(
+    assert sorted(set(os.listdir(tmp_path)) - {".turns"}) == sorted(
         os.path.basename(made.path) + ending for made in (first, second) for ending in ("", ".json")
     )
 
@@ -390,7 +394,7 @@ def test_a_failure_while_making_features_leaves_no_file(tmp_path):
 
     with pytest.raises(ZeroDivisionError, match="half way"):
         cached_features(str(tmp_path), "toy_dev", ORIGIN, fails)
-    assert os.listdir(tmp_path) == []
+    assert os.listdir(tmp_path) == [".turns"]
 
 
 def test_a_failure_while_rebuilding_does_not_change_the_old_file(tmp_path, caplog):
@@ -407,7 +411,7 @@ def test_a_failure_while_rebuilding_does_not_change_the_old_file(tmp_path, caplo
         cached_features(str(tmp_path), "toy_dev", ORIGIN, fails)
     with open(path, "rb") as reader:
         assert reader.read() == before
-    assert os.listdir(tmp_path) == [os.path.basename(path)]
+    assert sorted(os.listdir(tmp_path)) == [".turns", os.path.basename(path)]
 
 
 def test_a_record_file_whose_sidecar_was_never_written_is_not_used(tmp_path, caplog, monkeypatch):
@@ -428,31 +432,50 @@ def test_half_written_files_of_a_killed_process_are_not_used(tmp_path, caplog):
     assert open_again(tmp_path, caplog)[0] == 1
 
 
-def _make_together(directory, barrier, results):
-    """Makes a file in step with another process: both start and both finish at the same time."""
+def _make_together(directory, barrier, results, has_locks):
+    """Makes a file at the same time as another process; without locks, both write it in step."""
+    num_made = []
 
     def features():
-        barrier.wait()
+        num_made.append(1)
+        if has_locks:
+            time.sleep(1.0)
+        else:
+            barrier.wait()
         yield from FEATURES * 200
+        if not has_locks:
+            barrier.wait()
+
+    def lockf(*arguments):
+        if not has_locks:
+            raise OSError(errno.ENOLCK, "No locks available")
+        real(*arguments)
+
+    real, fcntl.lockf = fcntl.lockf, lockf
+    try:
         barrier.wait()
-
-    feature_file = cached_features(directory, "toy_dev", ORIGIN, features)
+        feature_file = cached_features(directory, "toy_dev", ORIGIN, features)
+    finally:
+        fcntl.lockf = real
     num_read = sum(len(batch["score"]) for _, batch in read_batches(feature_file, SPEC, 50))
-    results.put((feature_file.path, feature_file.num_features, num_read))
+    results.put((feature_file.path, feature_file.num_features, num_read, len(num_made)))
 
 
-def test_processes_that_make_the_same_file_at_once_produce_one_complete_file(tmp_path):
+@pytest.mark.parametrize("has_locks", [True, False])
+def test_processes_that_need_the_same_file_at_once_get_one_complete_file(tmp_path, has_locks):
     context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
-    arguments = str(tmp_path), context.Barrier(2, timeout=90), context.Queue()
+    arguments = str(tmp_path), context.Barrier(2, timeout=90), context.Queue(), has_locks
     process = context.Process(target=_make_together, args=arguments)
     process.start()
     _make_together(*arguments)
-    reports = [arguments[-1].get(timeout=90) for _ in range(2)]
+    reports = [arguments[2].get(timeout=90) for _ in range(2)]
     process.join(timeout=30)
     assert process.exitcode == 0
     path = reports[0][0]
-    assert reports == [(path, 600, 600)] * 2
+    assert [report[:3] for report in reports] == [(path, 600, 600)] * 2
+    assert sum(num_made for *_, num_made in reports) == (1 if has_locks else 2)
     assert sorted(os.listdir(tmp_path)) == [
+        ".turns",
         os.path.basename(path),
         os.path.basename(path) + ".json",
     ]
@@ -479,10 +502,10 @@ def make_numbered(tmp_path, count):
     return make_file(tmp_path, [{"input_ids": [number + 1]} for number in range(count)])
 
 
-def training_batches(feature_file, batch_size, seed):
+def training_batches(feature_file, batch_size, seed, **more):
     """Yields the numbers of the features in each training batch, for ever."""
     with tf.Graph().as_default(), tf.Session() as session:
-        batches = train_dataset(feature_file, NUMBERS, batch_size, seed)
+        batches = train_dataset(feature_file, NUMBERS, batch_size, seed, **more)
         batch = tf.data.make_one_shot_iterator(batches).get_next()["input_ids"]
         while True:
             yield session.run(batch)[:, 0].tolist()
@@ -492,6 +515,21 @@ def orders(feature_file, seed, count):
     """Returns the first orders of a file's features in training, one for each epoch."""
     batches = training_batches(feature_file, feature_file.num_features, seed)
     return [next(batches) for _ in range(count)]
+
+
+@pytest.mark.parametrize("num_consumed", [0, 24])
+def test_the_shares_of_the_workers_make_up_every_global_batch(tmp_path, num_consumed):
+    feature_file = make_numbered(tmp_path, 25)  # no multiple of a batch
+    whole = training_batches(feature_file, 12, seed=1, num_consumed=num_consumed)
+    shares = [
+        training_batches(
+            feature_file, 2, seed=1, num_consumed=num_consumed, share=Share(3, rank, num_replicas=2)
+        )
+        for rank in range(3)
+    ]
+    for _ in range(5):
+        parts = [next(share) + next(share) for share in shares]
+        assert sum(parts, []) == next(whole)
 
 
 def test_no_two_pairs_of_seed_and_epoch_have_the_same_order(tmp_path):
