@@ -66,12 +66,12 @@ def _shown(seconds: Optional[float]) -> str:
 def _at_a_time(slots: Sequence[Slot]) -> str:
     if len(slots) == 1:
         return "One run after the other."
-    return f"{len(slots)} runs at a time, each on its own: {'; '.join(s.where for s in slots)}."
+    places = dict.fromkeys(slot.where for slot in slots)
+    return f"{len(slots)} runs at a time, on {'; '.join(places)}."
 
 
 def _total(seconds: List[Optional[float]]) -> str:
     known = [value for value in seconds if value is not None]
-    total = f"Training left: {duration(sum(known))}, if one run follows the other"
     missing = len(seconds) - len(known)
-    more = f", and what {missing} run(s) take of which no speed is known yet" if missing else ""
-    return f"{total}{more}."
+    more = f", not counting {missing} run(s) without a known speed" if missing else ""
+    return f"Training left, one run after the other: {duration(sum(known))}{more}."

@@ -66,7 +66,9 @@ class Outcome(NamedTuple):
             raise SystemExit(128 + self.received)
         if self.failed:
             said = [f"{name} failed ({how})" for name, how in self.failed.items()]
-            said += [f"{name} starts from one of them and did not run" for name in self.not_started]
+            said += [
+                f"{name} was not started: it needs one that failed" for name in self.not_started
+            ]
             raise UsageError(
                 f"{'; '.join(said)}, see above. Finished runs are kept: correct the cause and "
                 f"repeat the command, or {advice}."

@@ -39,9 +39,9 @@ _START_AND_WAIT = """
 "${command[@]}" &
 child=$!
 is_timed_out=false
-stop() { kill -TERM "$child" 2>/dev/null || true; } # the run saves a checkpoint, and ends
-trap stop TERM
-trap 'is_timed_out=true; stop' USR1 # the time limit is near
+# At SIGTERM the run saves a checkpoint, and ends. USR1 comes before the time is up.
+trap 'kill -TERM "$child" || true' TERM
+trap 'is_timed_out=true; kill -TERM "$child" || true' USR1
 status=0
 while kill -0 "$child" 2>/dev/null; do # a signal ends `wait`, not the run
   status=0
@@ -60,7 +60,7 @@ here={folder}
 options=("$@")
 submit() {{ # options and script: prints the id of the job
   local id
-  id="$(sbatch --parsable ${{options[@]+"${{options[@]}}"}} "$@")"
+  id="$(sbatch --parsable ${{options[@]+"${{options[@]}}"}} "$@")" || exit
   printf '%s\\n' "${{id%%;*}}"
 }}
 
