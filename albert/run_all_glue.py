@@ -20,7 +20,7 @@ from albert.glue import report as glue_report
 from albert.glue.report import Run
 from albert.glue.table import GLUE_ROWS, folder_of
 from albert.jobs import plan, side_by_side
-from albert.jobs.job import Job, read_record
+from albert.jobs.job import Job
 
 _log = logging.getLogger("albert.run_all_glue")  # __name__ is __main__ under `python -m`
 
@@ -97,12 +97,6 @@ def has_finished(run: Run, data_dir: str) -> bool:
     ]
     expected += _LAST_FILES
     return all(os.path.exists(os.path.join(run.output_dir, name)) for name in expected)
-
-
-def _steps_of(job: Job) -> str:
-    """Returns in words for how long a finished run was trained, so that a short trial shows."""
-    steps = read_record(job.output_dir).train_steps
-    return "" if steps is None else f" with {steps} steps"
 
 
 def fetch(runs: Sequence[Run], data_dir: str, config: DownloadConfig) -> None:
@@ -214,7 +208,7 @@ def _main(arguments: argparse.Namespace, passed_on: Sequence[str]) -> None:
     fetch(unfinished, data_dir, downloads.config(arguments))
     if arguments.slurm:
         return job_flags.write_scripts(_PROG, arguments, passed_on, jobs)
-    outcome = side_by_side.run(jobs, slots, _steps_of)
+    outcome = side_by_side.run(jobs, slots)
     outcome.check(_PROG, "leave the run out by TASKS or SEEDS")
     _report(runs, arguments, len(runs))
 

@@ -201,7 +201,7 @@ def _main(arguments: argparse.Namespace, varied: Sequence[str], rest: Sequence[s
         return print(plan.plan(jobs, slots), end="", flush=True)
     if arguments.slurm:
         return job_flags.write_scripts(_PROG, arguments, sweep.passed_on, jobs)
-    outcome = side_by_side.run(jobs, slots, lambda job: "", goes_on=True)
+    outcome = side_by_side.run(jobs, slots, goes_on=True)
     if outcome.received is None:
         _report(sweep, jobs, outcome.failed)
     outcome.check(_PROG, "leave its values out")

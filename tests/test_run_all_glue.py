@@ -9,6 +9,7 @@ import sys
 import time
 import zipfile
 
+import fake_slurm
 import pytest
 import runs
 import tiny
@@ -491,6 +492,26 @@ def test_report_shows_what_has_finished(run, tmp_path):
     assert (finished.status, new_runs(tmp_path)) == (0, {})
     assert [line for line in finished.stdout.splitlines() if line.startswith("CoLA")]
     assert not [line for line in finished.stdout.splitlines() if line.startswith("RTE")]
+
+
+def test_slurm_runs_all_and_the_small_tasks_start_from_mnli(run, tmp_path, monkeypatch):
+    finished = run("MNLI CoLA RTE", "1 2", "--slurm", "--gpus_per_run=2", "--init_checkpoint=pre")
+    assert (finished.status, finished.stdout, new_runs(tmp_path)) == (0, "", {})
+    path = tmp_path / "out" / "slurm" / "submit.sh"
+    assert finished.errors == [f"6 run(s) to submit, and their report: bash {path}"]
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    fake_slurm.install(programs)
+    monkeypatch.setenv("PATH", str(programs), prepend=":")
+    subprocess.run(["bash", str(path)], cwd="/", check=True, stdout=subprocess.DEVNULL)
+    found = new_runs(tmp_path)
+    assert list(found) == ["MNLI 1", "CoLA 1", "MNLI 2", "CoLA 2", "RTE 1", "RTE 2"]
+    assert {flags["num_gpu_cores"] for flags in found.values()} == {"2"}
+    assert found["RTE 2"]["init_checkpoint"] == "out/seed2/MNLI/model.ckpt-best"
+    assert "discard_classifier_weights" in found["RTE 2"]
+    assert found["CoLA 2"]["init_checkpoint"] == "pre"
+    report = (tmp_path / "out" / "glue_results.txt").read_text(encoding="utf-8")
+    assert report in (tmp_path / "out" / "slurm" / "report.log").read_text(encoding="utf-8")
 
 
 # --- The script

@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import shlex
 import sys
 from typing import Callable, List, Sequence
 
@@ -92,7 +93,7 @@ def write_scripts(
     )
     share = [f"--num_gpu_cores={number}"]
     path = slurm.write([job._replace(command=_with(job.command, share)) for job in left], scripts)
-    _log.info("%d run(s) to submit, and their report: bash %s", len(left), path)
+    _log.info("%d run(s) to submit, and their report: bash %s", len(left), shlex.quote(path))
 
 
 def _with(command: Callable[[], List[str]], share: Sequence[str]) -> Callable[[], List[str]]:

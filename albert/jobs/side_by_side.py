@@ -84,20 +84,14 @@ class _Child(NamedTuple):
     started: float
 
 
-def run(
-    jobs: Sequence[Job],
-    slots: Sequence[Slot],
-    describe_finished: Callable[[Job], str],
-    goes_on: bool = False,
-) -> Outcome:
+def run(jobs: Sequence[Job], slots: Sequence[Slot], goes_on: bool = False) -> Outcome:
     """Runs the jobs that have not finished, and returns how they ended.
 
     Args:
         jobs: in the order in which one slot runs them; see `in_order`.
-        describe_finished: returns what to say of a job that has finished before.
         goes_on: whether a failure on the only slot lets the later jobs start.
     """
-    return _Crew(jobs, slots, describe_finished, goes_on or len(slots) > 1).run()
+    return _Crew(jobs, slots, goes_on or len(slots) > 1).run()
 
 
 def in_order(jobs: Sequence[Job], num_slots: int) -> List[Job]:
@@ -109,15 +103,8 @@ def in_order(jobs: Sequence[Job], num_slots: int) -> List[Job]:
 class _Crew:
     """The jobs of one call of `run`, and where each of them is."""
 
-    def __init__(
-        self,
-        jobs: Sequence[Job],
-        slots: Sequence[Slot],
-        describe_finished: Callable[[Job], str],
-        goes_on: bool,
-    ) -> None:
+    def __init__(self, jobs: Sequence[Job], slots: Sequence[Slot], goes_on: bool) -> None:
         self._numbers = {job.name: f"{number} of {len(jobs)}" for number, job in enumerate(jobs, 1)}
-        self._describe_finished = describe_finished
         self._goes_on = goes_on
         self._is_alone = len(slots) == 1
         self._free = list(slots)
@@ -160,7 +147,9 @@ class _Crew:
         heading = f"==> {job.name} ({self._numbers[job.name]})"
         if job.has_finished():
             self._num_done += 1
-            _log.info("%s: finished before%s.", heading, self._describe_finished(job))
+            steps = read_record(job.output_dir).train_steps  # so that a short trial shows
+            trained = "" if steps is None else f" with {steps} steps"
+            _log.info("%s: finished before%s.", heading, trained)
             return
         slot = self._free.pop(0)
         log = os.path.join(job.output_dir, LOG)

@@ -54,13 +54,9 @@ def started(tmp_path):
     return lambda: (tmp_path / "started").read_text(encoding="utf-8").splitlines()
 
 
-def run(jobs, slots, **more):
-    return side_by_side.run(jobs, slots, lambda job: " as said", **more)
-
-
 def test_one_slot_runs_one_after_the_other_in_the_order_given(job, started, log, capfd):
     jobs = [job(name, code=f"print('{name} speaks'); open(name, 'w').close()") for name in "bac"]
-    outcome = run(jobs, [Slot()])
+    outcome = side_by_side.run(jobs, [Slot()])
     assert outcome == side_by_side.Outcome({}, [], [], None)
     assert started() == ["b None", "a None", "c None"]
     assert log() == ["==> b (1 of 3)", "==> a (2 of 3)", "==> c (3 of 3)"]
@@ -79,7 +75,7 @@ while not os.path.exists(os.path.join(folder, other)):
     time.sleep(0.01)
     if time.time() > deadline: sys.exit(3)
 """
-    outcome = run([job(name, code=wait) for name in "abcd"], TWO)
+    outcome = side_by_side.run([job(name, code=wait) for name in "abcd"], TWO)
     assert outcome.failed == {}
     lines = sorted(started())
     assert [line[0] for line in lines] == list("abcd")
@@ -91,7 +87,7 @@ while not os.path.exists(os.path.join(folder, other)):
 def test_output_goes_to_a_log_that_a_second_call_adds_to(job, tmp_path, capfd):
     speaking = [job(name, code="print('said', file=sys.stderr)") for name in "ab"]
     for _ in range(2):
-        run(speaking, TWO)
+        side_by_side.run(speaking, TWO)
     assert capfd.readouterr() == ("", "")
     for name in "ab":
         path = tmp_path / f"folder of {name}" / "run.log"
@@ -104,16 +100,16 @@ def test_what_others_wait_for_starts_first_and_ends_before_they_start(job, start
     assert [job.name for job in side_by_side.in_order(jobs, 1)] == ["a", "b", "c", "m"]
     slow = "import time; time.sleep(0.3); open(name, 'w').close()"
     check = "sys.exit(not os.path.exists(os.path.join(os.path.dirname(name), 'm')))"
-    outcome = run([job("m", code=slow), job("b", "m", code=check), job("c")], TWO)
+    outcome = side_by_side.run([job("m", code=slow), job("b", "m", code=check), job("c")], TWO)
     assert outcome.failed == {}
     assert [line[0] for line in started()][-1] == "b"
 
 
 def test_jobs_that_have_finished_do_not_start(job, started, tmp_path, log):
     (tmp_path / "a").touch()
-    run([job("a"), job("b", "a")], TWO)
+    side_by_side.run([job("a"), job("b", "a")], TWO)
     assert [line[0] for line in started()] == ["b"]
-    assert log()[0] == "==> a (1 of 2): finished before as said."
+    assert log()[0] == "==> a (1 of 2): finished before."
 
 
 def test_end_is_reported_with_the_best_metric(job, tmp_path, log):
@@ -121,7 +117,7 @@ def test_end_is_reported_with_the_best_metric(job, tmp_path, log):
     folder.mkdir()
     stored = {"settings": {}, "best_metric": "f1", "best": {"step": 3, "metrics": {"f1": 0.25}}}
     (folder / "eval_results.json").write_text(json.dumps(stored), encoding="utf-8")
-    run([job("a"), job("b", "a")], TWO)
+    side_by_side.run([job("a"), job("b", "a")], TWO)
     assert log()[1].startswith("==> a finished in 00:0") and log()[1].endswith(
         ", f1 0.2500; 1 of 2 done."
     )
@@ -130,16 +126,16 @@ def test_end_is_reported_with_the_best_metric(job, tmp_path, log):
 
 def test_one_slot_starts_nothing_after_a_failure_unless_told_to(job, started):
     jobs = [job("a", code="sys.exit(3)"), job("b"), job("c", "a")]
-    assert run(jobs, [Slot()]).failed == {"a": "status 3"}
+    assert side_by_side.run(jobs, [Slot()]).failed == {"a": "status 3"}
     assert [line[0] for line in started()] == ["a"]
-    outcome = run(jobs, [Slot()], goes_on=True)
+    outcome = side_by_side.run(jobs, [Slot()], goes_on=True)
     assert (outcome.failed, outcome.not_started) == ({"a": "status 3"}, ["c"])
     assert [line[0] for line in started()] == ["a", "a", "b"]
 
 
 def test_failure_on_several_slots_shows_the_end_of_its_log(job, log):
     code = "print('\\n'.join(map(str, range(20)))); os.kill(os.getpid(), 9)"
-    outcome = run([job("a", code=code), job("b", "a"), job("c", "b"), job("d")], TWO)
+    outcome = side_by_side.run([job("a", code=code), job("b", "a"), job("c", "b"), job("d")], TWO)
     assert outcome.failed == {"a": "SIGKILL"}
     assert outcome.not_started == ["b", "c"]
     (lines,) = [line for line in log() if line.startswith("   ")]
@@ -155,7 +151,9 @@ def test_failure_on_several_slots_shows_the_end_of_its_log(job, log):
 
 def test_marker_is_made_when_a_run_has_ended_well(job, tmp_path):
     markers = [str(tmp_path / f"{name} has ended") for name in "ab"]
-    run([job("a", marker=markers[0]), job("b", code="sys.exit(1)", marker=markers[1])], TWO)
+    side_by_side.run(
+        [job("a", marker=markers[0]), job("b", code="sys.exit(1)", marker=markers[1])], TWO
+    )
     assert [os.path.exists(marker) for marker in markers] == [True, False]
 
 
@@ -176,5 +174,5 @@ while not os.path.exists({str(tmp_path / "b waits")!r}):
     time.sleep(0.01)
 """
     with pytest.raises(UsageError, match="is not JSON"):
-        run([job("a", code=both), job("b", code=wait)], TWO)
+        side_by_side.run([job("a", code=both), job("b", code=wait)], TWO)
     assert (tmp_path / "b").exists()
