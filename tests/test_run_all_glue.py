@@ -577,6 +577,22 @@ def test_settings_of_the_script_are_passed_on_and_flags_come_last(script):
     assert set(expected) <= set(arguments)
 
 
+def test_script_runs_side_by_side_on_all_gpus_unless_told_how_many(script):
+    assert "--num_gpu_cores=2" in arguments_of(script())
+    alone = arguments_of(script("--gpus_per_run=1"))
+    assert "--gpus_per_run=1" in alone
+    assert not [word for word in alone if word.startswith("--num_gpu_cores")]
+    assert "--num_gpu_cores=3" in arguments_of(script("--gpus_per_run=1", NUM_GPUS="3"))
+
+
+@pytest.mark.parametrize("option", ["--dry_run", "--report"])
+def test_script_fetches_no_model_where_nothing_runs(script, tmp_path, option):
+    (tmp_path / "my data" / "pretrained_model" / "albert_large_v1").rmdir()
+    assert option in arguments_of(script(option))
+    finished = script("--slurm", ALBERT_DOWNLOAD_URL="nowhere")
+    assert "albert_large_v1 is not there: fetching it." in finished.stderr
+
+
 @pytest.fixture
 def home(shared_data, tmp_path):
     """Returns a folder with the real data of six tasks, the real vocabulary and a tiny model."""

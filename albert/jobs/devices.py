@@ -47,15 +47,12 @@ def slots_for(
     if per_run is None:
         return [Slot()]
     check_one_machine(arguments, environment)
-    asked_for, device_type = (
-        last_value(arguments, name) for name in ("num_gpu_cores", "device_type")
-    )
-    if asked_for is not None and not re.fullmatch("[0-9]{1,6}", asked_for):
-        raise UsageError(f"--num_gpu_cores={asked_for} is not a number of devices.")
+    asked_for, device_type = _devices_in(arguments), last_value(arguments, "device_type")
     gpus = [] if device_type == "cpu" else visible_gpus(environment)
     if device_type == "gpu" and not gpus:
         raise UsageError("--device_type=gpu, but there is no GPU; --device_type=cpu needs none.")
-    num_devices = int(asked_for or len(gpus) or max(_CPU_DEVICES, per_run))
+    default = len(gpus) or max(_CPU_DEVICES, per_run)
+    num_devices = default if asked_for is None else asked_for
     if gpus and num_devices > len(gpus):
         raise UsageError(f"--num_gpu_cores={num_devices}, but {len(gpus)} GPU(s) are visible.")
     if per_run > num_devices:
@@ -114,5 +111,17 @@ def installed_gpus() -> List[str]:
 
 
 def count_for_slurm(per_run: Optional[int], arguments: Sequence[str]) -> int:
-    """Returns the number of devices that a job of Slurm must ask for."""
-    return per_run or int(last_value(arguments, "num_gpu_cores") or 1)
+    """Returns the number of devices that a job of Slurm must ask for.
+
+    Raises:
+        UsageError: --num_gpu_cores is not a number.
+    """
+    return per_run or _devices_in(arguments) or 1
+
+
+def _devices_in(arguments: Sequence[str]) -> Optional[int]:
+    """Returns the number that --num_gpu_cores gives; None if it is not given."""
+    text = last_value(arguments, "num_gpu_cores")
+    if text is not None and not re.fullmatch("[0-9]{1,6}", text):
+        raise UsageError(f"--num_gpu_cores={text} is not a number of devices.")
+    return None if text is None else int(text)

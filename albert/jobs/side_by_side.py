@@ -111,6 +111,7 @@ class _Crew:
         self._waiting = in_order(jobs, len(slots))
         self._at_work: List[_Child] = []
         self._num_done = 0
+        self._has_told = self._is_alone  # of a signal; a single run does so by itself
         self._outcome = Outcome({}, [], [], None)
 
     def run(self) -> Outcome:
@@ -122,6 +123,7 @@ class _Crew:
                         self._note_end(child)
                 if self._at_work:
                     time.sleep(_POLL_SECONDS)
+                    self._tell_of_signal()
         return self._outcome
 
     def _may_start(self):
@@ -206,8 +208,6 @@ class _Crew:
             del frame
             if self._outcome.received is None:
                 self._outcome = self._outcome._replace(received=number)
-                if not self._is_alone:
-                    _log.info("Stopping all runs; a second signal stops them at once.")
             self._pass_on(number)
 
         noticed = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN]
@@ -228,6 +228,11 @@ class _Crew:
                 child.process.terminate()
             for child in self._at_work:
                 child.process.wait()
+
+    def _tell_of_signal(self):
+        if self._outcome.received is not None and not self._has_told:
+            self._has_told = True
+            _log.info("Stopping all runs; a second signal stops them at once.")
 
     def _pass_on(self, number):
         """Sends a signal to the runs, unless the terminal has done so."""

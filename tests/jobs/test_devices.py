@@ -82,6 +82,19 @@ def test_a_cpu_counts_as_two_devices_unless_more_are_asked_for(nvidia_smi):
 
 
 @pytest.mark.parametrize(
+    "per_run, arguments, number",
+    [(2, ["--num_gpu_cores=8"], 2), (None, ["--num_gpu_cores=8"], 8), (None, ["--seed=3"], 1)],
+)
+def test_job_of_slurm_asks_for_the_devices_of_a_run(per_run, arguments, number):
+    assert devices.count_for_slurm(per_run, arguments) == number
+
+
+def test_job_of_slurm_needs_a_number_of_devices():
+    with pytest.raises(UsageError, match="^--num_gpu_cores=all is not a number of devices.$"):
+        devices.count_for_slurm(None, ["--num_gpu_cores=all"])
+
+
+@pytest.mark.parametrize(
     "per_run, arguments, environment, message",
     [
         (
