@@ -40,11 +40,11 @@ _START_AND_WAIT = """
 child=$!
 is_timed_out=false
 # At SIGTERM the run saves a checkpoint, and ends. USR1 comes before the time is up.
-trap 'kill -TERM "$child" || true' TERM
-trap 'is_timed_out=true; kill -TERM "$child" || true' USR1
-status=0
-while kill -0 "$child" 2>/dev/null; do # a signal ends `wait`, not the run
-  status=0
+trap 'is_signalled=true; kill -TERM "$child" || true' TERM
+trap 'is_signalled=true; is_timed_out=true; kill -TERM "$child" || true' USR1
+is_signalled=true
+while [[ $is_signalled == true ]]; do # a signal ends `wait`, not the run
+  is_signalled=false status=0
   wait "$child" || status=$?
 done
 if [[ $status != 0 && $is_timed_out == true ]]; then scontrol requeue "$SLURM_JOB_ID"; fi
