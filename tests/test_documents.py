@@ -30,6 +30,7 @@ OTHER_PROGRAMS = {
     "sbatch": {"nodes", "ntasks-per-node", "gpus-per-node", "signal", "requeue"},
     "srun": {"kill-on-bad-exit"},
     "docker": {"gpus", "shm-size", "ulimit"},
+    "sbatch": {"gres", "partition", "time"},
     "setup_env.sh": {"dev"},
     "tensorboard": {"logdir"},
 }
