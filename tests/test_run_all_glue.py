@@ -434,6 +434,7 @@ def test_runs_are_told_when_the_program_is_killed(start, tmp_path, flags):
         (("--gpus_per_run=-1",), "argument --gpus_per_run: -1 is not a number of devices, from"),
         (("--gpus_per_run=x",), "argument --gpus_per_run: x is not a number of devices, from 1 up"),
         ((*TWO, "--gpus_per_run=3"), "--gpus_per_run=3 is more than the 2 device(s)."),
+        (("--slurm", "--strategy_type=multi_worker"), "--strategy_type=multi_worker excludes --g"),
         (("--dry_run", "--slurm"), "argument --slurm: not allowed with argument --dry_run"),
     ],
 )

@@ -58,8 +58,7 @@ def slots_of(arguments: argparse.Namespace, passed_on: Sequence[str]) -> List[Sl
         UsageError: see devices.slots_for.
     """
     if arguments.slurm:
-        if arguments.gpus_per_run is not None:
-            devices.check_one_machine(passed_on, os.environ)
+        devices.check_one_machine(passed_on)
         return []
     slots = devices.slots_for(arguments.gpus_per_run, passed_on, os.environ)
     if slots[0].where == devices.CPU and last_value(passed_on, "device_type") != "cpu":

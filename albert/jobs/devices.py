@@ -46,7 +46,7 @@ def slots_for(
     """
     if per_run is None:
         return [Slot()]
-    check_one_machine(arguments, environment)
+    check_one_machine(arguments)
     asked_for, device_type = _devices_in(arguments), last_value(arguments, "device_type")
     gpus = [] if device_type == "cpu" else visible_gpus(environment)
     if device_type == "gpu" and not gpus:
@@ -65,15 +65,14 @@ def slots_for(
     return [Slot(f"GPU {part}", share, {_VISIBLE: part}) for part in parts]
 
 
-def check_one_machine(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+def check_one_machine(arguments: Sequence[str]) -> None:
     """Raises UsageError if every run would go over several machines."""
-    if environment.get("TF_CONFIG"):
+    strategy = last_value(arguments, "strategy_type")
+    if strategy == "multi_worker":
         raise UsageError(
-            "--gpus_per_run is for one machine, and TF_CONFIG names several: unset it."
+            f"--strategy_type={strategy} excludes --gpus_per_run and --slurm: a run of those "
+            "stays on one machine."
         )
-    strategy = last_value(arguments, "strategy_type") or ""
-    if strategy.startswith("multi"):
-        raise UsageError(f"--gpus_per_run is for one machine: --strategy_type={strategy} is not.")
 
 
 def visible_gpus(environment: Mapping[str, str]) -> List[str]:

@@ -36,7 +36,7 @@ def shares(per_run, *arguments, **environment):
 
 
 def test_without_a_number_per_run_there_is_one_slot_that_changes_nothing():
-    assert shares(None, "--num_gpu_cores=8", TF_CONFIG="{}") == [(None, "")]
+    assert shares(None, "--num_gpu_cores=8", "--strategy_type=multi_worker") == [(None, "")]
 
 
 @pytest.mark.parametrize(
@@ -113,8 +113,12 @@ def test_job_of_slurm_needs_a_number_of_devices():
         (1, ["--num_gpu_cores=x"], {}, "--num_gpu_cores=x is not a number of devices."),
         (1, ["--num_gpu_cores=0"], {}, "--gpus_per_run=1 is more than the 0 device"),
         (1, ["--device_type=gpu"], {"CUDA_VISIBLE_DEVICES": ""}, "=gpu, but there is no GPU"),
-        (1, [], {"TF_CONFIG": "{}"}, "TF_CONFIG names several: unset it."),
-        (1, ["--strategy_type=multi_worker"], {}, "--strategy_type=multi_worker is not."),
+        (
+            1,
+            ["--strategy_type=multi_worker"],
+            {},
+            "^--strategy_type=multi_worker excludes --gpus_p",
+        ),
     ],
 )
 def test_impossible_request_is_refused(per_run, arguments, environment, message):
