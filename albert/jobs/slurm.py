@@ -1,6 +1,5 @@
 """Writes the scripts that run jobs on a Slurm cluster, one task of a job array each."""
 
-import itertools
 import os
 import pathlib
 import shlex
@@ -137,7 +136,7 @@ def _devices(kind: str, number: int) -> str:
 
 def _case(number: int, job: Job) -> str:
     return (
-        f"  {number}) # {job.name}\n"
+        f"  {number}) # {' '.join(job.name.split())}\n"
         f"    command=({_quoted(job.command())})\n"
         f"    marker={shlex.quote(job.marker and os.path.abspath(job.marker))}\n"
         "    ;;"
@@ -155,11 +154,7 @@ def _arrays(jobs: Sequence[Job]) -> List[str]:
     for job in jobs:  # those that others wait for come before them
         waits_for = tuple(name for name in job.waits_for if name in numbers)
         groups.setdefault(waits_for, []).append(numbers[job.name])
-    array_of = dict(
-        itertools.chain.from_iterable(
-            ((number, array) for number in group) for array, group in enumerate(groups.values())
-        )
-    )
+    array_of = {number: array for array, group in enumerate(groups.values()) for number in group}
     lines = []
     for array, (waits_for, group) in enumerate(groups.items()):
         ids = [f"${{array_{array_of[numbers[name]]}}}_{numbers[name]}" for name in waits_for]

@@ -151,7 +151,7 @@ def test_submission_that_is_refused_ends_the_script(cluster, tmp_path):
     not shutil.which("shellcheck", path=os.path.dirname(sys.executable)), reason="needs shellcheck"
 )
 def test_shellcheck_has_nothing_to_say(cluster):
-    folder = os.path.dirname(write([job("a'b c"), job("r", "a'b c", marker="d e")]))
+    folder = os.path.dirname(write([job("a'b\nc"), job("r", "a'b\nc", marker="d e")]))
     names = [os.path.join(folder, name) for name in ("run.sh", "report.sh", "submit.sh")]
     program = os.path.join(os.path.dirname(sys.executable), "shellcheck")
     finished = subprocess.run([program, *names], capture_output=True, text=True)
