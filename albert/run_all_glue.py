@@ -1,26 +1,26 @@
-"""Fine-tunes all GLUE tasks, one run after the other, and reports the results.
+"""Fine-tunes all GLUE tasks, one run after the other or side by side, and reports the results.
 
 scripts/run_all_glue.sh calls this module. Each run is a process of its own, so that it starts with
 a fresh TensorFlow; this process imports none. Flags that it does not know go to every run.
 """
 
 import argparse
+import functools
 import logging
 import os
 import re
-import signal
-import subprocess
 import sys
-from typing import List, NamedTuple, Optional, Sequence
+from typing import List, Sequence
 
-from albert.cli import downloads, program, recipes
-from albert.common import json_files
+from albert.cli import downloads, job_flags, program, recipes
 from albert.common.errors import UsageError
 from albert.downloads import glue as download_glue
 from albert.downloads.transfer import DownloadConfig
 from albert.glue import report as glue_report
 from albert.glue.report import Run
 from albert.glue.table import GLUE_ROWS, folder_of
+from albert.jobs import plan, side_by_side
+from albert.jobs.job import Job
 
 _log = logging.getLogger("albert.run_all_glue")  # __name__ is __main__ under `python -m`
 
@@ -99,18 +99,6 @@ def has_finished(run: Run, data_dir: str) -> bool:
     return all(os.path.exists(os.path.join(run.output_dir, name)) for name in expected)
 
 
-def _steps_of(run: Run) -> str:
-    """Returns in words for how long a finished run was trained, so that a short trial shows."""
-    if not os.path.exists(run.results_file):  # --do_eval=False
-        return ""
-    stored = json_files.load_json(run.results_file)
-    settings = json_files.value_of(stored, "settings", dict, run.results_file, "the record")
-    steps = settings.get(
-        "train_steps", settings.get("Training steps")
-    )  # the key of earlier releases
-    return "" if steps is None else f" with {steps} steps"
-
-
 def fetch(runs: Sequence[Run], data_dir: str, config: DownloadConfig) -> None:
     """Downloads the data that runs need and do not have, for MNLI with the diagnostic set.
 
@@ -127,16 +115,64 @@ def fetch(runs: Sequence[Run], data_dir: str, config: DownloadConfig) -> None:
         download_glue.download(missing, data_dir, config)
 
 
-# Running
+# The runs
 
 
-def flags_to_start_from_mnli(run: Run, data_dir: str) -> List[str]:
+def jobs_of(
+    runs: Sequence[Run], data_dir: str, passed_on: Sequence[str], is_for_later: bool
+) -> List[Job]:
+    """Returns a Job for each run, with the flags `passed_on` for every run.
+
+    Args:
+        is_for_later: whether commands are asked for before the jobs that theirs wait for have run.
+    """
+    return [
+        Job(
+            name=str(run),
+            output_dir=run.output_dir,
+            command=functools.partial(
+                _command, run, data_dir, passed_on, is_for_later and _mnli_of(run) in runs
+            ),
+            has_finished=functools.partial(has_finished, run, data_dir),
+            kind=run.task,
+            waits_for=tuple(
+                str(mnli) for mnli in [_mnli_of(run)] if mnli in runs and _starts_from_mnli(run)
+            ),
+        )
+        for run in runs
+    ]
+
+
+def _command(
+    run: Run, data_dir: str, passed_on: Sequence[str], mnli_will_be_there: bool
+) -> List[str]:
+    return [
+        *_RUNNER,
+        *passed_on,
+        *flags_to_start_from_mnli(run, data_dir, mnli_will_be_there),
+        f"--data_dir={data_dir}",
+        f"--task_name={folder_of(run.task)}",
+        f"--seed={run.seed}",
+        f"--output_dir={run.output_dir}",
+    ]
+
+
+def _mnli_of(run: Run) -> Run:
+    return run._replace(task="mnli")
+
+
+def _starts_from_mnli(run: Run) -> bool:
+    return recipes.find(run.task).starts_from_mnli
+
+
+def flags_to_start_from_mnli(run: Run, data_dir: str, mnli_will_be_there: bool) -> List[str]:
     """Returns the flags that start a run from MNLI; none if it should not, or MNLI is not there."""
-    if not recipes.find(run.task).starts_from_mnli:
+    if not _starts_from_mnli(run):
         return []
-    mnli = run._replace(task="mnli")
+    mnli = _mnli_of(run)
     checkpoint = os.path.join(mnli.output_dir, "model.ckpt-best")
-    if has_finished(mnli, data_dir) and os.path.exists(f"{checkpoint}.index"):
+    is_there = has_finished(mnli, data_dir) and os.path.exists(f"{checkpoint}.index")
+    if is_there or mnli_will_be_there:
         return [f"--init_checkpoint={checkpoint}", "--discard_classifier_weights"]
     _log.info(
         "%s starts from the pre-trained model, not from MNLI: there is no %s of a finished run.",
@@ -146,83 +182,6 @@ def flags_to_start_from_mnli(run: Run, data_dir: str) -> List[str]:
     return []
 
 
-def run_all(runs: Sequence[Run], data_dir: str, passed_on: Sequence[str]) -> None:
-    """Runs what has not finished, one after the other, with the flags `passed_on` for every run.
-
-    Raises:
-        UsageError: a run failed; the later ones were not started.
-        SystemExit: a signal stopped a run.
-    """
-    for number, run in enumerate(runs, 1):
-        heading = f"==> {run} ({number} of {len(runs)})"
-        if has_finished(run, data_dir):
-            _log.info("%s: finished before%s.", heading, _steps_of(run))
-            continue
-        _log.info("%s", heading)
-        flags = [
-            *passed_on,
-            *flags_to_start_from_mnli(run, data_dir),
-            f"--data_dir={data_dir}",
-            f"--task_name={folder_of(run.task)}",
-            f"--seed={run.seed}",
-            f"--output_dir={run.output_dir}",
-        ]
-        _check_end(run, _run_to_end([*_RUNNER, *flags]))
-
-
-class _End(NamedTuple):
-    """The exit status of a run, and the signal that this process received meanwhile, or None."""
-
-    status: int
-    received: Optional[int]
-
-
-def _check_end(run: Run, end: _End) -> None:
-    """Raises what `run_all` raises, unless the run has ended well."""
-    status, received = end
-    if received is None and status in (130, 143, -signal.SIGINT, -signal.SIGTERM):
-        received = status - 128 if status > 0 else -status  # it was sent to the run alone
-    if received is not None:
-        _log.info("%s: stopped in %s; the same command resumes from there.", _PROG, run)
-        raise SystemExit(128 + received)
-    if status:
-        how = f"status {status}" if status > 0 else signal.Signals(-status).name
-        raise UsageError(
-            f"{run} failed ({how}), see above. Finished runs are kept: correct the cause and "
-            "repeat the command, or leave the run out by TASKS or SEEDS."
-        )
-
-
-def _run_to_end(command: Sequence[str]) -> _End:
-    """Runs a command and waits until it has ended, whatever signals come.
-
-    At Ctrl-C the terminal signals the run, too, which saves a checkpoint and ends. SIGTERM is
-    passed on to it.
-    """
-    received: List[int] = []
-    started: List[subprocess.Popen] = []
-
-    def on_signal(number, frame):
-        del frame
-        received.append(number)
-        if number == signal.SIGTERM:
-            for process in started:
-                process.terminate()
-
-    signals = (signal.SIGINT, signal.SIGTERM)
-    previous = {number: signal.signal(number, on_signal) for number in signals}
-    try:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-        started.append(process)
-        if signal.SIGTERM in received:  # it came before the process was there
-            process.terminate()
-        status = process.wait()
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-    return _End(status, received[0] if received else None)
-
-
 def _parser() -> program.Parser:
     parser = downloads.parser(_PROG, (__doc__ or "").split("\n")[0])
     parser.add_argument("--tasks", default=_names(TASKS), help="default: %(default)s")
@@ -230,16 +189,35 @@ def _parser() -> program.Parser:
     parser.add_argument("--data_dir", required=True, help="folder of the tasks")
     parser.add_argument("--output_dir", required=True, help="folder of all runs and the report")
     parser.add_argument("--model", default="", help="published figures to show, such as base_v2")
+    job_flags.define(parser)
     return parser
 
 
 def _main(arguments: argparse.Namespace, passed_on: Sequence[str]) -> None:
     tasks, seeds = tasks_of(arguments.tasks), seeds_of(arguments.seeds)
     check_passed_on(passed_on)
-    runs = [Run(task, seed, arguments.output_dir) for seed in seeds for task in tasks]
-    unfinished = [run for run in runs if not has_finished(run, arguments.data_dir)]
-    fetch(unfinished, arguments.data_dir, downloads.config(arguments))
-    run_all(runs, arguments.data_dir, passed_on)
+    root, data_dir = arguments.output_dir, arguments.data_dir
+    runs = [Run(task, seed, root) for seed in seeds for task in tasks]
+    jobs = jobs_of(runs, data_dir, passed_on, arguments.slurm)
+    if arguments.report:
+        return _report([run for run in runs if has_finished(run, data_dir)], arguments, len(runs))
+    slots = job_flags.slots_of(arguments, passed_on)
+    if arguments.dry_run:
+        return print(plan.plan(jobs, slots), end="", flush=True)
+    unfinished = [run for run in runs if not has_finished(run, data_dir)]
+    fetch(unfinished, data_dir, downloads.config(arguments))
+    if arguments.slurm:
+        return job_flags.write_scripts(_PROG, arguments, passed_on, jobs)
+    outcome = side_by_side.run(jobs, slots)
+    outcome.check(_PROG, "leave the run out by TASKS or SEEDS")
+    _report(runs, arguments, len(runs))
+
+
+def _report(runs: Sequence[Run], arguments: argparse.Namespace, num_runs: int) -> None:
+    if len(runs) < num_runs:
+        _log.info("%d of %d runs have finished; the others do not count.", len(runs), num_runs)
+    if not runs:
+        raise UsageError("--report: no run has finished.")
     report = glue_report.write(sorted(runs, key=lambda run: TASKS.index(run.task)), arguments.model)
     _log.info("==> Results, also in %s", os.path.join(arguments.output_dir, "glue_results.txt"))
     print(report, end="", flush=True)
@@ -247,7 +225,7 @@ def _main(arguments: argparse.Namespace, passed_on: Sequence[str]) -> None:
 
 def main() -> None:
     arguments, passed_on = _parser().parse_known_args()
-    downloads.run(_PROG, lambda: _main(arguments, passed_on))
+    program.run_resumable(_PROG, lambda: _main(arguments, passed_on))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 # Sourced by the scripts that start from a pre-trained model. Refuses flags that are neither RUNNER's
 # (classifier, race or squad) nor in MORE_OPTIONS, downloads the model if it is missing, from
-# ALBERT_DOWNLOAD_URL if that is set, and sets
+# ALBERT_DOWNLOAD_URL if that is set, but not under --dry_run or --report, and sets
 #   base, model, vocabulary   folders, from CURRENT_PWD, ALBERT_DIR and VERSION
 #   python                    an interpreter that has TensorFlow
 #   shared_flags              flags for every runner; among them, if they are set, those of EBS, MSL and LR
@@ -24,9 +24,10 @@ python="$(usable_python)"
 python="$(absolute "$python")"
 
 model="$base/pretrained_model/albert_${ALBERT_DIR}_v${VERSION}"
-fetch "$model" "put the pre-trained model into it (CURRENT_PWD, ALBERT_DIR and VERSION choose it)." \
-  env PYTHON="$python" CURRENT_PWD="$base" \
-  bash "$ROOT/scripts/download_pretrained_models.sh" "${ALBERT_DIR}_v${VERSION}"
+[[ " $* " == *" --dry_run "* || " $* " == *" --report "* ]] ||
+  fetch "$model" "put the pre-trained model into it (CURRENT_PWD, ALBERT_DIR and VERSION choose it)." \
+    env PYTHON="$python" CURRENT_PWD="$base" \
+    bash "$ROOT/scripts/download_pretrained_models.sh" "${ALBERT_DIR}_v${VERSION}"
 
 # The vocabulary is in the project's top folder, or in the model's folder, where its archive has it.
 vocabulary="$ROOT"

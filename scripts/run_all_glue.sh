@@ -7,6 +7,11 @@
 #
 #   SEEDS="1 2 3 4 5" NUM_GPUS=8 bash scripts/run_all_glue.sh
 #   TASKS="MNLI RTE" bash scripts/run_all_glue.sh --device_type=cpu
+#   SEEDS="1 2 3 4 5" bash scripts/run_all_glue.sh --gpus_per_run=1
+#
+# --gpus_per_run runs as many runs side by side as there are devices for: all GPUs that are visible,
+# unless NUM_GPUS says how many. --dry_run shows what is done and what is left, --report the results
+# so far; --slurm writes scripts that submit the runs to a Slurm cluster. None of these starts a run.
 #
 # BS (batch size per GPU), MSL (maximum sequence length) and LR (learning rate) replace the published
 # values.
@@ -17,9 +22,16 @@ set -euo pipefail
 : "${EBS:=}" # batch size of evaluation and prediction; empty: what suits the device
 
 RUNNER=classifier
-MORE_OPTIONS="base_url timeout retries wait"
+MORE_OPTIONS="base_url timeout retries wait gpus_per_run dry_run slurm report"
+given_gpus="${NUM_GPUS:-}"
 # shellcheck source=scripts/pretrained.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/pretrained.sh"
+
+if [[ -z $given_gpus && " $*" == *" --gpus_per_run"* ]]; then # the runs share all GPUs
+  for index in "${!shared_flags[@]}"; do
+    [[ ${shared_flags[index]} != --num_gpu_cores=* ]] || unset "shared_flags[index]"
+  done
+fi
 
 exec "$python" -m albert.run_all_glue \
   --tasks="$TASKS" \

@@ -27,7 +27,8 @@ WRITTEN = sorted(set(TEXTS) - {REFERENCE})
 # Flags that the documents name and that are not ours, besides those of our argparse programs.
 OTHER_PROGRAMS = {
     "all": {"help"},
-    "sbatch": {"nodes", "ntasks-per-node", "gpus-per-node", "signal", "requeue"},
+    "sbatch": {"nodes", "ntasks-per-node", "gpus-per-node", "signal", "requeue"}
+    | {"gres", "partition", "time"},
     "srun": {"kill-on-bad-exit"},
     "docker": {"gpus", "shm-size", "ulimit"},
     "setup_env.sh": {"dev"},

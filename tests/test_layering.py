@@ -13,7 +13,8 @@ import pytest
 PACKAGE = pathlib.Path(__file__).resolve().parents[1] / "albert"
 
 BELOW_CLI = (
-    "common cluster nn modeling text custom_optimization contract engine tasks downloads conversion"
+    "common cluster nn modeling text custom_optimization contract engine tasks downloads "
+    "conversion jobs"
 )
 # {room: the rooms it may import, besides itself}. A room is a package; of the modules at the door
 # each is a room of its own, a task, or else a command, as some packages are.
@@ -29,6 +30,7 @@ ALLOWED = {
     "tasks": "common nn modeling text contract",
     "conversion": "common nn modeling",
     "downloads": "common nn modeling text engine tasks",
+    "jobs": "common engine",
     "cli": BELOW_CLI,
     "commands": BELOW_CLI + " cli",
 }
@@ -322,5 +324,6 @@ def test_importing_every_module_changes_nothing(tmp_path):
 def test_plain_modules_are_imported_without_tensorflow(tmp_path):
     names = [name for name in MODULES if room_of(name) == "common"]
     names += ["engine.results", "downloads.glue", "downloads.squad", "run_all_glue", "doctor"]
+    names += ["sweep", *(name for name in MODULES if room_of(name) == "jobs")]
     imports = "import sys, " + ", ".join(f"albert.{name}" for name in names)
     assert run_python(f"{imports}\nprint('tensorflow' in sys.modules)", tmp_path) == "False"

@@ -9,6 +9,7 @@ import sys
 import time
 import zipfile
 
+import fake_slurm
 import pytest
 import runs
 import tiny
@@ -288,11 +289,12 @@ def to_group(process, number):  # as a terminal does at Ctrl-C
 def test_signal_reaches_the_run_and_ends_the_program(start, tmp_path, send, name):
     number = getattr(signal, name)
     process = start("CoLA RTE WNLI", "1", fake="RTE=wait")
-    wait_for(tmp_path / "waiting", process)
+    folder = tmp_path / "out" / "seed1" / "RTE"
+    wait_for(folder / "waiting", process)
     send(process, number)
     finished = Finished(process)
     assert finished.status == 128 + number
-    assert json.loads((tmp_path / "received").read_text(encoding="utf-8")) == [number]
+    assert json.loads((folder / "received").read_text(encoding="utf-8")) == [number]
     assert list(new_runs(tmp_path)) == ["CoLA 1", "RTE 1"]
     assert finished.stdout == ""
     assert finished.errors[-1] == (
@@ -302,20 +304,215 @@ def test_signal_reaches_the_run_and_ends_the_program(start, tmp_path, send, name
 
 def test_second_ctrl_c_reaches_the_run_too(start, tmp_path):
     process = start("RTE", "1", fake="RTE=wait_for_two")
-    wait_for(tmp_path / "waiting", process)
+    folder = tmp_path / "out" / "seed1" / "RTE"
+    wait_for(folder / "waiting", process)
     for _ in range(2):
         to_group(process, signal.SIGINT)
         time.sleep(0.1)
     assert Finished(process).status == 130
-    received = json.loads((tmp_path / "received").read_text(encoding="utf-8"))
+    received = json.loads((folder / "received").read_text(encoding="utf-8"))
     assert received == [signal.SIGINT] * 2
 
 
 def test_signal_to_the_run_alone_ends_the_program_too(start, tmp_path):
     process = start("CoLA RTE", "1", fake="CoLA=wait")
-    os.kill(int(wait_for(tmp_path / "waiting", process)), signal.SIGTERM)
+    os.kill(int(wait_for(tmp_path / "out/seed1/CoLA/waiting", process)), signal.SIGTERM)
     assert Finished(process).status == 143
     assert list(new_runs(tmp_path)) == ["CoLA 1"]
+
+
+# --- Side by side
+
+
+TWO = ("--gpus_per_run=1", "--device_type=cpu", "--num_gpu_cores=2")
+
+
+def test_runs_go_on_side_by_side_and_leave_what_one_after_the_other_does(run, tmp_path):
+    finished = run("CoLA RTE", "5", *TWO, fake="CoLA=meet RTE=meet")
+    assert finished.status == 0, finished.errors
+    assert sorted(new_runs(tmp_path)) == ["CoLA 5", "RTE 5"]
+    text = (tmp_path / "out" / "glue_results.txt").read_text(encoding="utf-8")
+    assert finished.stdout == text
+    for line in ("==> CoLA, seed 5 (1 of 2) on the CPU", "==> RTE, seed 5 (2 of 2) on the CPU"):
+        task = line[4:].split(",")[0]
+        assert f"{line}, log in out/seed5/{task}/run.log" in finished.errors
+    ends = [line for line in finished.errors if " finished in " in line]
+    assert [re.sub(r"\w+, seed 5 finished in 00:\d\d", "", line) for line in ends] == [
+        "==> , accuracy 0.0500; 1 of 2 done.",
+        "==> , accuracy 0.0500; 2 of 2 done.",
+    ]
+
+
+def test_mnli_of_every_seed_starts_before_all_others(run, tmp_path):
+    finished = run("CoLA RTE MNLI", "1 2", *TWO, fake="MNLI=meet")
+    assert finished.status == 0, finished.errors
+    found = new_runs(tmp_path)
+    assert sorted(list(found)[:2]) == ["MNLI 1", "MNLI 2"]
+    for seed in (1, 2):
+        path = f"out/seed{seed}/MNLI/model.ckpt-best"
+        assert found[f"RTE {seed}"]["init_checkpoint"] == path
+
+
+def test_each_run_gets_its_own_of_the_users_gpus(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, GPU-7,MIG-a/1")
+    gpus = ("--gpus_per_run=1", "--num_gpu_cores=2")
+    finished = run("CoLA RTE", "1", *gpus, fake="CoLA=meet RTE=meet")
+    assert finished.status == 0, finished.errors
+    found = new_runs(tmp_path)
+    assert sorted(flags["devices"] for flags in found.values()) == ["3", "GPU-7"]
+    assert {flags["num_gpu_cores"] for flags in found.values()} == {"1"}
+
+
+def test_without_the_flag_the_devices_of_a_run_are_what_the_user_says(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    run("CoLA", "1", "--num_gpu_cores=2")
+    (flags,) = new_runs(tmp_path).values()
+    assert (flags["devices"], flags["num_gpu_cores"]) == ("3,5", "2")
+
+
+def test_others_go_on_after_a_failure_but_for_those_that_start_from_it(run, tmp_path):
+    finished = run("MNLI CoLA RTE WNLI", "1", *TWO, fake="MNLI=fail")
+    assert (finished.status, finished.stdout) == (1, "")
+    assert sorted(new_runs(tmp_path)) == ["CoLA 1", "MNLI 1", "WNLI 1"]
+    assert "    it is broken" in finished.errors
+    assert finished.errors[-1] == (
+        "run_all_glue.sh: MNLI, seed 1 failed (status 1); RTE, seed 1 was not started: it needs "
+        "one that failed, see above. Finished runs are kept: correct the cause and repeat the "
+        "command, or leave the run out by TASKS or SEEDS."
+    )
+    again = run("MNLI CoLA RTE WNLI", "1", *TWO)
+    assert again.status == 0
+    assert sorted(new_runs(tmp_path)) == ["MNLI 1", "RTE 1"]
+
+
+@pytest.mark.parametrize("send, name", [(to_group, "SIGINT"), (to_process, "SIGTERM")])
+def test_signal_reaches_every_run_once_and_the_same_command_goes_on(start, tmp_path, send, name):
+    process = start("CoLA RTE WNLI", "1", *TWO, fake="CoLA=wait RTE=wait")
+    folders = [tmp_path / "out" / "seed1" / task for task in ("CoLA", "RTE")]
+    for folder in folders:
+        wait_for(folder / "waiting", process)
+    send(process, getattr(signal, name))
+    finished = Finished(process)
+    assert finished.status == 128 + getattr(signal, name)
+    for folder in folders:
+        received = json.loads((folder / "received").read_text(encoding="utf-8"))
+        assert received == [getattr(signal, name)]
+    assert sorted(new_runs(tmp_path)) == ["CoLA 1", "RTE 1"]
+    line = "run_all_glue.sh: stopped in {} and {}; the same command resumes from there."
+    names = ["CoLA, seed 1", "RTE, seed 1"]
+    assert finished.errors[-1] in (line.format(*names), line.format(*names[::-1]))
+
+
+def test_second_signal_reaches_every_run_too(start, tmp_path):
+    process = start("CoLA RTE", "1", *TWO, fake="CoLA=wait_for_two RTE=wait_for_two")
+    folders = [tmp_path / "out" / "seed1" / task for task in ("CoLA", "RTE")]
+    for folder in folders:
+        wait_for(folder / "waiting", process)
+    for _ in range(2):
+        to_process(process, signal.SIGINT)
+        time.sleep(0.1)
+    assert Finished(process).status == 130
+    for folder in folders:
+        received = json.loads((folder / "received").read_text(encoding="utf-8"))
+        assert received == [signal.SIGINT] * 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such signal")
+@pytest.mark.parametrize("flags", [TWO, ()])
+def test_runs_are_told_when_the_program_is_killed(start, tmp_path, flags):
+    process = start("CoLA", "1", *flags, fake="CoLA=wait")
+    folder = tmp_path / "out" / "seed1" / "CoLA"
+    wait_for(folder / "waiting", process)
+    process.kill()
+    assert json.loads(wait_for(folder / "received")) == [signal.SIGTERM]
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (("--gpus_per_run=0",), "argument --gpus_per_run: 0 is not a number of devices, from 1 up"),
+        (("--gpus_per_run=-1",), "argument --gpus_per_run: -1 is not a number of devices, from"),
+        (("--gpus_per_run=x",), "argument --gpus_per_run: x is not a number of devices, from 1 up"),
+        ((*TWO, "--gpus_per_run=3"), "--gpus_per_run=3 is more than the 2 device(s)."),
+        (("--slurm", "--strategy_type=multi_worker"), "--strategy_type=multi_worker excludes --g"),
+        (("--dry_run", "--slurm"), "argument --slurm: not allowed with argument --dry_run"),
+    ],
+)
+def test_impossible_request_is_one_line(run, tmp_path, flags, message):
+    finished = run("CoLA", "1", *flags)
+    (line,) = finished.errors
+    assert line.startswith(f"run_all_glue.sh: {message}")
+    assert (finished.status, new_runs(tmp_path)) == (1, {})
+
+
+# --- Without a run
+
+
+def test_plan_shows_what_is_done_and_left_and_starts_and_fetches_nothing(run, tmp_path):
+    run("MNLI CoLA", "1")
+    new_runs(tmp_path)
+    (tmp_path / "data" / "diagnostic" / "diagnostic.tsv").rename(tmp_path / "elsewhere")
+    (tmp_path / "data" / "WNLI" / "train.tsv").unlink()
+    for task, step in (("CoLA", 5), ("RTE", 3)):
+        folder = tmp_path / "out" / "seed2" / task
+        folder.mkdir(parents=True)
+        (folder / f"model.ckpt-{step}.index").touch()
+    before = sorted(tmp_path.rglob("*"))
+    finished = run("MNLI CoLA RTE WNLI", "1 2", "--dry_run", *TWO)
+    assert (finished.status, finished.errors) == (0, [])
+    assert sorted(tmp_path.rglob("*")) == before
+    rows = [re.split("  +", line) for line in finished.stdout.splitlines()]
+    assert rows == [
+        ["run", "waits for", "state", "training left"],
+        ["MNLI, seed 1", "finished", "00:00"],
+        ["MNLI, seed 2", "new", "00:14"],  # 7 steps of 4 examples, 2 examples/s
+        ["CoLA, seed 1", "finished", "00:00"],
+        ["RTE, seed 1", "MNLI, seed 1", "new", "not known"],
+        ["WNLI, seed 1", "new", "not known"],
+        ["CoLA, seed 2", "goes on at step 5", "00:04"],
+        ["RTE, seed 2", "MNLI, seed 2", "goes on at step 3", "not known"],
+        ["WNLI, seed 2", "new", "not known"],
+        [""],
+        ["2 runs at a time, on the CPU."],
+        [
+            "Training left, one run after the other: 00:18, not counting 4 run(s) without a known "
+            "speed."
+        ],
+    ]
+
+
+def test_report_shows_what_has_finished(run, tmp_path):
+    assert run("CoLA RTE", "1", "--report").errors == [
+        "0 of 2 runs have finished; the others do not count.",
+        "run_all_glue.sh: --report: no run has finished.",
+    ]
+    run("CoLA", "1")
+    new_runs(tmp_path)
+    finished = run("CoLA RTE", "1", "--report")
+    assert finished.errors[0] == "1 of 2 runs have finished; the others do not count."
+    assert (finished.status, new_runs(tmp_path)) == (0, {})
+    assert [line for line in finished.stdout.splitlines() if line.startswith("CoLA")]
+    assert not [line for line in finished.stdout.splitlines() if line.startswith("RTE")]
+
+
+def test_slurm_runs_all_and_the_small_tasks_start_from_mnli(run, tmp_path, monkeypatch):
+    finished = run("MNLI CoLA RTE", "1 2", "--slurm", "--gpus_per_run=2", "--init_checkpoint=pre")
+    assert (finished.status, finished.stdout, new_runs(tmp_path)) == (0, "", {})
+    path = tmp_path / "out" / "slurm" / "submit.sh"
+    assert finished.errors == [f"6 run(s) to submit, and their report: bash {path}"]
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    fake_slurm.install(programs)
+    monkeypatch.setenv("PATH", str(programs), prepend=":")
+    subprocess.run(["bash", str(path)], cwd="/", check=True, stdout=subprocess.DEVNULL)
+    found = new_runs(tmp_path)
+    assert list(found) == ["MNLI 1", "CoLA 1", "MNLI 2", "CoLA 2", "RTE 1", "RTE 2"]
+    assert {flags["num_gpu_cores"] for flags in found.values()} == {"2"}
+    assert found["RTE 2"]["init_checkpoint"] == "out/seed2/MNLI/model.ckpt-best"
+    assert "discard_classifier_weights" in found["RTE 2"]
+    assert found["CoLA 2"]["init_checkpoint"] == "pre"
+    report = (tmp_path / "out" / "glue_results.txt").read_text(encoding="utf-8")
+    assert report in (tmp_path / "out" / "slurm" / "report.log").read_text(encoding="utf-8")
 
 
 # --- The script
@@ -379,6 +576,22 @@ def test_settings_of_the_script_are_passed_on_and_flags_come_last(script):
     expected = ["--tasks=RTE  WNLI", "--seeds=1 2", "--train_batch_size=3", "--eval_batch_size=5"]
     expected += ["--predict_batch_size=5", "--max_seq_length=77", "--learning_rate=2e-4"]
     assert set(expected) <= set(arguments)
+
+
+def test_script_runs_side_by_side_on_all_gpus_unless_told_how_many(script):
+    assert "--num_gpu_cores=2" in arguments_of(script())
+    alone = arguments_of(script("--gpus_per_run=1"))
+    assert "--gpus_per_run=1" in alone
+    assert not [word for word in alone if word.startswith("--num_gpu_cores")]
+    assert "--num_gpu_cores=3" in arguments_of(script("--gpus_per_run=1", NUM_GPUS="3"))
+
+
+@pytest.mark.parametrize("option", ["--dry_run", "--report"])
+def test_script_fetches_no_model_where_nothing_runs(script, tmp_path, option):
+    (tmp_path / "my data" / "pretrained_model" / "albert_large_v1").rmdir()
+    assert option in arguments_of(script(option))
+    finished = script("--slurm", ALBERT_DOWNLOAD_URL="nowhere")
+    assert "albert_large_v1 is not there: fetching it." in finished.stderr
 
 
 @pytest.fixture

@@ -6,10 +6,8 @@ download_glue_data.py, scripts/download_squad.sh and scripts/download_pretrained
 """
 
 import argparse
-import logging
 import os
 import sys
-from typing import Callable
 
 from albert.cli import program, quiet
 from albert.downloads import glue as download_glue
@@ -46,17 +44,6 @@ def config(arguments: argparse.Namespace) -> transfer.DownloadConfig:
     )
 
 
-def run(prog: str, main: Callable[[], None]) -> None:
-    """Runs a command that downloads: its log is on stderr, without the time."""
-    logger = logging.getLogger("albert")
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    program.run(prog, main, interrupted="interrupted; the same command resumes from there.")
-
-
 def glue() -> None:
     """Runs download_glue_data.py."""
     made = parser("download_glue_data.py", "Downloads the GLUE tasks into one folder each.")
@@ -75,7 +62,7 @@ def glue() -> None:
         "downloading them",
     )
     arguments = made.parse_args()
-    run(
+    program.run_resumable(
         made.prog,
         lambda: download_glue.download(
             download_glue.parse_tasks(arguments.tasks),
@@ -99,7 +86,7 @@ def squad() -> None:
             allowed = ", ".join(download_squad.VERSIONS)
             made.error(f"{version!r} is not a version of SQuAD; allowed: {allowed}.")
     versions = arguments.versions or download_squad.VERSIONS
-    run(
+    program.run_resumable(
         made.prog,
         lambda: download_squad.download(versions, arguments.data_dir, config(arguments)),
     )
@@ -126,7 +113,7 @@ def models() -> None:
         help="folder for 30k-clean.model and 30k-clean.vocab (default: %(default)s)",
     )
     arguments = made.parse_intermixed_args()
-    run(made.prog, lambda: _install(arguments))
+    program.run_resumable(made.prog, lambda: _install(arguments))
 
 
 def _install(arguments: argparse.Namespace) -> None:

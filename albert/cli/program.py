@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -71,6 +72,17 @@ def run(
         if line is None:
             raise
         fail(prog, line)
+
+
+def run_resumable(prog: str, main: Callable[[], None]) -> None:
+    """Runs a command that resumes; its log is on stderr, without the time."""
+    logger = logging.getLogger("albert")
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    run(prog, main, interrupted="interrupted; the same command resumes from there.")
 
 
 def _end(prog: str, message: str, number: int) -> NoReturn:
