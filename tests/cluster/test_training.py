@@ -69,15 +69,41 @@ def undisturbed(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("steps", [1, 2])
-def test_workers_train_like_one_device_with_the_global_batch(tmp_path, steps):
-    accumulated = {"gradient_accumulation_steps": steps}
-    ends = workers.train(tmp_path / "2x2", num_devices=2, **accumulated)
+@pytest.fixture(scope="module")
+def two(tmp_path_factory):
+    """Returns the output_dir of a run of two workers without dropout."""
+    folder = tmp_path_factory.mktemp("two")
+    ends = workers.train(folder)
     assert [status for status, _ in ends] == [0, 0], ends
-    one = on_one_worker(tmp_path / "1x1", num_devices=1)
-    assert_close(tmp_path / "2x2", one)
-    for (step, found), (other_step, expected) in zip(metrics(tmp_path / "2x2"), metrics(one)):
+    return folder
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory):
+    """Returns the output_dir of a run of one device with the same global batch."""
+    return on_one_worker(tmp_path_factory.mktemp("one"), num_devices=1)
+
+
+def test_workers_train_like_one_device_with_the_global_batch(two, one):
+    assert_close(two, one)
+    for (step, found), (other_step, expected) in zip(metrics(two), metrics(one)):
         assert step == other_step and found == pytest.approx(expected, rel=1e-5)
+
+
+def test_workers_accumulate_like_one_device_with_the_global_batch(tmp_path, one):
+    ends = workers.train(tmp_path, gradient_accumulation_steps=2)
+    assert [status for status, _ in ends] == [0, 0], ends
+    assert_close(tmp_path, one)
+
+
+def test_one_device_goes_on_where_two_workers_were(tmp_path, two, one):
+    folder = tmp_path / "both"
+    shutil.copytree(str(two), str(folder))
+    for step in (16, 20):
+        for path in checkpoints.files_of(str(folder / f"model.ckpt-{step}")):
+            os.remove(path)
+    on_one_worker(folder, num_devices=1)
+    assert_close(folder, one)
 
 
 def test_workers_train_like_as_many_replicas_of_one_machine(tmp_path, undisturbed):
@@ -116,14 +142,6 @@ def test_a_signal_to_one_worker_stops_all_at_one_step(tmp_path, undisturbed):
     ends = workers.train(tmp_path, model={"hidden_dropout_prob": 0.1})
     assert [status for status, _ in ends] == [0, 0], ends
     assert_same(tmp_path, undisturbed)
-
-
-def test_one_worker_goes_on_where_two_were(tmp_path):
-    workers.train(tmp_path / "two", train_steps=8)
-    one = on_one_worker(tmp_path / "one", num_devices=1)
-    shutil.copytree(str(tmp_path / "two"), str(tmp_path / "both"))
-    both = on_one_worker(tmp_path / "both", num_devices=1)
-    assert_close(both, one)
 
 
 @pytest.mark.parametrize(
