@@ -16,7 +16,6 @@ if __name__ == "__main__":
     quiet.quiet_start()
 
 import os
-import shutil
 from typing import Any, Dict, Optional, Tuple
 
 from albert.cli import program, shared_flags
@@ -92,7 +91,7 @@ def _convert(arguments: Any) -> None:
         if os.path.exists(original):
             written.append(os.path.join(target, name))
             if os.path.realpath(original) != os.path.realpath(written[-1]):
-                shutil.copyfile(original, written[-1])
+                files.copy(original, written[-1])
     print("\n".join(written))
 
 

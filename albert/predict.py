@@ -165,6 +165,7 @@ def load(
     chosen = devices.choose(device_type, num_devices)
     devices.check_precision(chosen, precision)
     predictor = Predictor(trained.task, trained.albert_config, chosen, precision=precision)
+    predictor.check(trained.checkpoint, "model_dir")
     predictor.restore(trained.checkpoint)
     return Model(trained.task, predictor, trained.metrics, batch_size)
 

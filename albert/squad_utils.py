@@ -74,6 +74,11 @@ class SquadTask(Task):
         train_file: Optional[str] = None,
         predict_file: Optional[str] = None,
     ) -> None:
+        if settings.squad_version not in VERSIONS:
+            raise UsageError(
+                f"<squad_version> must be one of {', '.join(VERSIONS)}.",
+                squad_version=settings.squad_version,
+            )
         for name, value in settings._asdict().items():
             if isinstance(value, int) and value < 1:
                 raise UsageError(f"<{name}> must be 1 or more.", **{name: value})

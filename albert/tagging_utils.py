@@ -10,11 +10,12 @@ from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Seq
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from albert.common import parallel
+from albert.common import json_files, parallel
 from albert.common.errors import UsageError
 from albert.common.tables import LINE, TAGS, Row, shown
 from albert.engine.task import (
     INPUT_IDS,
+    RECORD,
     Change,
     DataSource,
     Feature,
@@ -98,7 +99,7 @@ class TaggingTask(Task):
         if files.are_for_training:
             self._tags = self._tags_of_training_file()
         elif TAGS in recorded:
-            self._tags = list(recorded[TAGS])
+            self._tags = json_files.texts_of(recorded, TAGS, RECORD, "the run")
         else:
             raise UsageError(
                 "<train_file> is required: there is no trained run that knows the tags.",

@@ -3,47 +3,50 @@
     python tests/fuzz_readers.py --count=20000 --seed=1
 
 Prints how many inputs each reader accepted and refused. Anything but success or a UsageError of one
-line is a finding: another exception, a crash, or a hang of 10 seconds. The inputs of findings are
-kept in a folder, each with its traceback. The start files are real ones where ../shared/data has
-them. The same seed gives the same inputs.
+line is a finding: another exception, a crash, a hang of 10 seconds, or a gigabyte of memory. The
+inputs of findings are kept in a folder, each with its traceback. The start files are real ones
+where ../shared/data has them; small models are trained first, unless --models names them. The same
+seed gives the same inputs.
 """
 
 import argparse
-import collections
 import contextlib
+import datetime
 import faulthandler
+import functools
 import gzip
 import json
-import logging
 import lzma
 import os
 import pathlib
-import random
 import re
-import shutil
-import signal
 import sys
 import tempfile
-import time
-import traceback
-from typing import Any, Callable, Dict, NamedTuple
+
+import sentencepiece  # noqa: F401 - after TensorFlow 1.15, its training crashes the process
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[1]
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"
 sys.path[:0] = [str(REPOSITORY), str(REPOSITORY / "tests")]
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import fuzz_mutators  # noqa: E402
+import fuzz_cluster  # noqa: E402
+import fuzz_feed  # noqa: E402
+import fuzz_models  # noqa: E402
+import fuzz_server  # noqa: E402
 import packed  # noqa: E402
+import pyarrow  # noqa: E402
 import sample_glue  # noqa: E402
+import sample_models  # noqa: E402
 import sample_race  # noqa: E402
 import sample_squad  # noqa: E402
 import sample_tagging  # noqa: E402
-import sentencepiece  # noqa: F401, E402 - after TensorFlow 1.15, its training crashes the process
 import tensorflow.compat.v1 as tf  # noqa: E402
 import tiny  # noqa: E402
 from absl import flags  # noqa: E402
 from absl.testing import flagsaver  # noqa: E402
+from fuzz_feed import Reader, in_child  # noqa: E402
+from pyarrow import parquet  # noqa: E402
 from sentencepiece import sentencepiece_model_pb2  # noqa: F401, E402 - or each child imports it
 
 from albert import (  # noqa: E402
@@ -56,7 +59,6 @@ from albert import (  # noqa: E402
     tokenization,
 )
 from albert.cli import runner  # noqa: E402
-from albert.common.errors import UsageError  # noqa: E402
 from albert.downloads import archives, transfer  # noqa: E402
 from albert.downloads import glue as download_glue  # noqa: E402
 from albert.engine import (  # noqa: E402
@@ -73,26 +75,8 @@ from albert.glue.table import GLUE_ROWS, folder_of  # noqa: E402
 from albert.squad.versions import SquadSettings  # noqa: E402
 from albert.tagging_utils import TaggingSettings, TaggingTask  # noqa: E402
 
-SECONDS = 10  # after which an input counts as a hang
-MAX_MESSAGE = 1100  # characters of an error
-KEPT_PER_PLACE = 3
 CHARACTERS = [chr(code) for code in range(33, 127)]
 VOCABULARY = [*sample_glue.VOCABULARY, *CHARACTERS, *(f"##{letter}" for letter in CHARACTERS)]
-
-
-class Reader(NamedTuple):
-    """Start files, {path in the folder: content}, and what reads them, given the folder."""
-
-    files: Dict[str, bytes]
-    read: Callable[[pathlib.Path], Any]
-
-
-class Hang(BaseException):
-    """Not an Exception, so that no reader catches it."""
-
-
-class Crash(Exception):
-    """The reader ended its process, or failed in a process of its own."""
 
 
 # --- The readers
@@ -203,41 +187,15 @@ def flagfile(folder):
         return flags.FLAGS.flag_values_dict()
 
 
-def in_child(read):
-    """Returns `read` for a process of its own, whose crash is an exception here."""
-
-    def read_in_child(folder):
-        reading, writing = os.pipe()
-        child = os.fork()
-        if not child:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-            try:
-                read(folder)
-            except UsageError as error:
-                os.write(writing, b"U" + str(error).encode())
-            except BaseException:
-                os.write(writing, b"C" + traceback.format_exc()[-4000:].encode())
-            finally:
-                os._exit(0)
-        os.close(writing)
-        try:
-            with open(reading, "rb") as answer:
-                text = answer.read().decode()
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(child, signal.SIGKILL)
-            _, status = os.waitpid(child, 0)
-        if text or status not in (0, signal.SIGKILL):
-            raise UsageError(text[1:]) if text[:1] == "U" else Crash(text or f"signal {status}")
-
-    return read_in_child
-
-
 # --- Their start files
 
 
-def make_readers(folder):
-    """Returns {name: Reader}; makes the start files in an empty folder."""
+def make_readers(folder, models):
+    """Returns {name: Reader}; makes the start files in an empty folder.
+
+    Args:
+        models: {name: output_dir} of trained models, as sample_models.trained returns.
+    """
     sample_glue.write_glue(folder)
     for name in ("cola", "sst-2", "sts-b"):
         _write_single_sentences(folder, name)
@@ -296,6 +254,8 @@ def make_readers(folder):
     readers["feature cache"] = Reader(packed.contents_of(cached), cached_features)
     given = b"--task_name=RTE\n# a comment\n--seed=7\n--learning_rate=3e-5\n--nodo_lower_case\n"
     readers["flagfile"] = Reader({"flags.txt": given}, flagfile)
+    readers.update(fuzz_models.make_readers(folder, models))
+    readers.update(fuzz_cluster.make_readers())
     return readers
 
 
@@ -337,37 +297,65 @@ def _squad_reader(folder, version, tokenizer):
     return Reader(files, task_reader(make))
 
 
+# {name: (flags of FileSettings, file)} of the user's own files.
+_OWN_FILES = {
+    "own.csv": ({}, "text,label\n" + 'a b,no\n"c, d",yes\n' * 3),
+    "own.tsv": ({}, "text\tlabel\n" + "a b\tno\nc d\tyes\n" * 3),
+    "own.jsonl": (
+        {},
+        "\n".join(json.dumps({"text": "a b", "label": ["x", "y"][: n % 3]}) for n in range(6)),
+    ),
+    "pair.csv": (
+        {"text_column": "a", "text_pair_column": "b", "label_column": ["c"], "best_metric": "f1"},
+        "c,a,b\n" + 'no,a,"b\nc"\nyes,c,d\n' * 3,
+    ),
+    "switches.tsv": (
+        {"label_column": ["x", "y"], "task_type": "multi_label"},
+        "text\tx\ty\n" + "a b\t0\t1\nc\t1\t1\n" * 3,
+    ),
+    "separated.csv": ({"label_separator": ";"}, "text,label\n" + "a b,x;y\nc,y\nd,\n" * 3),
+    "scores.jsonl": (
+        {"task_type": "regression", "best_metric": "mse"},
+        "\n".join(json.dumps({"sentence": "a b", "score": n / 3.0}) for n in range(6)),
+    ),
+}
+
+
 def _own_file_readers(folder, tokenizer):
     """Returns the readers of files that tasks of the user's own have."""
+    readers = {}
+
+    def add(name, content, make, splits=("train", "dev", "test")):
+        files = {f"{split}.{name.split('.', 1)[1]}": content for split in splits}
+        read = task_reader(functools.partial(make, names=list(files)))
+        readers[name] = Reader(files, in_child(read) if name.endswith(".parquet") else read)
+
+    def tagging(place, names):
+        files = SplitFiles(SplitSettings(*[str(place / name) for name in names]), "conll")
+        return TaggingTask(files, {}, tokenizer, TaggingSettings(max_seq_length=16))
+
+    def classifier(place, names, **more):
+        files = SplitFiles(SplitSettings(*[str(place / name) for name in names]))
+        task = FileTask(files, FileSettings(**more), {}, "custom", "", tokenizer, 16)
+        task.test_splits = ("test",) if "test" in " ".join(names) else ()
+        return task
+
     found = list(sample_tagging.sentences(6, "fuzz"))
     tagged = [json.dumps({"tokens": tokens, "tags": tags}) for tokens, tags in found]
     sample_tagging.write_conll(folder / "tagged.conll", found)
-    table = "text,label\n" + 'a b,no\n"c, d",yes\n' * 3
-    objects = [json.dumps({"text": "a b", "label": ["x", "y"][: n % 3]}) for n in range(6)]
-    contents = {
-        "tagging.conll": (folder / "tagged.conll").read_bytes(),
-        "tagging.jsonl": "\n".join(tagged).encode(),
-        "own.csv": table.encode(),
-        "own.tsv": table.replace(",", "\t").replace('"', "").replace("c\t", "c").encode(),
-        "own.jsonl": "\n".join(objects).encode(),
-    }
-    readers = {}
-    for name, content in contents.items():
-        kind, ending = name.split(".")
-        files = {f"{split}.{ending}": content for split in ("train", "dev", "test")}
-        readers[name] = Reader(files, task_reader(_own_file_task(kind, list(files), tokenizer)))
+    add("tagging.conll", (folder / "tagged.conll").read_bytes(), tagging)
+    add("tagging.jsonl", "\n".join(tagged).encode(), tagging)
+    for name, (settings, text) in _OWN_FILES.items():
+        add(name, text.encode(), functools.partial(classifier, **settings))
+    table = _OWN_FILES["own.csv"][1].encode()
+    longer = table + table.split(b"\n", 1)[1] * 9  # enough to hold some out
+    add("held out.csv", longer, classifier, splits=["train"])
+    add("own.csv.gz", gzip.compress(table), classifier)
+    columns = {"text": ["a b", "c"] * 4, "label": ["no", "yes"] * 4, "number": [1.5] * 8}
+    columns["day"] = [datetime.date(2020, 1, day + 1) for day in range(8)]
+    parquet.write_table(pyarrow.Table.from_pydict(columns), str(folder / "own.parquet"))
+    add("own.parquet", (folder / "own.parquet").read_bytes(), classifier)
     return readers
-
-
-def _own_file_task(kind, names, tokenizer):
-    def make(place):
-        settings = SplitSettings(*[str(place / name) for name in names])
-        if kind == "tagging":
-            files = SplitFiles(settings, "conll")
-            return TaggingTask(files, {}, tokenizer, TaggingSettings(max_seq_length=16))
-        return FileTask(SplitFiles(settings), FileSettings(), {}, "custom", "", tokenizer, 16)
-
-    return make
 
 
 def _model_readers(folder):
@@ -414,117 +402,26 @@ def _archive_readers():
     }
 
 
-# --- Feeding them
-
-
-class Tally:
-    """What became of the inputs of one reader."""
-
-    def __init__(self):
-        self.inputs = self.accepted = self.refused = self.findings = self.seconds = 0
-
-
-def fuzz(readers, count, seed, work, kept):
-    """Returns ({reader: Tally}, {(reader, place of the failure): path of its first input}).
-
-    Args:
-        readers: {name: Reader}.
-        work: a folder for one input at a time.
-        kept: the folder for inputs of findings.
-    """
-    tallies = {name: Tally() for name in readers}
-    places = collections.Counter()
-    findings = {}
-    for index in range(count):
-        name = list(readers)[index % len(readers)]
-        reader, tally = readers[name], tallies[name]
-        rng = random.Random(f"{seed}-{index}")
-        path = rng.choice(sorted(reader.files))
-        content = fuzz_mutators.mutated(reader.files[path], rng)
-        _write_input(work, dict(reader.files, **{path: content}))
-        started = time.monotonic()
-        failure = _failure_of(reader, work, tally)
-        tally.seconds += time.monotonic() - started
-        tally.inputs += 1
-        if failure:
-            tally.findings += 1
-            place = name, _place_of(failure)
-            places[place] += 1
-            if places[place] <= KEPT_PER_PLACE:
-                target = kept / f"{name.replace(' ', '_')}-{seed}-{index}"
-                findings.setdefault(place, target)
-                _write_input(target, dict(reader.files, **{path: content}))
-                (target / "traceback.txt").write_text(f"{path}\n{failure}", errors="replace")
-    return tallies, findings
-
-
-def _write_input(folder, files):
-    shutil.rmtree(str(folder), ignore_errors=True)
-    for path, content in files.items():
-        target = folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if content is fuzz_mutators.FOLDER:
-            target.mkdir()
-        elif content is not fuzz_mutators.MISSING:
-            target.write_bytes(content)
-
-
-def _failure_of(reader, folder, tally):
-    """Feeds a reader; returns the traceback if it neither accepts nor refuses the input."""
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
-    try:
-        reader.read(folder)
-        tally.accepted += 1
-        return None
-    except UsageError as error:
-        text = error.text("--{}".format)
-        if "\n" in text or len(text) > MAX_MESSAGE:
-            return f"{traceback.format_exc()}\nis not one line of {MAX_MESSAGE} characters"
-        tally.refused += 1
-        return None
-    except (Exception, Hang):
-        return traceback.format_exc()
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-
-
-def _place_of(failure):
-    """Returns the last line of a traceback that is ours, and its error: what to mend."""
-    places = re.findall(r'albert/([\w/]+\.py)", line (\d+)', failure)
-    error = failure.strip().splitlines()[-1].split(":")[0][:60]
-    return " ".join([":".join(places[-1]) if places else "?", error])
-
-
-def _interrupt(*_):
-    raise Hang
-
-
-@contextlib.contextmanager
-def quiet_watchdog():
-    """Silences the log, turns hangs into findings, and ends the process if one cannot be ended."""
-    before = signal.signal(signal.SIGALRM, _interrupt)
-    logging.disable(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logging.disable(logging.NOTSET)
-        signal.signal(signal.SIGALRM, before)
-
-
 def main():
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--count", type=int, default=20000, help="inputs (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
-    parser.add_argument("--reader", help="part of the names of the readers to feed")
+    parser.add_argument("--reader", default="", help="regular expression for the readers to feed")
+    parser.add_argument("--models", help="folder for trained models (default: a new one)")
     parser.add_argument("--keep", help="folder for the inputs of findings (default: a new one)")
     arguments = parser.parse_args()
     kept = pathlib.Path(arguments.keep or tempfile.mkdtemp(prefix="findings_"))
-    with tempfile.TemporaryDirectory() as folder, quiet_watchdog():
-        start, work = pathlib.Path(folder, "start"), pathlib.Path(folder, "work")
-        start.mkdir()
-        readers = make_readers(start)
-        readers = {k: v for k, v in readers.items() if (arguments.reader or "") in k}
-        tallies, findings = fuzz(readers, arguments.count, arguments.seed, work, kept)
+    with contextlib.ExitStack() as stack:
+        folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        (folder / "start").mkdir()
+        models = sample_models.trained_in(pathlib.Path(arguments.models or folder / "models"))
+        readers = make_readers(folder / "start", models)
+        readers.update(stack.enter_context(fuzz_server.serving(models["single"], folder)))
+        readers = {k: v for k, v in readers.items() if re.search(arguments.reader, k)}
+        stack.enter_context(fuzz_feed.quiet_watchdog())
+        tallies, findings = fuzz_feed.fuzz(
+            readers, arguments.count, arguments.seed, folder / "work", kept
+        )
     print(f"{'reader':20}  inputs accepted refused findings seconds")
     for name, t in tallies.items():
         columns = f"{t.inputs:7}{t.accepted:9}{t.refused:8}{t.findings:9}{t.seconds:8.1f}"

@@ -16,7 +16,7 @@ NEW = {"numpy": "1.26.4", "protobuf": "4.25.9", "tensorflow": "2.15.1", "tensorf
 def facts(**changes):
     """Returns the Facts of a machine with TensorFlow 2.15 and two GPUs on which everything fits."""
     required = requirements.for_python(changes.get("python", "3.11.7"), LINES)
-    others = {**dict.fromkeys(required, "1.0"), "sentencepiece": "0.2.0", "seqeval": "1.2.2"}
+    others = {**dict.fromkeys(required, "0.9"), "sentencepiece": "0.2.0", "seqeval": "1.2.2"}
     fitting = machine.Facts(
         python="3.11.7",
         required=required,

@@ -38,7 +38,11 @@ INPUTS = {
 def trained(tmp_path_factory):
     """Returns {name: output_dir} of models for reading, which all processes of a test run share."""
     base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "sample_models"
+    return trained_in((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "models")
+
+
+def trained_in(folder):
+    """Returns {name: output_dir} of models in a folder, trained unless they are there."""
     folder.mkdir(exist_ok=True)
     with open(str(folder / "lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -31,6 +31,7 @@ OTHER_PROGRAMS = {
     | {"gres", "partition", "time"},
     "srun": {"kill-on-bad-exit"},
     "docker": {"gpus", "shm-size", "ulimit"},
+    "pip-audit": {"path"},
     "setup_env.sh": {"dev"},
     "tensorboard": {"logdir"},
 }

@@ -4,10 +4,10 @@ import os
 from typing import Any, Dict, NamedTuple, Optional
 
 from albert.cli.options import CONFIG, SPM_MODEL, VOCABULARY
-from albert.common import tables
+from albert.common import json_files, tables
 from albert.common.errors import UsageError
+from albert.engine.task import RECORD
 
-_RUN = "run.json"
 _RELEASED_SPM_MODEL = "30k-clean.model"  # as the archives of released models call it
 
 
@@ -33,12 +33,12 @@ class TrainedModel(NamedTuple):
 
 def is_run(model_dir: str) -> bool:
     """Returns whether a folder is the output_dir of a run."""
-    return os.path.exists(os.path.join(model_dir, _RUN))
+    return os.path.exists(os.path.join(model_dir, RECORD))
 
 
 def check(model_dir: str) -> None:
     """Raises UsageError unless a folder holds the files of a run besides its checkpoints."""
-    for names in ((_RUN,), (CONFIG,), (SPM_MODEL, VOCABULARY)):
+    for names in ((RECORD,), (CONFIG,), (SPM_MODEL, VOCABULARY)):
         if not any(os.path.exists(os.path.join(model_dir, name)) for name in names):
             raise UsageError(
                 f"<model_dir> holds no {' or '.join(names)}: it must be a run's output_dir.",
@@ -55,8 +55,14 @@ def load(model_dir: str) -> TrainedModel:
     check(model_dir)
     from albert.engine import checkpoints, results, run_identity
 
-    settings = run_identity.recorded_settings(model_dir)
-    model = _open(model_dir, settings.get("do_lower_case", True))
+    settings = {"do_lower_case": True, **run_identity.recorded_settings(model_dir)}
+    model = _open(model_dir, _value(settings, "do_lower_case", bool))
+    positions = model.albert_config.max_position_embeddings
+    if not 0 < _value(settings, "max_seq_length", int) <= positions:
+        raise UsageError(
+            f"{RECORD}: max_seq_length {settings['max_seq_length']} of the run must be from 1 to "
+            f"{positions}, the positions of the model."
+        )
     if model.tokenizer.fingerprint()["vocabulary"] != settings.get("vocabulary"):
         raise UsageError(
             f"{model.vocabulary} is not the vocabulary that the model was trained with."
@@ -107,21 +113,27 @@ def _task_of(settings: Dict[str, Any], tokenizer: Any) -> Any:
     if "squad_version" in settings:
         from albert.squad_utils import SquadSettings, SquadTask
 
-        return SquadTask(
-            tokenizer, SquadSettings(**{name: settings[name] for name in SquadSettings._fields})
-        )
+        return SquadTask(tokenizer, _recorded(SquadSettings, settings))
     if "max_qa_length" in settings:
         from albert.race_utils import RaceSettings, RaceTask
 
-        return RaceTask(
-            "", tokenizer, RaceSettings(**{name: settings[name] for name in RaceSettings._fields})
-        )
+        return RaceTask("", tokenizer, _recorded(RaceSettings, settings))
+    max_seq_length = _value(settings, "max_seq_length", int)
     if tables.TAGS in settings:
         from albert.tagging_utils import TaggingSettings, TaggingTask
 
-        about = TaggingSettings(settings["max_seq_length"])
-        return TaggingTask(SplitFiles(), settings, tokenizer, about)
-    name, max_seq_length = settings["task_name"], settings["max_seq_length"]
+        return TaggingTask(SplitFiles(), settings, tokenizer, TaggingSettings(max_seq_length))
     from albert.glue.own_files import FileSettings, FileTask
 
+    name = _value(settings, "task_name", str)
     return FileTask(SplitFiles(), FileSettings(), settings, name, "", tokenizer, max_seq_length)
+
+
+def _recorded(kind: Any, settings: Dict[str, Any]) -> Any:
+    """Returns the NamedTuple of settings that a run has recorded, each of its default's type."""
+    defaults = kind._field_defaults.items()
+    return kind(**{name: _value(settings, name, type(value)) for name, value in defaults})
+
+
+def _value(settings: Dict[str, Any], name: str, expected: type) -> Any:
+    return json_files.value_of(settings, name, expected, RECORD, "the run")

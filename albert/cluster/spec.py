@@ -87,7 +87,7 @@ def _of_tf_config(text: str) -> Cluster:
     try:
         config = json.loads(text)
         jobs, task = config["cluster"], config["task"]
-        kind, index = task["type"], int(task.get("index") or 0)
+        kind, index = str(task["type"]), int(task.get("index") or 0)
         addresses = {job: _listed(jobs[job]) for job in jobs}
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         raise UsageError(

@@ -41,10 +41,16 @@ def check_new_folder(setting: str, path: str) -> None:
 
 
 @contextlib.contextmanager
-def making_folder(path: str) -> Iterator[str]:
+def making_folder(setting: str, path: str) -> Iterator[str]:
     """Yields a temporary folder, which becomes the new or empty folder `path` at the end.
 
     If the block fails, nothing is left of it.
+
+    Args:
+        setting: the one that names the folder.
+
+    Raises:
+        UsageError: another process has written there meanwhile.
     """
     target = os.path.abspath(path)
     os.makedirs(os.path.dirname(target), exist_ok=True)
@@ -52,11 +58,19 @@ def making_folder(path: str) -> Iterator[str]:
     os.mkdir(temporary)
     try:
         yield temporary
-        if os.path.isdir(target):
-            os.rmdir(target)
-        os.rename(temporary, target)
+        try:
+            os.rename(temporary, target)  # which replaces an empty folder
+        except OSError:
+            check_new_folder(setting, path)
+            raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def copy(source: str, target: str) -> None:
+    """Copies the content of a file to another path, completely or not at all."""
+    with replacing(target) as temporary:
+        shutil.copyfile(source, temporary)
 
 
 def write_text(path: str, text: str) -> None:

@@ -11,6 +11,7 @@ from albert.common.errors import UsageError
 # Far above any file of ours, and far below what recursive functions such as copy.deepcopy bear.
 _MAX_DEPTH = 100
 _MAX_DIGITS = 18  # of an integer, so that it has at most 64 bits
+_ESCAPED = re.compile("[\x85\u2028\u2029\ud800-\udfff]")
 
 
 def load_json(path: str, setting: Optional[str] = None, allow_nan: bool = False) -> Dict[str, Any]:
@@ -44,27 +45,28 @@ def load_json(path: str, setting: Optional[str] = None, allow_nan: bool = False)
     return value
 
 
-def parse_json(text: str, allow_nan: bool = False) -> Any:
+def parse_json(text: str, allow_nan: bool = False, max_digits: int = _MAX_DIGITS) -> Any:
     """Returns the value that a JSON text stands for.
 
     Args:
         allow_nan: as of `load_json`.
+        max_digits: of an integer.
 
     Raises:
         ValueError: it is not JSON, or has a number that is not finite or has too many digits.
         RecursionError: it is nested too deeply.
     """
+
+    def integer(digits: str) -> int:
+        if len(digits.lstrip("-")) > max_digits:
+            raise ValueError(f"{digits[:_MAX_DIGITS]}... has more than {max_digits} digits")
+        return int(digits)
+
     number = float if allow_nan else _finite
-    value = json.loads(text, parse_int=_integer, parse_float=number, parse_constant=number)
+    value = json.loads(text, parse_int=integer, parse_float=number, parse_constant=number)
     if isinstance(value, (dict, list)):
         _check_depth(value)
     return value
-
-
-def _integer(text: str) -> int:
-    if len(text.lstrip("-")) > _MAX_DIGITS:
-        raise ValueError(f"{text[:_MAX_DIGITS]}... has more than {_MAX_DIGITS} digits")
-    return int(text)
 
 
 def _finite(text: str) -> float:
@@ -88,7 +90,8 @@ def write_json(path: str, value: Any, indent: int = 2) -> None:
     """Writes a value as indented JSON, whole or not at all.
 
     Numbers that are not finite, which JSON does not have, become null. Text stays readable; only
-    lone surrogates, which UTF-8 does not have, are written as escapes.
+    lone surrogates, which UTF-8 does not have, and what some programs take for the end of a line
+    are written as escapes.
     """
     files.write_text(path, as_json(value, indent) + "\n")
 
@@ -96,7 +99,7 @@ def write_json(path: str, value: Any, indent: int = 2) -> None:
 def as_json(value: Any, indent: Optional[int] = None) -> str:
     """Returns a value as JSON that UTF-8 can encode, as `write_json` writes it."""
     text = json.dumps(_with_nulls(value), indent=indent, ensure_ascii=False, allow_nan=False)
-    return re.sub("[\ud800-\udfff]", lambda match: f"\\u{ord(match.group()):04x}", text)
+    return _ESCAPED.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
 
 
 def _with_nulls(value: Any) -> Any:
@@ -125,9 +128,17 @@ def value_of(mapping: Any, key: str, expected: type, path: str, owner: str) -> A
         raise UsageError(f"{path}: {owner} has no {key!r}.")
     value = mapping[key]
     is_boolean = isinstance(value, bool) and expected is not bool  # True is an int to Python
-    if is_boolean or not isinstance(value, expected):
+    if is_boolean or not isinstance(value, (expected, int) if expected is float else expected):
         raise UsageError(
             f"{path}: {key!r} of {owner} must be of type {expected.__name__}, "
             f"not {type(value).__name__}."
         )
     return value
+
+
+def texts_of(mapping: Any, key: str, path: str, owner: str) -> List[str]:
+    """Returns mapping[key], which must be a list of texts; args and errors are `value_of`'s."""
+    values = value_of(mapping, key, list, path, owner)
+    if not all(isinstance(value, str) for value in values):
+        raise UsageError(f"{path}: {key!r} of {owner} must hold texts only.")
+    return values

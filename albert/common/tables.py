@@ -15,7 +15,7 @@ import re
 import zlib
 from typing import Any, BinaryIO, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional
 
-from albert.common import files
+from albert.common import files, json_files
 from albert.common.errors import UsageError
 
 FORMATS = ("lines", "tsv", "csv", "jsonl", "conll", "parquet")
@@ -33,6 +33,7 @@ _ENDINGS = {
     ".parquet": "parquet",
 }
 _CELLS_SHOWN = 5
+_MAX_DIGITS = 1000  # of an integer in JSON Lines; to read one takes the square of its length
 
 csv.field_size_limit(2**31 - 1)  # of a cell; by default 131,072 characters
 
@@ -267,7 +268,7 @@ def _json_rows(texts: Iterator[str], name: str) -> Iterator[Optional[Row]]:
             yield None
             continue
         try:
-            cells = json.loads(text)
+            cells = json_files.parse_json(text, allow_nan=True, max_digits=_MAX_DIGITS)
         except (ValueError, RecursionError) as error:
             reason = error if isinstance(error, ValueError) else "it is nested too deeply"
             raise UsageError(
@@ -289,10 +290,27 @@ def _parquet_rows(path: str) -> Iterator[Row]:
         raise UsageError(f"{path}: to read Parquet, pip install pyarrow.") from error
     number = 0
     try:
-        for batch in parquet.ParquetFile(path).iter_batches(batch_size=1024):
+        file = parquet.ParquetFile(path)
+        names = file.schema_arrow.names
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise UsageError(f"{path}: two columns are called {twice!r}.")
+        for batch in file.iter_batches(batch_size=1024):
             columns = batch.to_pydict()
             for values in zip(*columns.values()):
                 number += 1
-                yield Row(f"{path}: row {number}", dict(zip(columns, values)))
-    except pyarrow.ArrowException as error:
+                yield Row(f"{path}: row {number}", dict(zip(columns, map(_as_json, values))))
+    # ValueError: what is no text, or no date of Python, in a column of texts or dates.
+    except (pyarrow.ArrowException, ValueError, OverflowError) as error:
         raise UsageError(f"{path} is not Parquet: {str(error).splitlines()[0]}") from error
+
+
+def _as_json(value: Any) -> Any:
+    """Returns a value of Parquet as JSON has it: text for dates, decimals and bytes."""
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "backslashreplace")
+    if isinstance(value, dict):
+        return {str(key): _as_json(each) for key, each in value.items()}
+    return [_as_json(each) for each in value] if isinstance(value, (list, tuple)) else str(value)

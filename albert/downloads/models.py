@@ -4,7 +4,6 @@ import copy
 import logging
 import os
 import re
-import shutil
 from typing import Dict, List, Mapping, Optional, Tuple
 
 import tensorflow.compat.v1 as tf
@@ -154,8 +153,7 @@ def _copy_vocabulary(folder: str, vocabulary_dir: str) -> None:
         if os.path.exists(path):
             continue
         try:
-            with files.replacing(path) as new:
-                shutil.copyfile(os.path.join(folder, name), new)
+            files.copy(os.path.join(folder, name), path)
         except OSError as error:  # the scripts then use the files in the model's folder
             _log.warning("%s cannot be written: %s.", path, error.strerror)
 

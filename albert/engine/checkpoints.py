@@ -102,20 +102,36 @@ def read_scalar(path: str, name: str) -> Any:
         UsageError: the checkpoint is damaged.
         NotFoundError: it has no such variable.
     """
-    try:
+    with _explaining_damage(path):
         return tf.train.load_variable(path, name).item()
+
+
+def has_variable(path: str, name: str) -> bool:
+    """Returns whether a checkpoint holds a variable of that name.
+
+    Raises:
+        UsageError: the checkpoint is damaged.
+    """
+    with _explaining_damage(path):
+        return any(name == stored for stored, _ in tf.train.list_variables(path))
+
+
+@contextlib.contextmanager
+def _explaining_damage(path):
+    """Turns the error of a block that reads a checkpoint into one line if that is damaged."""
+    try:
+        yield
     except _UNREADABLE:
         check(path)
         raise
 
 
-def has_variable(path: str, name: str) -> bool:
-    """Returns whether a checkpoint holds a variable of that name."""
-    return any(name == stored for stored, _ in tf.train.list_variables(path))
-
-
 def read_step(path: str) -> int:
-    """Returns the number of updates behind a checkpoint; 0 if it does not say."""
+    """Returns the number of updates behind a checkpoint; 0 if it does not say.
+
+    Raises:
+        UsageError: the checkpoint is damaged.
+    """
     return read_scalar(path, "global_step") if has_variable(path, "global_step") else 0
 
 

@@ -5,7 +5,6 @@ import logging
 import os
 import pathlib
 import re
-import shutil
 import time
 from typing import Any, Dict, Iterable, Mapping, Optional
 
@@ -15,9 +14,9 @@ from albert.common import files, json_files, locks
 from albert.common.errors import UsageError
 from albert.engine import checkpoints
 from albert.engine.config import PATHS, FinetuneConfig
+from albert.engine.task import RECORD as NAME
 from albert.engine.task import Change, DataSource, Setting, Task, hash_of, settings_of
 
-NAME = "run.json"
 SECONDS_TO_SHARE = 60.0  # NFS may show an old state for so long
 _GROUPS = ("settings", "options", "data", "results")
 # What runs leave in an output_dir besides what the record lists, but for the lock and for the
@@ -85,8 +84,7 @@ class Run:
         targets = self._files_to_copy()
         claim(self._output_dir, self._settings(), self._options, data)
         for target, path in targets.items():
-            with files.replacing(target) as temporary:
-                shutil.copyfile(path, temporary)
+            files.copy(path, target)
         self.note_results(targets)
 
     def _files_to_copy(self):

@@ -16,6 +16,7 @@ from albert.common.tables import Row
 INPUT_IDS = "input_ids"
 INPUT_MASK = "input_mask"  # made by the input pipeline, not stored: 1 for real tokens
 LOSSES = "losses"
+RECORD = "run.json"  # the file in an output_dir that records the settings of its run
 
 # {split: one dict per feature, {name: NumPy array or scalar}}, in the order of `Task.features`.
 # A dict holds the predictions of the head, and the features that are not inputs of the model.

@@ -45,7 +45,7 @@ def _export(arguments: Any) -> None:
     checkpoints.check(trained.checkpoint)
     quiet.has_started()
     found = metadata.of(trained)
-    with files.making_folder(arguments.output) as folder:
+    with files.making_folder("output", arguments.output) as folder:
         extra = folder
         if is_hugging_face:
             hugging_face.write(folder, trained, found)

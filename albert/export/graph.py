@@ -5,8 +5,10 @@ from typing import Any, Dict, List, NamedTuple, Optional
 import tensorflow.compat.v1 as tf
 
 from albert.cli.trained_model import TrainedModel
+from albert.engine import pretrained
 from albert.engine.model_fn import build
 from albert.engine.task import model_inputs
+from albert.modeling import name_of
 
 ON_HOST = tf.ConfigProto(device_count={"GPU": 0})  # of a session that must not claim GPU memory
 
@@ -52,6 +54,8 @@ def freeze(trained: TrainedModel) -> FrozenGraph:
         with tf.name_scope("outputs"):
             outputs = {name: tf.identity(tensor, name) for name, tensor in returned.items()}
         with tf.Session(graph=graph, config=ON_HOST) as session:
+            shapes = {name_of(each): each.shape.as_list() for each in tf.global_variables()}
+            pretrained.check_complete(trained.checkpoint, shapes, "model_dir")
             tf.train.Saver().restore(session, trained.checkpoint)
             graph_def = tf.graph_util.convert_variables_to_constants(
                 session, graph.as_graph_def(), [tensor.op.name for tensor in outputs.values()]

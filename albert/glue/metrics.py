@@ -12,6 +12,8 @@ from typing import Callable, Dict, Sequence
 
 import numpy as np
 
+from albert.common.files import as_cell
+
 Metric = Callable[[Sequence[float], Sequence[float]], Dict[str, float]]
 
 _log = logging.getLogger(__name__)
@@ -126,7 +128,7 @@ def _of_each(labels, predictions, names, ids):
         labels, predictions, labels=ids, average=None, zero_division=0
     )
     return {
-        f"{metric}_{name}": float(value)
+        f"{metric}_{as_cell(name)}": float(value)
         for metric, found in (("precision", precisions), ("recall", recalls))
         for name, value in zip(names, found)
     }

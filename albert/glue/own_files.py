@@ -4,9 +4,11 @@ import collections
 import logging
 from typing import Any, Dict, Iterator, Mapping, NamedTuple, Optional, Sequence
 
+from albert.common import json_files
 from albert.common.errors import UsageError
+from albert.common.files import as_cell
 from albert.common.tables import Row, shown, text_in
-from albert.engine.task import Change, DataSource, Setting, settings_of
+from albert.engine.task import RECORD, Change, DataSource, Setting, settings_of
 from albert.glue import columns as columns_lib
 from albert.glue import metrics, table
 from albert.glue.classification import ClassifierTask, InputExample
@@ -118,14 +120,16 @@ class FileTask(ClassifierTask):
         settings = self._settings
         row = table.GLUE_ROWS.get(self.name)
         pair = "text_pair" if row and row.is_of_pairs else None
-        text, pair, labels = recorded.get(COLUMNS) or ("text", pair, ["label"])
+        text, pair, labels = _recorded_columns(recorded) or ("text", pair, ("label",))
         self._columns = Columns(
             settings.text_column or text,
             settings.text_pair_column or pair,
             tuple(settings.label_column or labels),
         )
-        names = recorded[LABELS]
+        names = json_files.texts_of(recorded, LABELS, RECORD, "the run")
         task_type = recorded.get(TASK_TYPE) or (CLASSIFICATION if names else REGRESSION)
+        if task_type not in columns_lib.TASK_TYPES:
+            raise UsageError(f"{RECORD}: the run has an unknown {TASK_TYPE}, {task_type!r:.50}.")
         self._kind = kind_of(task_type, names)
 
     @property
@@ -216,7 +220,25 @@ class FileTask(ClassifierTask):
 
     def _results_table(self, outputs):
         """Returns the rows of test_results.tsv, below the names of the labels."""
-        return [self.kind.names or ["score"], *super()._results_table(outputs)]
+        names = map(as_cell, self.kind.names or ["score"])
+        return [names, *super()._results_table(outputs)]
+
+
+def _recorded_columns(recorded):
+    """Returns the Columns of a run; None if it has recorded none, as earlier releases."""
+    if not recorded.get(COLUMNS):
+        return None
+    found = dict(
+        zip(Columns._fields, json_files.value_of(recorded, COLUMNS, list, RECORD, "the run"))
+    )
+    text_pair = found.get("text_pair")
+    if text_pair is not None:
+        json_files.value_of(found, "text_pair", str, RECORD, COLUMNS)
+    return Columns(
+        json_files.value_of(found, "text", str, RECORD, COLUMNS),
+        text_pair,
+        tuple(json_files.texts_of(found, "labels", RECORD, COLUMNS)),
+    )
 
 
 def _names_of(labels, columns, task_type):

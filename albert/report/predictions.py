@@ -60,24 +60,32 @@ def read(output_dir: str) -> Optional[Predictions]:
     """Returns the predictions in a folder; None if there are none.
 
     Raises:
-        UsageError: a line is damaged, or of another kind or step than the first.
+        UsageError: the file cannot be read, or a line is damaged or of another kind or step than
+            the first.
     """
     path = os.path.join(output_dir, DEV_PREDICTIONS)
     if not os.path.exists(path):
         return None
     kind, step = "", 0
     splits: Dict[str, List[Dict[str, Any]]] = {}
-    with open(path, "rb") as lines:
-        for row in tables.read_lines(lines, path, "jsonl"):
-            if not kind:
-                kind, step = _kind_of(row.cells), row.cells.get("step", 0)
-            values = _checked(row, kind)
-            if values["step"] != step:
-                raise UsageError(
-                    f"{row.where}: step {values['step']} after step {step} in the lines above."
-                )
-            splits.setdefault(values["split"], []).append(values)
+    for row in _rows(path):
+        if not kind:
+            kind, step = _kind_of(row.cells), row.cells.get("step", 0)
+        values = _checked(row, kind)
+        if values["step"] != step:
+            raise UsageError(
+                f"{row.where}: step {values['step']} after step {step} in the lines above."
+            )
+        splits.setdefault(values["split"], []).append(values)
     return Predictions(kind, step, splits) if splits else None
+
+
+def _rows(path):
+    try:
+        with open(path, "rb") as lines:
+            yield from tables.read_lines(lines, path, "jsonl")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.") from error
 
 
 def _kind_of(cells):
@@ -109,13 +117,13 @@ def _checked(row: Row, kind: str) -> Dict[str, Any]:
 def _value(row, key, expected):
     if expected is NUMBER and key in row.cells:
         return _number(row, key, row.cells[key])
+    if expected is list and key != "probabilities":
+        return json_files.texts_of(row.cells, key, row.where, "the row")
     value = json_files.value_of(row.cells, key, expected, row.where, "the row")
     if key == "probabilities":
         if isinstance(value, dict):
             return {label: _number(row, key, each) for label, each in value.items()}
         return [_number(row, key, each) for each in value]
-    if isinstance(value, list) and not all(isinstance(each, str) for each in value):
-        raise UsageError(f"{row.where}: {key!r} must hold texts only.")
     return value
 
 

@@ -21,7 +21,9 @@ from albert.serve.batching import Batcher, BatchLimits, Example, GivenUp, QueueF
 from albert.serve.body import Limits, Refused
 from albert.serve.metrics import CONTENT_TYPE, Metrics
 
-_PATHS = ("/", "/predict", "/healthz", "/metrics")
+_READ = ("GET", "HEAD")
+# {path: the methods that it takes}
+_PATHS = {"/": _READ, "/predict": ("POST",), "/healthz": _READ, "/metrics": _READ}
 _JSON = "application/json"
 _CLIENT_GONE = 499  # as nginx logs it; nobody receives it
 _SECONDS_TO_FLUSH = 5.0  # for the last answers to leave
@@ -68,10 +70,8 @@ class Server:
         app = web.Application(
             middlewares=[self._answer], client_max_size=self._settings.limits.max_body_bytes
         )
-        app.router.add_get("/", self._show_page)
-        app.router.add_post("/predict", self._predict)
-        app.router.add_get("/healthz", self._tell_health)
-        app.router.add_get("/metrics", self._tell_metrics)
+        # One route for all, since only a route can say how `Expect` is met.
+        app.router.add_route("*", "/{path:.*}", self._route, expect_handler=_meet_expectation)
         return app
 
     async def drain(self) -> int:
@@ -121,6 +121,19 @@ class Server:
         except Exception:  # a bug must neither end the server nor be lost
             _log.exception("%s %s failed.", request.method, request.path)
             return _json({"error": "The server failed; its log says why."}, status=500)
+
+    async def _route(self, request: web.Request) -> web.Response:
+        if request.path not in _PATHS:
+            raise web.HTTPNotFound()
+        if request.method not in _PATHS[request.path]:
+            raise web.HTTPMethodNotAllowed(request.method, _PATHS[request.path])
+        handlers = {
+            "/": self._show_page,
+            "/predict": self._predict,
+            "/healthz": self._tell_health,
+            "/metrics": self._tell_metrics,
+        }
+        return await handlers[request.path](request)
 
     async def _predict(self, request: web.Request) -> web.Response:
         inputs, is_list = body_lib.inputs_in(await self._body_of(request), self._settings.limits)
@@ -183,6 +196,16 @@ class Server:
 
     async def _tell_metrics(self, request: web.Request) -> web.Response:
         return web.Response(body=self._metrics.text(), headers={"Content-Type": CONTENT_TYPE})
+
+
+async def _meet_expectation(request: web.Request) -> None:
+    """Asks for the body of a request that waits for it; ignores what else it expects.
+
+    aiohttp's own handler fails at an expectation that is not UTF-8.
+    """
+    if request.headers["Expect"].lower() == "100-continue" and request.version >= (1, 1):
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # nothing of the answer has been sent
 
 
 def _json(value: Any, **more: Any) -> web.Response:

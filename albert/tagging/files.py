@@ -11,6 +11,10 @@ from albert.common.tables import LINE, TAGS, TOKENS, Row, as_list, as_text, show
 # A loose text is cut into words and punctuation, as the files of CoNLL are.
 _WORD = re.compile(r"\w+|[^\w\s]")
 
+# What separates columns or, for some program, lines; what UTF-8 does not have; what would pass for
+# a JSON string.
+_NO_CELL = re.compile('[\t-\r\x1c-\x1e\x85\u2028\u2029\ud800-\udfff]|^".*"$')
+
 
 class Sentence(NamedTuple):
     """A sentence.
@@ -85,8 +89,7 @@ def write_conll(path: str, sentences: Iterable[Iterable[Sequence[str]]]) -> None
 
 
 def _as_cell(text: str) -> str:
-    # UTF-8 has no lone surrogates.
-    return json.dumps(text) if re.search("[\t\n\r\ud800-\udfff]", text) else text
+    return json.dumps(text) if _NO_CELL.search(text) else text
 
 
 def _texts_in(row, column):

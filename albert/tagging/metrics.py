@@ -6,6 +6,8 @@ Libraries that take long to import are imported when they are used.
 import warnings
 from typing import Dict, List, Sequence
 
+from albert.common.files import as_cell
+
 Tags = List[Sequence[str]]
 
 
@@ -44,9 +46,8 @@ def of_entities(gold: Tags, predicted: Tags, types: Sequence[str]) -> Dict[str, 
     values["accuracy"] = float(metrics.accuracy_score(gold, predicted))
     for kind in types:
         scores = report.get(kind, {})
-        values.update(
-            {f"{name}_{kind}": float(scores.get(key, 0)) for name, key in zip(names, SCORES)}
-        )
+        for name, key in zip(names, SCORES):
+            values[f"{name}_{as_cell(kind)}"] = float(scores.get(key, 0))
     return values
 
 

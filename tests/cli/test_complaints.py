@@ -79,7 +79,7 @@ def test_unknown_requirements_are_a_complaint():
 
 def test_a_package_that_cannot_be_imported_is_named_with_the_reason():
     found = only_complaint(facts(import_errors={"scipy": "ImportError: libgfortran.so.5"}))
-    assert found.what == "scipy 1.0 cannot be imported: ImportError: libgfortran.so.5"
+    assert found.what == "scipy 0.9 cannot be imported: ImportError: libgfortran.so.5"
 
 
 def test_two_tensorflows_are_one_too_many():

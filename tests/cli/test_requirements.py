@@ -1,6 +1,7 @@
 """Tests of albert.cli.requirements."""
 
 import pathlib
+import platform
 import re
 import sys
 
@@ -111,3 +112,17 @@ def test_every_runtime_has_its_own_tensorflow_in_requirements_txt():
             required = requirements.for_python(f"{python}.1", requirements.read())
             (pin,) = [required[name] for name in required if name.startswith("tensorflow")]
             assert re.fullmatch(rf"=={runtime.tensorflow}\.\d+", pin)
+
+
+@pytest.mark.parametrize(
+    "name", ["requirements.txt", "requirements-dev.txt", "requirements-onnx.txt"]
+)
+def test_every_requirement_has_an_upper_bound_that_allows_what_is_installed(name):
+    lines = (REPOSITORY / name).read_text(encoding="utf-8").splitlines()
+    lines = [line for line in lines if line and not line.startswith(("#", "-r"))]
+    bounds = [set(re.findall("[<>=~!]+", line.split(";")[0])) for line in lines]
+    unbounded = [line for line, found in zip(lines, bounds) if not found & {"<", "<=", "==", "~="}]
+    assert lines and not unbounded
+    for package, allowed in requirements.for_python(platform.python_version(), lines).items():
+        installed = requirements.find_installed(package)
+        assert installed is None or requirements.allows(allowed, installed.version), package

@@ -95,6 +95,7 @@ def test_the_chief_listens_above_all_ports_of_its_host(hosts, expected):
         ((None, None, tf_config({"worker": [1]})), "must look like"),
         ((None, None, tf_config({"worker": ["a:1"]}, rank=3)), "is 3, but must be from 0 to 0"),
         ((None, None, tf_config({"worker": ["a:1"]}, "ps")), "type 'ps'; allowed: worker"),
+        ((None, None, tf_config({"worker": ["a:1"]}, ["worker"])), "allowed: worker"),
         (
             (None, None, tf_config({"worker": ["a:1"], "evaluator": ["b:1"]}, "evaluator")),
             "The chief evaluates: leave the evaluator out",

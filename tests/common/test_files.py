@@ -22,6 +22,15 @@ def test_a_table_is_written_with_tabs_and_nothing_else_between_its_cells(tmp_pat
     assert path.read_bytes() == "index\té\n1\t0.1\n\ttwo words\n".encode()
 
 
+def test_a_folder_that_another_process_has_filled_meanwhile_is_refused(tmp_path):
+    path = tmp_path / "out"
+    with pytest.raises(UsageError, match="^output=.*out is a folder that holds files; it must be"):
+        with files.making_folder("output", str(path)):
+            path.mkdir()
+            (path / "theirs").touch()
+    assert sorted(tmp_path.rglob("*")) == [path, path / "theirs"]
+
+
 @pytest.mark.parametrize("value", ["é 'q\"", "", "中", 7, 0.5])
 def test_a_plain_value_is_its_own_cell(value):
     assert files.as_cell(value) == str(value)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from albert.common.errors import UsageError
-from albert.common.json_files import load_json, parse_json, value_of, write_json
+from albert.common.json_files import as_json, load_json, parse_json, value_of, write_json
 
 
 def test_a_json_object_is_read(tmp_path):
@@ -119,12 +119,18 @@ def test_a_lone_surrogate_is_written_as_an_escape_and_read_back(tmp_path):
     assert load_json(str(path)) == {"\ud83d": "é \udc00 😀"}
 
 
+def test_what_ends_a_line_for_some_programs_is_an_escape():
+    text = "".join(map(chr, range(0x2100)))
+    assert len(as_json(text).splitlines()) == 1 and json.loads(as_json(text)) == text
+
+
 def test_a_text_may_stand_for_any_value_but_not_too_deep_a_one():
     assert [parse_json(text) for text in ("[1, {}]", '"a"', "null")] == [[1, {}], "a", None]
     assert parse_json("NaN", allow_nan=True) != parse_json("0")
     for text in ("[" * 101 + "]" * 101, "[" * 100_000):
         with pytest.raises(RecursionError):
             parse_json(text)
+    assert parse_json("1" * 19, max_digits=19) == int("1" * 19)
     for text in ("NaN", "1e999", "1" * 19, "", "{"):
         with pytest.raises(ValueError):
             parse_json(text)

@@ -1,5 +1,7 @@
 """Tests of albert.common.tables: every row comes back, with its text as it is and its line."""
 
+import datetime
+import decimal
 import gzip
 import json
 
@@ -66,6 +68,30 @@ def test_whole_numbers_of_parquet_stay_whole_beside_missing_ones(tmp_path):
     assert [tables.as_text(value, "", "label") for value in values] == ["7", ""]
 
 
+def test_values_of_parquet_that_json_does_not_have_are_text(tmp_path):
+    from pyarrow import Table, parquet
+
+    row = {"day": datetime.date(2020, 1, 2), "bytes": b"a\xff", "price": decimal.Decimal("1.50")}
+    row["list"] = [{"day": datetime.date(2020, 1, 2)}]
+    parquet.write_table(Table.from_pylist([row]), str(tmp_path / "data.parquet"))
+    expected = {"day": "2020-01-02", "bytes": "a\\xff", "price": "1.50"}
+    assert cells(read(tmp_path / "data.parquet")) == [{**expected, "list": [{"day": "2020-01-02"}]}]
+
+
+def test_parquet_with_what_is_no_text_or_two_columns_of_a_name_is_one_line(tmp_path):
+    import pyarrow
+    from pyarrow import parquet
+
+    path = tmp_path / "data.parquet"
+    column = pyarrow.array([b"a\xff"]).view(pyarrow.string())
+    parquet.write_table(pyarrow.Table.from_arrays([column], ["text"]), str(path))
+    with pytest.raises(UsageError, match="data.parquet is not Parquet: 'utf-8' codec can't decode"):
+        read(path)
+    parquet.write_table(pyarrow.Table.from_arrays([column] * 2, ["text"] * 2), str(path))
+    with pytest.raises(UsageError, match="data.parquet: two columns are called 'text'.$"):
+        read(path)
+
+
 def test_quotation_marks_in_tsv_are_text(tmp_path):
     path = tmp_path / "data.tsv"
     path.write_text('text\tlabel\n"Never\t0\nsaid "so"\t1\n', encoding="utf-8")
@@ -108,13 +134,19 @@ def test_malformed_csv_is_refused_with_its_line(tmp_path, content, message):
         ("a.jsonl", '{"a": 1}\n{"a": \n', "DIR/a.jsonl:2 is not JSON: Expecting value"),
         ("a.json", '[{"a": 1}]\n', "DIR/a.json:1: a JSON object was expected, not list"),
         ("a.jsonl", "[" * 100000, "DIR/a.jsonl:1 is not JSON: it is nested too deeply"),
+        (
+            "a.jsonl",
+            '{"a": ' * 400 + "1" + "}" * 400,
+            "DIR/a.jsonl:1 is not JSON: it is nested too",
+        ),
+        ("a.jsonl", '{"a": %s}' % ("9" * 1001), "DIR/a.jsonl:1 is not JSON: 999999999999999999..."),
         ("a.parquet", "text,label\n", "DIR/a.parquet is not Parquet: "),
         ("a.csv.gz", "text,label\n", "train_file=DIR/a.csv.gz cannot be read: Not a gzipped file"),
         ("a.csv.gz", gzip.compress(b"text\n" * 99)[:-9], "train_file=DIR/a.csv.gz cannot be read"),
         ("a.xlsx", "", "train_file=DIR/a.xlsx must end with one of .txt, .tsv, .csv"),
         ("a.tsv", "a\tb\nc\n", "DIR/a.tsv:2: 1 cells found, 2 expected (quotation marks are plain"),
     ],
-    ids=range(8),
+    ids=range(10),
 )
 def test_malformed_files_of_other_formats_are_refused(tmp_path, name, content, message):
     assert error_of(tmp_path, content, name).startswith(message)

@@ -254,6 +254,18 @@ def test_predictions_that_are_not_finite_have_no_metrics(make_task):
     assert all(math.isnan(value) for value in task.evaluate({"dev": rows}).values())
 
 
+def test_odd_labels_break_neither_the_table_nor_the_names_of_metrics(make_task, tmp_path):
+    odd = ["a\tb", "c\u2028"]
+    rows = "text,label\n" + "a,a\tb\na,c\u2028\n" * 2
+    task = make_task(train_file=rows, validation_file=rows, test_file=rows)
+    found = [{"probabilities": np.array([0.2, 0.8]), "losses": 1.0}] * 4
+    assert {r'precision_"a\tb"', r'recall_"c\u2028"'} < set(task.evaluate({"dev": found}))
+    task.write_predictions({"test": found}, str(tmp_path))
+    header, *rows = (tmp_path / "test_results.tsv").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(cell) for cell in header.split("\t")] == odd
+    assert rows == ["0.2\t0.8"] * 4
+
+
 def test_without_a_training_file_the_run_says_what_labels_are(make_task):
     trained = make_task(train_file=TRAIN, label_column=["label"])
     recorded = {name: setting.value for name, setting in trained.run_settings().items()}

@@ -12,6 +12,12 @@ from albert.report import predictions
 RACE = {"id": "high1.txt", "question": "Why?", "options": ["a", "b", "c", "d"]}
 
 
+def test_a_file_that_cannot_be_read_is_one_line(tmp_path):
+    (tmp_path / "dev_predictions.jsonl").mkdir()
+    with pytest.raises(UsageError, match="dev_predictions.jsonl cannot be read: Is a directory.$"):
+        predictions.read(str(tmp_path))
+
+
 @pytest.mark.parametrize(
     ("row", "kind"),
     [
@@ -85,7 +91,7 @@ def test_a_damaged_line_is_refused(tmp_path, line, message):
     ("row", "message"),
     [
         ({**tagged(0, "a b", "O O", "O O"), "gold": ["O"]}, "its lists are of different lengths."),
-        (answered(0, [1], "a"), "'gold' must hold texts only."),
+        (answered(0, [1], "a"), "'gold' of the row must hold texts only."),
         ({**answered(0, ["a"], "a"), "f1": True}, "'f1' must be a number, not bool."),
         (scored(0, "1", 2.0), "'gold' must be a number, not str."),
         (

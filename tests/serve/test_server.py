@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import threading
 from types import SimpleNamespace
 
@@ -126,6 +127,24 @@ def test_a_large_body_of_unknown_length_is_refused():
 def test_what_a_page_of_another_site_may_send_and_compressed_bodies_are_refused(headers, message):
     status, _, answer = run(lambda server: server.post(b'"a"', headers))
     assert status == 415 and answer["error"].startswith(message)
+
+
+@pytest.mark.parametrize("expect", [b"100-continue", b"99-\xff", b"something"])
+@pytest.mark.parametrize("path", [b"predict", b"none"])
+def test_no_expectation_makes_the_server_fail(caplog, expect, path):
+    async def steps(server):
+        reader, writer = await asyncio.open_connection(*server.address)
+        head = HEAD_AND_HALF_A_BODY.replace(b"predict", path).replace(b"9\r\n", b"3\r\n")
+        writer.write(head.replace(b"Host", b"Connection: close\r\nExpect: " + expect + b"\r\nHost"))
+        writer.write(b'"')
+        answer = await reader.read()
+        writer.close()
+        return answer
+
+    first, *_, last = run(steps).split(b"\r\n\r\n")
+    assert (b" 100 Continue" in first) == (expect == b"100-continue")
+    assert list(json.loads(last.decode())) == (["text"] if path == b"predict" else ["error"])
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 def test_other_paths_and_methods_are_explained():

@@ -98,10 +98,10 @@ def test_tokens_come_back_unchanged(tmp_path, separator):
 
 def test_a_token_that_would_break_the_table_is_a_json_string(tmp_path):
     path = tmp_path / "out.conll"
-    tokens = ["\n", "a\tb", "\ud800"]
-    files.write_conll(str(path), [[tokens, ["O"] * 3]])
+    tokens = ["\n", "a\tb", "\ud800", "\u2028", "\x85", "\x0b", '"n"']
+    files.write_conll(str(path), [[tokens, ["O"] * 7]])
     lines = path.read_text(encoding="utf-8").splitlines()
-    assert [json.loads(line.split(" ")[0]) for line in lines[:3]] == tokens and lines[3] == ""
+    assert [json.loads(line.split(" ")[0]) for line in lines[:7]] == tokens and lines[7] == ""
 
 
 def test_a_loose_text_is_cut_into_words_and_punctuation():
