@@ -116,6 +116,7 @@ class Member:
         self._left: List[int] = []  # workers that are not waited for any more
         self._is_over = False
         self._signal: Optional[int] = None  # to be passed on
+        self._is_stopping = False  # the chief has had its signal; those of others follow
         self._wakes = threading.Event()
         self._server: Optional[socket.socket] = None
 
@@ -162,9 +163,12 @@ class Member:
     def forward(self, number: int) -> None:
         """Passes a signal that this worker has received on to the chief, which stops the run.
 
-        A signal's handler may call it: another thread sends.
+        A signal's handler may call it: another thread sends. The chief takes the first one as if it
+        had been sent itself; where a scheduler signals all workers, the others are not a second.
         """
-        if not self.cluster.is_chief:
+        if self.cluster.is_chief:
+            self._is_stopping = True
+        else:
             self._signal = number
             self._wakes.set()
 
@@ -333,6 +337,9 @@ class Member:
         elif "value" in message and is_chief:
             self._arrive(message["point"], rank, message["value"])
         elif "signal" in message and is_chief and message["signal"] in _SIGNALS:
+            if self._is_stopping:
+                return
+            self._is_stopping = True
             signal.pthread_kill(threading.main_thread().ident or 0, message["signal"])
 
     def _arrive(self, point, rank, value):

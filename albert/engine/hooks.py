@@ -229,7 +229,7 @@ class StopOnSignal(tf.train.SessionRunHook):
 
     _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-    def __init__(self, on_signal: Callable[[int], Any] = lambda number: None) -> None:
+    def __init__(self, on_signal: Optional[Callable[[int], Any]] = None) -> None:
         self.signal: Optional[int] = None
         self._on_signal = on_signal
         self._breaks_off = False
@@ -249,7 +249,8 @@ class StopOnSignal(tf.train.SessionRunHook):
         if self.signal is None:
             self.signal = number
             self._received = time.monotonic()
-            self._on_signal(number)
+            if self._on_signal:
+                self._on_signal(number)
             _log.warning("Stopping after this step; a second signal stops at once.")
             if self._breaks_off:
                 raise KeyboardInterrupt

@@ -302,7 +302,7 @@ class Engine:
             evaluator.record.add_settings(_settings(self._task, config))
         self._announce_training(examples, start.checkpoint)
         checkpoints.warn_if_disk_is_short(config)
-        with StopOnSignal() as stop:
+        with StopOnSignal(self._member.forward if self._member else None) as stop:
             if evaluator:
                 with stop.breaking_off():
                     evaluator.evaluate_all(config.train_steps)  # what a killed run has left

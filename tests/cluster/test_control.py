@@ -181,6 +181,23 @@ def test_a_signal_goes_to_the_chief(monkeypatch):
         signal.signal(signal.SIGTERM, previous)
 
 
+def test_signals_that_all_workers_receive_are_one(monkeypatch):
+    sent = []
+    monkeypatch.setattr(control.signal, "pthread_kill", lambda thread, number: sent.append(number))
+    with joined(3) as crowd:
+        for _ in range(2):
+            crowd.members[1].forward(signal.SIGTERM)
+            crowd.members[2].forward(signal.SIGINT)
+            crowd.together(lambda member: member.exchange("a"))
+            time.sleep(0.2)
+        assert len(sent) == 1
+    with joined(2) as crowd:
+        crowd.members[0].forward(signal.SIGTERM)  # the chief has had its own
+        crowd.members[1].forward(signal.SIGTERM)
+        time.sleep(0.3)
+        assert len(sent) == 1 and not crowd.lost
+
+
 @pytest.mark.parametrize(
     "content",
     [
