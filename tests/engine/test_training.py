@@ -123,6 +123,14 @@ def test_test_data_are_not_read_by_a_run_that_does_not_predict(tmp_path):
     assert 2 in checkpoints.saved_steps(str(tmp_path))
 
 
+def test_the_checkpoint_at_which_a_run_was_stopped_is_not_evaluated(tmp_path):
+    run(tmp_path, TinyTask(), "train", train_steps=3, save_checkpoints_steps=2)
+    run(tmp_path, TinyTask(), "train", "evaluate", train_steps=6, save_checkpoints_steps=2)
+    assert 3 in checkpoints.saved_steps(str(tmp_path))
+    steps = [each["step"] for each in results_of(tmp_path)["evaluations"]]
+    assert steps == [2, 4, 6]
+
+
 def test_epochs_and_a_share_of_warm_up_become_the_steps_of_the_run(tmp_path):
     run(tmp_path, TinyTask(), "train", num_train_epochs=1.5, warmup_proportion=0.5)
     assert max(checkpoints.saved_steps(str(tmp_path))) == 4  # 15 examples in batches of 4
