@@ -38,7 +38,7 @@ SECONDS_BETWEEN_BEATS = 5.0
 SECONDS_OF_SILENCE = 30.0  # then a worker counts as dead
 SECONDS_TO_JOIN = 1800.0  # pods and nodes of one job may start many minutes apart
 SECONDS_BETWEEN_LINES = 30.0
-_LONGEST_LINE = 1 << 20
+_LONGEST_LINE = 1 << 24
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _NO_MESSAGE = (ValueError, TypeError, KeyError, RecursionError)  # what else than JSON raises
 
@@ -125,7 +125,7 @@ class Member:
 
         Args:
             point: a name that is used once in a run.
-            value: JSON, at most 1 MB.
+            value: JSON; those of all together have at most 16 MB.
         """
         if self.cluster.is_chief:
             self._arrive(point, 0, value)
