@@ -315,6 +315,20 @@ def test_the_next_run_completes_an_interrupted_copy_of_the_best(tmp_path):
     assert kept_step(tmp_path) == 1
 
 
+def test_a_kept_copy_gets_the_file_that_a_killed_run_had_not_written_yet(tmp_path):
+    write_checkpoint(tmp_path, 1, score=0.75)
+    meta = tmp_path / "model.ckpt-1.meta"
+    content = meta.read_bytes()
+    meta.unlink()
+    evaluate_all(tmp_path)
+    assert not (tmp_path / "model.ckpt-best.meta").exists()
+    meta.write_bytes(content)
+    steps, evaluator = evaluate_all(tmp_path)
+    assert steps == [] and (tmp_path / "model.ckpt-best.meta").read_bytes() == content
+    (row,) = json.loads((tmp_path / "eval_results.json").read_text())["evaluations"]
+    assert str(tmp_path / "model.ckpt-best.meta") in [kept for _, kept in row["saved"]]
+
+
 def test_checkpoints_are_evaluated_again_on_other_dev_data(tmp_path):
     for step in (1, 2):
         write_checkpoint(tmp_path, step, score=0.5)
