@@ -1,7 +1,10 @@
 """Damaged files of every kind are accepted or refused in one line; see tests/fuzz_readers.py."""
 
+import itertools
 import os
 import random
+import subprocess
+import sys
 import time
 
 import fuzz_feed
@@ -54,10 +57,23 @@ def test_slow_readers_are_fed_in_some_rounds_only_and_bytes_need_no_file(fuzz):
     assert all(isinstance(content, bytes) for content in fed) and len(set(fed)) > 2
 
 
-def test_memory_that_runs_away_is_a_finding(fuzz, monkeypatch):
-    monkeypatch.setattr(fuzz_feed, "MAX_BYTES", 1 << 26)
-    reader = fuzz_feed.of_content(b"abc", lambda content: len(bytearray(1 << 30)))
-    assert list(fuzz({"greedy": reader}, 1)[1]) == [("greedy", "? Memory")]
+@pytest.mark.parametrize("more, places", [(0, []), (1, [("a reader", "? Memory")])])
+def test_memory_that_runs_away_is_a_finding(fuzz, monkeypatch, more, places):
+    # Not a real one: the peak of this process, which has run other tests, may be any.
+    peaks = itertools.chain([5], itertools.repeat(5 + fuzz_feed.MAX_BYTES + more))
+    monkeypatch.setattr(fuzz_feed, "_peak_of_memory", lambda: next(peaks))
+    reader = fuzz_feed.of_content(b"abc", lambda content: None)
+    assert list(fuzz({"a reader": reader}, 1)[1]) == places
+
+
+def test_the_peak_of_memory_grows_with_what_is_used():
+    code = (
+        "import fuzz_feed\nbefore = fuzz_feed._peak_of_memory()\n"
+        "used = b'x' * (1 << 28)\nprint(fuzz_feed._peak_of_memory() - before)"
+    )
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path))
+    grown = subprocess.check_output([sys.executable, "-c", code], env=environment)
+    assert int(grown) > 1 << 27
 
 
 def raises(error):
