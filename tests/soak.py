@@ -103,13 +103,14 @@ class Soak:
             if rank != victim and is_there and status != 0:
                 self._check_end(victim, status, stderr)
             assert "Traceback" not in stderr, stderr
-        step = max(
-            (int(path.stem[11:]) for path in folder.glob("model.ckpt-*[0-9].index")), default=0
-        )
-        self.log.append(
-            f"worker {victim} at {moment}, step {step}; the others ended after "
-            f"{time.monotonic() - killed:.1f} s"
-        )
+        if is_there:
+            step = max(
+                (int(path.stem[11:]) for path in folder.glob("model.ckpt-*[0-9].index")), default=0
+            )
+            self.log.append(
+                f"worker {victim} at {moment}, step {step}; the others ended after "
+                f"{time.monotonic() - killed:.1f} s"
+            )
         return is_there
 
     def _check_end(self, victim, status, stderr):
