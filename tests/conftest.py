@@ -1,10 +1,13 @@
 """Fixtures shared by all tests."""
 
+import os
 import pathlib
 import string
 import sys
 
 from albert.cli import quiet
+
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # else it warns in each forked child
 
 if "tensorflow" not in sys.modules:
     quiet.ready_tensorflow()  # else its start-up lines come before pytest's
