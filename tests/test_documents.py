@@ -33,6 +33,7 @@ OTHER_PROGRAMS = {
     "docker": {"gpus", "shm-size", "ulimit"},
     "pip-audit": {"path"},
     "setup_env.sh": {"dev"},
+    "soak.py": {"kills", "workers"},
     "tensorboard": {"logdir"},
 }
 
