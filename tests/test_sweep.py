@@ -13,8 +13,8 @@ import sample_glue
 
 from albert import sweep
 from albert.common.errors import UsageError
+from albert.engine.results import Recorded
 from albert.jobs import results
-from albert.jobs.job import Record
 
 FAKE = str(runs.REPOSITORY / "tests" / "fake_runner.py")
 RUNNER = "albert.run_multigpus_classifier"
@@ -313,8 +313,8 @@ def test_real_runs_side_by_side_end_in_the_same_bits_as_alone(run, tmp_path):
 
 
 def row(score, state="finished", greater_is_better=True, **settings):
-    metrics = {} if score is None else {"f1": score}
-    return results.Row(settings, state, Record("f1", greater_is_better, 1, metrics, {}), "x")
+    best = None if score is None else (1, {"f1": score})
+    return results.Row(settings, state, Recorded("f1", greater_is_better, best), "x")
 
 
 def first_cells(rows, folder):

@@ -103,22 +103,19 @@ def _run_engine(
         SystemExit: a signal stopped the training; a checkpoint was saved.
     """
     engine = training.Engine(task, config, recorded_values(options), _model_files(options))
-    is_chief = config.cluster is None or config.cluster.is_chief
     try:
         if options.do_train:
             if options.overwrite_output_dir:
                 _log.warning("To resume this run later, leave out --overwrite_output_dir.")
             engine.train(is_scored, options.do_predict, options.overwrite_output_dir)
     except training.Interrupted as stopped:
-        if is_chief:
-            engine.summarize()
+        engine.summarize()
         _log.warning("%s", stopped)
         sys.exit(stopped.exit_status)
     except NotFinite:
-        if is_chief:
-            engine.summarize()
+        engine.summarize()
         raise
-    if not is_chief:
+    if not config.is_chief:
         _log.info("The rest is the chief's.")
         return
     if is_scored:

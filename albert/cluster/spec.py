@@ -123,8 +123,8 @@ def _listed(addresses: Any) -> List[str]:
 
 def _of_slurm(environment: Mapping[str, str]) -> Cluster:
     """Returns the cluster of a job step of Slurm, which has one task on every node."""
-    variable = "SLURM_STEP_NODELIST" if "SLURM_STEP_NODELIST" in environment else "SLURM_NODELIST"
-    variable = variable if variable in environment else "SLURM_JOB_NODELIST"
+    variables = ("SLURM_STEP_NODELIST", "SLURM_NODELIST", "SLURM_JOB_NODELIST")
+    variable = next((name for name in variables if name in environment), variables[-1])
     text = environment.get(variable, "")
     try:
         nodes = list(_expanded(text))

@@ -4,7 +4,9 @@ Left to itself, it takes every visible GPU of a machine, or makes its CPU a sing
 follows TF_CONFIG alone. Its methods that choose are replaced here, on both runtimes.
 """
 
-from typing import Any, Sequence, Tuple
+import hashlib
+import pathlib
+from typing import Any, Dict, Sequence, Tuple
 
 import tensorflow.compat.v1 as tf
 from tensorflow.python.distribute import (
@@ -15,10 +17,23 @@ from tensorflow.python.distribute import (
 )
 
 from albert.cluster.spec import Cluster
+from albert.common import files
 from albert.common.errors import UsageError
 
 _IS_TF2 = tf.__version__.startswith("2.")
 _JOB = "worker"
+
+
+def versions() -> Dict[str, str]:
+    """Returns {what it is: version} of the programs that all workers must have in common.
+
+    That of this package is a hash of its source, which a checkout has as well.
+    """
+    package = pathlib.Path(__file__).resolve().parents[1]
+    sources = sorted(package.rglob("*.py"))
+    hashes = [f"{path.relative_to(package)} {files.sha256(str(path))}" for path in sources]
+    digest = hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+    return {"the package": digest, "TensorFlow": tf.__version__}
 
 
 def start_server(cluster: Cluster, session_config: Any) -> Any:

@@ -54,3 +54,10 @@ def show_log(level: int) -> None:
 def format_metrics(metrics: Mapping[str, float]) -> str:
     """Returns metrics for a log line, such as "accuracy 0.9100, loss 0.2512"."""
     return ", ".join(f"{name} {value:.4f}" for name, value in metrics.items())
+
+
+def duration(seconds: float) -> str:
+    """Returns a time as mm:ss or h:mm:ss."""
+    import tqdm
+
+    return tqdm.tqdm.format_interval(seconds)

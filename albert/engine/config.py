@@ -296,6 +296,11 @@ class FinetuneConfig:
         return len(self.cluster.hosts) if self.cluster else 1
 
     @property
+    def is_chief(self) -> bool:
+        """Whether this process writes checkpoints and results, evaluates and predicts."""
+        return self.cluster is None or self.cluster.is_chief
+
+    @property
     def global_batch_size(self) -> int:
         """Examples per update."""
         return self.replica_batch_size * self.num_replicas

@@ -1,6 +1,7 @@
 """Chooses the devices of a run and the strategy by which they share the work.
 
-All differences between TensorFlow 1.15 and 2.15 are handled here.
+All differences between TensorFlow 1.15 and 2.15 are handled here, but for those of a cluster's
+strategy.
 """
 
 import logging

@@ -111,11 +111,7 @@ class Evaluator:
         best = self.record.best()
         if not best or best["step"] != step:
             return
-        # A run that was killed right before it wrote the .meta of a checkpoint saves that again.
-        is_whole = len(self._endings(checkpoints.best(self._output_dir))) >= len(
-            self._endings(path)
-        )
-        if not self._is_kept(step) or not is_whole:
+        if not self._is_kept(step) or self._lacks_files(path):
             self._keep(step, path)
         if predictions:
             self._write_predictions(self._output_dir, step, predictions, best["metrics"])
@@ -177,12 +173,19 @@ class Evaluator:
         kept = checkpoints.best(self._output_dir)
         return kept is not None and checkpoints.read_scalar(kept, "global_step") == step
 
-    def _endings(self, path):
-        return [name[len(path) :] for name in checkpoints.files_of(path)] if path else []
+    def _lacks_files(self, path):
+        """Returns whether the kept copy of a checkpoint was made before all its files were there.
+
+        A run that was killed right before it wrote the .meta saves the checkpoint again.
+        """
+        kept = checkpoints.best(self._output_dir)
+        return kept is not None and len(checkpoints.files_of(kept)) < len(
+            checkpoints.files_of(path)
+        )
 
     def _keep(self, step, path):
         kept = checkpoints.keep_as_best(path)
-        endings = self._endings(path)
+        endings = [name[len(path) :] for name in checkpoints.files_of(path)]
         self.record.note_saved(step, [(path + ending, kept + ending) for ending in endings])
         _log.info("Step %d is the best so far: saved as %s.", step, kept)
 

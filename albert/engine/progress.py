@@ -5,6 +5,8 @@ from typing import Optional
 
 import tqdm
 
+from albert.common.console import duration
+
 
 class Progress:
     """Counts steps and measures speeds in examples and real tokens.
@@ -89,8 +91,3 @@ def summary(progress: Progress) -> str:
 def count(number: float) -> str:
     """Returns a number of 0 or more in about three digits: 2.91, 912, 14.2k."""
     return tqdm.tqdm.format_sizeof(number)
-
-
-def duration(seconds: float) -> str:
-    """Returns a time as mm:ss or h:mm:ss."""
-    return tqdm.tqdm.format_interval(seconds)

@@ -5,11 +5,18 @@ The JSON file is the record; the text file is generated from it, with the lines 
 
 import math
 import os
-from typing import Any, Dict, List, Optional, Tuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from albert.common import files, json_files
 from albert.common.errors import UsageError
 
+if TYPE_CHECKING:
+    from albert.engine.config import FinetuneConfig
+    from albert.engine.progress import Progress
+    from albert.engine.task import Task
+
+NAME = "eval_results.json"
 # What the best checkpoint predicts of each dev example; see Task.comparisons.
 DEV_PREDICTIONS = "dev_predictions.jsonl"
 
@@ -61,7 +68,7 @@ class EvaluationRecord:
         dataset: Optional[str] = None,
         greater_is_better: bool = True,
     ) -> None:
-        self.path = os.path.join(output_dir, "eval_results.json")
+        self.path = os.path.join(output_dir, NAME)
         self._text_path = os.path.join(output_dir, "eval_results.txt")
         self._best_metric = best_metric
         self._dataset = dataset
@@ -207,6 +214,80 @@ class EvaluationRecord:
         if best:
             yield f"Best step: {best['step']}"
             yield f"Best {self._best_metric}: {best['metrics'][self._best_metric]}"
+
+
+class Recorded(NamedTuple):
+    """What eval_results.json tells of a run.
+
+    Attributes:
+        best_metric: the metric that decides which checkpoint is best; "" if none was evaluated.
+        best: (step, metrics) of the best evaluation; None if there is none that is finite.
+        evaluations: {step: metrics} of those on the data of the best one, earliest first.
+        settings: {key: value}.
+    """
+
+    best_metric: str = ""
+    greater_is_better: bool = True
+    best: Optional[Tuple[int, Dict[str, float]]] = None
+    evaluations: Mapping[int, Dict[str, float]] = MappingProxyType({})
+    settings: Mapping[str, Any] = MappingProxyType({})
+
+
+def read(output_dir: str) -> Recorded:
+    """Returns what is Recorded of a run; nothing where there is no eval_results.json.
+
+    Raises:
+        UsageError: the file cannot be understood.
+    """
+    path = os.path.join(output_dir, NAME)
+    if not os.path.exists(path):
+        return Recorded()
+    stored = json_files.load_json(path, allow_nan=True)  # of earlier releases
+    metric = json_files.value_of(stored, "best_metric", str, path, "the record")
+    is_greater_better = bool(stored.get("greater_is_better", True))
+    record = EvaluationRecord(output_dir, metric, greater_is_better=is_greater_better)
+    if stored.get("best") is not None:  # only evaluations on the same data compete with it
+        step = json_files.value_of(stored["best"], "step", int, path, "'best'")
+        datasets = {row["step"]: row["dataset"] for row in stored["evaluations"]}
+        record = EvaluationRecord(output_dir, metric, datasets.get(step), is_greater_better)
+    best = record.best()
+    return Recorded(
+        metric,
+        is_greater_better,
+        (best["step"], best["metrics"]) if best else None,
+        record.metrics_by_step(),
+        record.settings,
+    )
+
+
+def settings_of(task: "Task", config: "FinetuneConfig") -> Dict[str, Any]:
+    """Returns the settings of a run that are recorded."""
+    return {
+        "train_batch_size": config.train_batch_size,
+        "global_batch_size": config.global_batch_size,
+        **task.settings(),
+        "learning_rate": config.learning_rate,
+        "num_replicas": config.num_replicas,
+        "train_steps": config.train_steps,
+        "warmup_steps": config.warmup_steps,
+        "optimizer": config.optimizer,
+        "precision": config.precision,
+        "seed": config.seed,
+        "max_train_samples": config.max_train_samples,
+        "max_eval_samples": config.max_eval_samples,
+        "max_predict_samples": config.max_predict_samples,
+    }
+
+
+def add_speed(record: EvaluationRecord, progress: "Progress") -> None:
+    """Adds the speed of a training, and its time to that of earlier starts of the run."""
+    speeds = {
+        "examples_per_second": progress.examples_per_second,
+        "tokens_per_second": progress.tokens_per_second,
+    }
+    known = {name: speed for name, speed in speeds.items() if speed is not None}
+    total_seconds = record.setting("total_seconds", 0.0) + progress.seconds
+    record.add_settings({"total_seconds": total_seconds, **known})
 
 
 def _evaluation(row: Any) -> Dict[str, Any]:

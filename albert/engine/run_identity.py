@@ -3,21 +3,16 @@
 import contextlib
 import logging
 import os
-import pathlib
 import re
-import time
 from typing import Any, Dict, Iterable, Mapping, Optional
 
-import tensorflow.compat.v1 as tf
-
-from albert.common import files, json_files, locks
+from albert.common import files, json_files
 from albert.common.errors import UsageError
 from albert.engine import checkpoints
 from albert.engine.config import PATHS, FinetuneConfig
 from albert.engine.task import RECORD as NAME
 from albert.engine.task import Change, DataSource, Setting, Task, hash_of, settings_of
 
-SECONDS_TO_SHARE = 60.0  # NFS may show an old state for so long
 _GROUPS = ("settings", "options", "data", "results")
 # What runs leave in an output_dir besides what the record lists, but for the lock and for the
 # feature files, which other runs can use.
@@ -163,12 +158,8 @@ class Run:
 
     def shared_settings(self) -> Dict[str, Any]:
         """Returns {what it is: value} of all that the workers of a cluster must have in common."""
-        settings = {
-            setting.shown: setting.value
-            for name, setting in self._settings().items()
-            if name not in PATHS
-        }
-        return {**settings, "the package": _code_hash(), "TensorFlow": tf.__version__}
+        settings = self._settings().items()
+        return {setting.shown: setting.value for name, setting in settings if name not in PATHS}
 
     def _settings(self):
         """Returns {name: Setting} of all that the run depends on."""
@@ -184,37 +175,6 @@ class Run:
                 "the content of <init_checkpoint>",
             ),
         }
-
-
-def _code_hash() -> str:
-    """Returns a hash of the package's source."""
-    package = pathlib.Path(__file__).resolve().parents[1]
-    sources = sorted(package.rglob("*.py"))
-    return hash_of([[str(path.relative_to(package)), files.sha256(str(path))] for path in sources])
-
-
-def wait_until_shared(output_dir: str, checkpoint: Optional[str], holder: str) -> None:
-    """Waits until a worker sees in output_dir what the chief sees, as storage may take its time.
-
-    Args:
-        checkpoint: the one that the chief starts from.
-        holder: what the chief reads as the holder of the lock.
-
-    Raises:
-        UsageError: it does not within SECONDS_TO_SHARE.
-    """
-    name = os.path.basename(checkpoint or "")
-    ends = time.monotonic() + SECONDS_TO_SHARE
-    while True:
-        seen = os.path.basename(tf.train.latest_checkpoint(output_dir) or "")
-        if seen == name and locks.holder_of(output_dir) == holder:
-            return
-        if time.monotonic() >= ends:
-            raise UsageError(
-                "<output_dir> is not the chief's: it must be on storage that all workers share.",
-                output_dir=output_dir,
-            )
-        time.sleep(1.0)
 
 
 def recorded_settings(output_dir: str) -> Dict[str, Any]:

@@ -7,12 +7,12 @@ from typing import Any, Dict, Optional
 
 import tensorflow.compat.v1 as tf
 
-from albert.cluster import control
+from albert.cluster import control, strategy
 from albert.cluster.control import Member
 from albert.common import locks
 from albert.common.console import format_metrics
 from albert.common.errors import UsageError
-from albert.engine import checkpoints, curve, devices, pretrained, run_identity
+from albert.engine import checkpoints, curve, devices, pretrained, results, run_identity
 from albert.engine.config import FinetuneConfig
 from albert.engine.evaluation import Evaluator, shown_metrics
 from albert.engine.hooks import StopOnSignal, reason_to_stop
@@ -189,7 +189,7 @@ class Engine:
             self._plan(examples)
             self._agree(examples)
             if self._is_complete(start, evaluate):
-                self._tell(None)
+                self._tell()
                 return
             self._has_trained = True
             self._run.claim(kinds=["dev"] * evaluate + ["test"] * predict)
@@ -203,14 +203,13 @@ class Engine:
         self._agree(examples)
         with StopOnSignal(member.forward) as stop:
             told = member.exchange("start")[0]
-            if told is None:
+            if told["signal"] is not None:
+                member.leave()
+                raise _interrupted("Stopped, as all workers.", told["signal"])
+            if told["start"] is None:
                 _log.info("The chief has nothing to train.")
                 return
-            checkpoint, *counters, holder = told
-            run_identity.wait_until_shared(self._config.output_dir, checkpoint, holder)
-            if checkpoint:
-                checkpoint = os.path.join(self._config.output_dir, os.path.basename(checkpoint))
-            start = Start(checkpoint, *counters)
+            start = Start(*told["start"]).seen_in(self._config.output_dir, told["holder"])
             TrainingLoop(
                 self._task, self._config, self._devices, examples, start, stop, member=member
             ).run()
@@ -223,13 +222,17 @@ class Engine:
             UsageError: one would not; the chief and that worker say what differs.
         """
         if self._member:
-            self._member.agree("settings", {**self._run.shared_settings(), **examples.content()})
+            settings = {**self._run.shared_settings(), **examples.content()}
+            self._member.agree("settings", {**strategy.versions(), **settings})
 
-    def _tell(self, start):
-        """Tells the workers of a cluster where training goes on; None if it is complete."""
+    def _tell(self, start=None, signal=None):
+        """Tells the workers of a cluster where training goes on, or which signal has ended it.
+
+        With neither it is complete.
+        """
         if self._member:
             holder = locks.holder_of(self._config.output_dir)
-            self._member.exchange("start", start and [*start, holder])
+            self._member.exchange("start", {"start": start, "signal": signal, "holder": holder})
 
     def _is_complete(self, start, evaluate):
         """Returns whether there is nothing to train, which is then logged."""
@@ -299,39 +302,31 @@ class Engine:
     def _train(self, examples, start, evaluator):
         config = self._config
         if evaluator:
-            evaluator.record.add_settings(_settings(self._task, config))
+            evaluator.record.add_settings(results.settings_of(self._task, config))
         self._announce_training(examples, start.checkpoint)
         checkpoints.warn_if_disk_is_short(config)
         with StopOnSignal(self._member.forward if self._member else None) as stop:
             if evaluator:
                 with stop.breaking_off():
                     evaluator.evaluate_all(config.train_steps)  # what a killed run has left
-                if self._has_stopped_early(start.step):
-                    self._tell(None)
-                    return
-            if stop.signal is None:
-                self._tell(start)
-                loop = TrainingLoop(
-                    self._task,
-                    config,
-                    self._devices,
-                    examples,
-                    start,
-                    stop,
-                    evaluator,
-                    self._member,
-                )
-                self._progress = loop.progress
-                loop.run()
-                if evaluator:
-                    _record_speed(evaluator.record, loop.progress)
-        saved = checkpoints.latest(config.output_dir)
-        self._end(
-            stop, f"Stopped; saved as {saved}." if saved else "Stopped before the first step."
-        )
+            if stop.signal is not None:
+                self._tell(signal=stop.signal)
+                raise _interrupted("Stopped before the first step.", stop.signal)
+            if evaluator and self._has_stopped_early(start.step):
+                self._tell()
+                return
+            self._tell(start)
+            loop = TrainingLoop(
+                self._task, config, self._devices, examples, start, stop, evaluator, self._member
+            )
+            self._progress = loop.progress
+            loop.run()
+            if evaluator:
+                results.add_speed(evaluator.record, loop.progress)
+        self._end(stop, f"Stopped; saved as {checkpoints.latest(config.output_dir)}.")
 
     def _end(self, stop, message):
-        """Ends training, on all workers at once, since they may take part in no more.
+        """Ends training, on all workers at once, since none can take part in more.
 
         Raises:
             Interrupted: a signal has ended it, here or elsewhere.
@@ -342,7 +337,7 @@ class Engine:
             self._member.leave()
         received = [number for number in signals if number is not None]
         if received:
-            raise Interrupted(f"{message} The same command resumes from there.", received[0])
+            raise _interrupted(message, received[0])
 
     def evaluate(self) -> None:
         """Evaluates every checkpoint in output_dir that has not been evaluated.
@@ -364,14 +359,14 @@ class Engine:
             with locks.held(output_dir):
                 self._check_best()
                 evaluator = self._make_evaluator()
-                evaluator.record.add_settings(_settings(self._task, self._config))
+                evaluator.record.add_settings(results.settings_of(self._task, self._config))
                 evaluator.evaluate_all()
         elif given or is_trained or not self._record(output_dir).best():
             checkpoint = self._checkpoint_to_use("evaluate")
             evaluator = self._make_evaluator()
             folder = self._run.folder_of_results("dev")
             record = evaluator.score_elsewhere(checkpoint, folder, self._metrics_of(checkpoint))
-            record.add_settings(_settings(self._task, self._config))
+            record.add_settings(results.settings_of(self._task, self._config))
             _log.info("Wrote %s.", record.path)
 
     def predict(self) -> None:
@@ -439,7 +434,12 @@ class Engine:
         )
 
     def summarize(self) -> None:
-        """Logs the training time and the best step, and draws the learning curve."""
+        """Logs the training time and the best step, and draws the learning curve.
+
+        It is the chief's, of a cluster.
+        """
+        if not self._config.is_chief:
+            return
         output_dir = self._config.output_dir
         record = self._evaluator.record if self._evaluator else self._record(output_dir)
         shown = {
@@ -544,6 +544,10 @@ class Engine:
             )
 
 
+def _interrupted(message: str, signal: int) -> Interrupted:
+    return Interrupted(f"{message} The same command resumes from there.", signal)
+
+
 def _max_samples(task: Task, config: FinetuneConfig) -> Dict[str, int]:
     """Returns Task.max_samples; of a split that is evaluated and predicted, prediction decides."""
     limits = (
@@ -552,32 +556,3 @@ def _max_samples(task: Task, config: FinetuneConfig) -> Dict[str, int]:
         (task.test_splits, config.max_predict_samples),
     )
     return {split: limit for splits, limit in limits for split in splits if limit is not None}
-
-
-def _settings(task: Task, config: FinetuneConfig) -> Dict[str, Any]:
-    """Returns the settings to record in eval_results.json."""
-    return {
-        "train_batch_size": config.train_batch_size,
-        "global_batch_size": config.global_batch_size,
-        **task.settings(),
-        "learning_rate": config.learning_rate,
-        "num_replicas": config.num_replicas,
-        "train_steps": config.train_steps,
-        "warmup_steps": config.warmup_steps,
-        "optimizer": config.optimizer,
-        "precision": config.precision,
-        "seed": config.seed,
-        "max_train_samples": config.max_train_samples,
-        "max_eval_samples": config.max_eval_samples,
-        "max_predict_samples": config.max_predict_samples,
-    }
-
-
-def _record_speed(record: EvaluationRecord, progress: Progress) -> None:
-    speeds = {
-        "examples_per_second": progress.examples_per_second,
-        "tokens_per_second": progress.tokens_per_second,
-    }
-    known = {name: speed for name, speed in speeds.items() if speed is not None}
-    total_seconds = record.setting("total_seconds", 0.0) + progress.seconds
-    record.add_settings({"total_seconds": total_seconds, **known})

@@ -5,20 +5,22 @@ Only this module and model_fn know Estimator.
 
 import contextlib
 import os
+import time
 from typing import Any, Iterator, List, NamedTuple, Optional, Sequence
 
 import tensorflow.compat.v1 as tf
 
 from albert.cluster import strategy
 from albert.cluster.control import Member
+from albert.cluster.lockstep import BeginTogether, Lockstep
+from albert.common import locks
+from albert.common.errors import UsageError
 from albert.engine import devices as devices_lib
 from albert.engine.config import FinetuneConfig
 from albert.engine.evaluation import Evaluator
 from albert.engine.hooks import (
-    BeginTogether,
     CheckpointSaver,
     EvaluateAfterSave,
-    Lockstep,
     ProgressHook,
     SkippedUpdates,
     StopOnSignal,
@@ -34,6 +36,7 @@ from albert.engine.model_fn import StepValues, model_fn
 from albert.engine.progress import Progress
 from albert.engine.task import Task
 
+SECONDS_TO_SHARE = 60.0  # NFS may show an old state for so long
 _TF_CONFIG = "TF_CONFIG"
 
 
@@ -49,6 +52,32 @@ class Start(NamedTuple):
     checkpoint: Optional[str] = None
     step: int = 0
     batches_consumed: int = 0
+
+    def seen_in(self, output_dir: str, holder: str) -> "Start":
+        """Returns a chief's Start for a worker whose output_dir may have another path.
+
+        Waits until the worker sees there what the chief sees, since storage may take its time.
+
+        Args:
+            holder: who holds the lock of output_dir, as the chief reads it.
+
+        Raises:
+            UsageError: it does not within SECONDS_TO_SHARE.
+        """
+        name = os.path.basename(self.checkpoint or "")
+        ends = time.monotonic() + SECONDS_TO_SHARE
+        while (
+            os.path.basename(tf.train.latest_checkpoint(output_dir) or "") != name
+            or locks.holder_of(output_dir) != holder
+        ):
+            if time.monotonic() >= ends:
+                raise UsageError(
+                    "<output_dir> is not the chief's: it must be on storage that all workers "
+                    "share.",
+                    output_dir=output_dir,
+                )
+            time.sleep(1.0)
+        return self._replace(checkpoint=os.path.join(output_dir, name) if name else None)
 
 
 class TrainingLoop:
@@ -106,7 +135,7 @@ class TrainingLoop:
         )
         if not member:
             return [self._begun, self._progress_hook, skipped, saver, stop]
-        lockstep = Lockstep(member, stop, self._step_values, config)
+        lockstep = Lockstep(member, stop, self._step_values, config.save_checkpoints_steps)
         if not member.cluster.is_chief:
             return [self._begun, skipped, BeginTogether(member), lockstep]
         begin = BeginTogether(member)
@@ -120,10 +149,9 @@ class TrainingLoop:
                 not finite, or the workers cannot go on together.
         """
         session_config = devices_lib.session_config(self._devices)
-        strategy_, master, server = self._make_strategy(session_config)
         estimator = tf.estimator.Estimator(
             model_fn(self._task, self._config, self._start.checkpoint, self._step_values),
-            config=self._run_config(session_config, strategy_, master),
+            config=self._run_config(session_config),
         )
         # The model function has nothing for AutoGraph to convert, and AutoGraph would replace the
         # message of a UsageError raised there with a paragraph of its own.
@@ -137,23 +165,24 @@ class TrainingLoop:
             raise
         finally:
             self._progress_hook.close()
-        del server
 
     def _make_strategy(self, session_config):
-        """Returns the strategy, the target of its sessions and the server that must live as long.
+        """Returns the strategy, and the target of its sessions.
 
-        It adds what it needs to the ConfigProto of the sessions.
+        The strategy of a cluster adds what it needs to the ConfigProto of the sessions.
         """
-        if not self._member:
-            return devices_lib.make_strategy(self._devices, self._config.all_reduce), "", None
-        cluster = self._member.cluster
-        distributed = strategy.make_strategy(cluster, self._devices, self._config.all_reduce)
-        distributed.configure(session_config)
-        server = strategy.start_server(cluster, session_config)
-        return distributed, server.target, server
-
-    def _run_config(self, session_config, distributed, master):
         config = self._config
+        if not self._member:
+            return devices_lib.make_strategy(self._devices, config.all_reduce), ""
+        cluster = self._member.cluster
+        distributed = strategy.make_strategy(cluster, self._devices, config.all_reduce)
+        distributed.configure(session_config)
+        self._server = strategy.start_server(cluster, session_config)  # serves while it is there
+        return distributed, self._server.target
+
+    def _run_config(self, session_config):
+        config = self._config
+        distributed, master = self._make_strategy(session_config)
         with _without_tf_config():  # Estimator would take over, and refuse to train
             run_config = _RunConfig(
                 model_dir=config.output_dir,

@@ -5,10 +5,12 @@ from typing import List, NamedTuple, Optional, Sequence
 
 import tabulate
 
-from albert.engine.progress import duration
+from albert.common.console import duration
+from albert.engine import results
+from albert.engine.results import Recorded
 from albert.jobs import side_by_side
 from albert.jobs.devices import Slot
-from albert.jobs.job import Job, Record, last_step, read_record
+from albert.jobs.job import Job, last_step, training_seconds
 
 
 class _Row(NamedTuple):
@@ -26,7 +28,7 @@ def plan(jobs: Sequence[Job], slots: Sequence[Slot]) -> str:
     The times are those of the training alone, at speeds that runs have recorded: the run itself, or
     else others of its kind.
     """
-    records = {job.name: read_record(job.output_dir) for job in jobs}
+    records = {job.name: results.read(job.output_dir) for job in jobs}
     rows, known = [], []
     for job in side_by_side.in_order(jobs, len(slots)):
         step = last_step(job.output_dir)
@@ -43,12 +45,12 @@ def plan(jobs: Sequence[Job], slots: Sequence[Slot]) -> str:
     return f"{table}\n\n{_at_a_time(slots)}\n{_total(known)}\n"
 
 
-def _seconds_left(own: Record, of_kind: Sequence[Record], step: int) -> Optional[float]:
+def _seconds_left(own: Recorded, of_kind: Sequence[Recorded], step: int) -> Optional[float]:
     """Returns how long training takes from a step on; None where no speed is known."""
-    own_seconds = own.training_seconds(step)
+    own_seconds = training_seconds(own, step)
     if own_seconds is not None:
         return own_seconds
-    measured = [record.training_seconds(step) for record in of_kind]
+    measured = [training_seconds(record, step) for record in of_kind]
     known = [seconds for seconds in measured if seconds is not None]
     return statistics.mean(known) if known else None
 

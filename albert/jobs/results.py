@@ -7,7 +7,8 @@ from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Seq
 import tabulate
 
 from albert.common import files
-from albert.jobs.job import Job, Record, read_record
+from albert.engine.results import Recorded, read
+from albert.jobs.job import Job
 
 FILE = "sweep_results.tsv"
 
@@ -25,7 +26,7 @@ class Row(NamedTuple):
 
     settings: Dict[str, str]
     state: str
-    record: Record
+    record: Recorded
     output_dir: str
 
 
@@ -39,7 +40,7 @@ def rows_of(runs: Iterable[Tuple[Job, Dict[str, str]]], failed: Mapping[str, str
         UsageError: the record of a run cannot be read.
     """
     return [
-        Row(settings, _state(job, failed), read_record(job.output_dir), job.output_dir)
+        Row(settings, _state(job, failed), read(job.output_dir), job.output_dir)
         for job, settings in runs
     ]
 
@@ -63,11 +64,13 @@ def write(folder: str, rows: Sequence[Row]) -> str:
 def _scores(rows: Iterable[Row]) -> List[float]:
     """Returns the best_metric of the runs that have finished and have one."""
     return [
-        row.record.best for row in rows if row.state == _FINISHED and row.record.best is not None
+        row.record.best[1][row.record.best_metric]
+        for row in rows
+        if row.state == _FINISHED and row.record.best
     ]
 
 
-def _rank(record: Record, scores: Sequence[float]) -> Tuple[bool, float]:
+def _rank(record: Recorded, scores: Sequence[float]) -> Tuple[bool, float]:
     """Returns a key that sorts the best mean first, and what has none last."""
     if not scores:
         return True, 0.0
@@ -113,11 +116,12 @@ def _shown(number: Optional[float]) -> str:
 
 def _cells(rows: Sequence[Row]) -> List[List[Any]]:
     """Returns the lines of the file: its header, and one for each run."""
-    metrics = list(dict.fromkeys(name for row in rows for name in row.record.metrics))
+    of_best = [row.record.best or (None, {}) for row in rows]
+    metrics = list(dict.fromkeys(name for _, found in of_best for name in found))
     header = [*rows[0].settings, "state", "step", *metrics, "seconds", "output_dir"]
     lines: List[List[Any]] = [header]
-    for row in rows:
-        of_record = [row.record.step, *(row.record.metrics.get(name) for name in metrics)]
+    for row, (step, found) in zip(rows, of_best):
+        of_record = [step, *map(found.get, metrics)]
         of_record.append(row.record.settings.get("total_seconds"))
         known = ["" if value is None else value for value in of_record]
         cells = [*row.settings.values(), row.state, *known, row.output_dir]

@@ -19,10 +19,11 @@ import subprocess
 import time
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
+from albert.common.console import duration
 from albert.common.errors import UsageError
-from albert.engine.progress import duration
+from albert.engine import results
 from albert.jobs.devices import Slot
-from albert.jobs.job import Job, read_record
+from albert.jobs.job import Job
 
 LOG = "run.log"
 
@@ -149,7 +150,8 @@ class _Crew:
         heading = f"==> {job.name} ({self._numbers[job.name]})"
         if job.has_finished():
             self._num_done += 1
-            steps = read_record(job.output_dir).train_steps  # so that a short trial shows
+            # So that a short trial shows.
+            steps = results.read(job.output_dir).settings.get("train_steps")
             trained = "" if steps is None else f" with {steps} steps"
             _log.info("%s: finished before%s.", heading, trained)
             return
@@ -197,8 +199,10 @@ class _Crew:
 
     def _summary(self, child):
         took = duration(time.monotonic() - child.started)
-        record = read_record(child.job.output_dir)
-        score = "" if record.best is None else f", {record.best_metric} {record.best:.4f}"
+        record = results.read(child.job.output_dir)
+        score = ""
+        if record.best:
+            score = f", {record.best_metric} {record.best[1][record.best_metric]:.4f}"
         done = f"{self._num_done} of {len(self._numbers)} done"
         return f"{child.job.name} finished in {took}{score}; {done}."
 

@@ -1,7 +1,6 @@
 """Reads what runs have left in their folders: results, settings and events."""
 
 import os
-from types import MappingProxyType
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
@@ -11,7 +10,6 @@ from albert.common.errors import UsageError
 from albert.engine import curve, results
 
 _IDENTITY = "run.json"
-_RESULTS = "eval_results.json"
 
 
 class Evaluation(NamedTuple):
@@ -69,9 +67,9 @@ def find(paths: Sequence[str]) -> List[str]:
 def _runs_in(path):
     for folder, below, names in os.walk(path):
         below.sort()
-        if _RESULTS in names or _IDENTITY in names:
+        if results.NAME in names or _IDENTITY in names:
             below.clear()  # its predictions of other data are not runs
-            if _RESULTS in names or _in_run_json(folder, "settings"):
+            if results.NAME in names or _in_run_json(folder, "settings"):
                 yield folder  # others have only predicted there
 
 
@@ -96,7 +94,7 @@ def _read(folder, name):
     from albert.engine import run_identity
 
     identity = run_identity.recorded_settings(folder)
-    record = _record_of(folder)
+    record = results.read(folder)
     return Run(
         name=name,
         folder=folder,
@@ -104,38 +102,10 @@ def _read(folder, name):
         options=_in_run_json(folder, "options"),
         dev_data=_in_run_json(folder, "data").get("dev") or {},
         training_loss=curve.read_scalars(folder)["loss"],
-        **record._asdict(),
-    )
-
-
-class _Record(NamedTuple):
-    """What eval_results.json tells; see Run."""
-
-    best_metric: str = ""
-    greater_is_better: bool = True
-    best: Optional[Evaluation] = None
-    evaluations: Sequence[Evaluation] = ()
-    settings: Mapping[str, Any] = MappingProxyType({})
-
-
-def _record_of(folder):
-    path = os.path.join(folder, _RESULTS)
-    if not os.path.exists(path):
-        return _Record()
-    stored = json_files.load_json(path, allow_nan=True)  # of earlier releases
-    metric = json_files.value_of(stored, "best_metric", str, path, "the record")
-    is_greater_better = bool(stored.get("greater_is_better", True))
-    record = results.EvaluationRecord(folder, metric, greater_is_better=is_greater_better)
-    if stored.get("best") is not None:  # only evaluations on the same data compete with it
-        step = json_files.value_of(stored["best"], "step", int, path, "'best'")
-        datasets = {row["step"]: row["dataset"] for row in stored["evaluations"]}
-        record = results.EvaluationRecord(folder, metric, datasets.get(step), is_greater_better)
-    best = record.best()
-    return _Record(
-        best_metric=metric,
-        greater_is_better=is_greater_better,
-        best=Evaluation(best["step"], best["metrics"]) if best else None,
-        evaluations=[Evaluation(*row) for row in record.metrics_by_step().items()],
+        best_metric=record.best_metric,
+        greater_is_better=record.greater_is_better,
+        best=Evaluation(*record.best) if record.best else None,
+        evaluations=[Evaluation(*row) for row in record.evaluations.items()],
         settings=record.settings,
     )
 

@@ -35,6 +35,17 @@ MISTAKES = {
     "too many steps": ("race", {"train_step": 2**31}, "--train_step=2147483648 must be at most"),
     "batch": ("squad", {"train_batch_size": 0}, "--train_batch_size=0 must be 1 or more."),
     "seed": ("squad", {"seed": -1}, "--seed=-1 must be from 0 to 2147483647."),
+    "no cluster": ("race", {"strategy_type": "multi_worker"}, "=multi_worker needs a cluster: "),
+    "bad address": (
+        "race",
+        {"strategy_type": "multi_worker", "worker_hosts": "a", "task_index": 0},
+        "--worker_hosts: 'a' must be host:port",
+    ),
+    "address without a cluster": (
+        "squad",
+        {"worker_hosts": "a:1"},
+        "--worker_hosts is for --strategy_type=multi_worker.",
+    ),
     "rate": ("squad", {"learning_rate": "nan"}, "--learning_rate=nan is not a finite number."),
     "dropout": ("squad", {"dropout_prob": "nan"}, "--dropout_prob=nan is not a finite number."),
     "epochs": ("squad", {"num_train_epochs": 0}, "--num_train_epochs=0.0 must be above 0."),
@@ -149,6 +160,12 @@ def test_flags_that_the_runner_accepts_without_effect_are_named(tmp_path):
     values = dict(RUNNERS["squad"], do_train=True, data_dir="x", eval_batch_size=4)
     ended = without_slow_packages(tmp_path, "squad", runs.arguments(values))
     assert "Without effect here: --data_dir, --eval_batch_size." in ended.stderr
+
+
+def test_tf_config_without_a_cluster_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", "{")
+    done = without_slow_packages(tmp_path, "race", runs.arguments(RUNNERS["race"], "do_train"))
+    assert "TF_CONFIG has no effect without --strategy_type=multi_worker." in done.stderr
 
 
 def test_versions_of_squad_are_those_that_have_a_head():

@@ -60,7 +60,6 @@ def test_a_runner_trains_evaluates_and_predicts_once(tmp_path):
     assert stderr.count("Step 4: ") == 1
     assert json.loads((output / "eval_results.json").read_text())["best"]["step"] == 4
     assert (output / "submit_results.tsv").exists()
-    assert os.environ.get("TF_CONFIG") is None
 
 
 def test_every_worker_has_its_place_and_its_gpus():

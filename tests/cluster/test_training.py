@@ -144,6 +144,14 @@ def test_a_signal_to_one_worker_stops_all_at_one_step(tmp_path, undisturbed):
     assert_same(tmp_path, undisturbed)
 
 
+def test_a_signal_before_the_first_step_ends_all(tmp_path):
+    ends = workers.train(tmp_path, of_rank={0: {"fails": (0, signal.SIGTERM)}})
+    assert [status for status, _ in ends] == [143, 143], ends
+    assert "Stopped before the first step. The same command" in ends[0][1]
+    assert "Stopped, as all workers. The same command" in ends[1][1]
+    assert not checkpoints.saved_steps(str(tmp_path))
+
+
 @pytest.mark.parametrize(
     "change, text",
     [

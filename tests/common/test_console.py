@@ -55,3 +55,8 @@ def test_a_signal_handler_may_log_while_a_line_is_being_written(log, monkeypatch
         signal.signal(signal.SIGALRM, previous)
         rest.join()
         os.close(reader)
+
+
+@pytest.mark.parametrize("seconds, text", [(0.4, "00:00"), (75.0, "01:15"), (9000.0, "2:30:00")])
+def test_duration(seconds, text):
+    assert console.duration(seconds) == text

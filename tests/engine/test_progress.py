@@ -2,7 +2,7 @@
 
 import pytest
 
-from albert.engine.progress import Progress, count, duration, speed, summary
+from albert.engine.progress import Progress, count, speed, summary
 
 
 def add(progress, clock, *steps):
@@ -76,8 +76,3 @@ def test_speed_and_summary_in_words(clock):
 )
 def test_count(number, text):
     assert count(number) == text
-
-
-@pytest.mark.parametrize("seconds, text", [(0.4, "00:00"), (75.0, "01:15"), (9000.0, "2:30:00")])
-def test_duration(seconds, text):
-    assert duration(seconds) == text

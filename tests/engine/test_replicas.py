@@ -160,10 +160,10 @@ class StubEvaluator:
         self._action()
 
 
-def train_with(evaluator, folder):
+def train_with(evaluator, folder, **changes):
     """Trains for one step; the evaluator's calls come at the start and after steps 0 and 1."""
     config = FinetuneConfig(
-        tiny_model(), str(folder), train_batch_size=4, train_steps=1, device_type="cpu"
+        tiny_model(), str(folder), train_batch_size=4, train_steps=1, device_type="cpu", **changes
     )
     engine = Engine(TinyTask(), config)
     engine._evaluator = evaluator
@@ -198,6 +198,15 @@ def test_a_signal_in_what_a_killed_run_has_left_to_evaluate_stops_before_the_fir
         train_with(evaluator, tmp_path)
     assert stopped.value.exit_status == 130
     assert not checkpoints.saved_steps(str(tmp_path))
+
+
+def test_a_signal_before_the_first_step_counts_where_training_had_stopped_early(tmp_path):
+    evaluator = StubEvaluator(tmp_path, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    # Not known before the evaluation that the signal breaks off.
+    record = evaluator.record
+    record.num_without_improvement = lambda *_: 9 if evaluator.num_calls else 0
+    with pytest.raises(Interrupted, match="^Stopped before the first step"):
+        train_with(evaluator, tmp_path, early_stopping_patience=1)
 
 
 def read(folder, step):

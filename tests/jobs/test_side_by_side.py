@@ -115,7 +115,9 @@ def test_jobs_that_have_finished_do_not_start(job, started, tmp_path, log):
 def test_end_is_reported_with_the_best_metric(job, tmp_path, log):
     folder = tmp_path / "folder of a"
     folder.mkdir()
-    stored = {"settings": {}, "best_metric": "f1", "best": {"step": 3, "metrics": {"f1": 0.25}}}
+    best = {"step": 3, "metrics": {"f1": 0.25}}
+    stored = {"settings": {}, "best_metric": "f1", "best": best}
+    stored["evaluations"] = [dict(best, dataset="")]
     (folder / "eval_results.json").write_text(json.dumps(stored), encoding="utf-8")
     side_by_side.run([job("a"), job("b", "a")], TWO)
     assert log()[1].startswith("==> a finished in 00:0") and log()[1].endswith(
