@@ -233,6 +233,8 @@ class Engine:
         if self._member:
             holder = locks.holder_of(self._config.output_dir)
             self._member.exchange("start", {"start": start, "signal": signal, "holder": holder})
+            if start is None:  # what this process does or raises now does not concern the others
+                self._member.leave()
 
     def _is_complete(self, start, evaluate):
         """Returns whether there is nothing to train, which is then logged."""
