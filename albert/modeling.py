@@ -150,6 +150,8 @@ class AlbertModel:
             meaningless, but all shapes follow from those of the inputs, as export needs.
         compute_type: of the encoder's products and activations; see nn.precision. All results
             are float32.
+        use_xla: compile the layers' gelu with XLA: one loop over memory, and one for its gradient,
+            in place of some ten operations each. Needs TensorFlow 2.15.
         recompute_activations: keep only the output of each layer for the gradient, and compute
             what is inside a layer once more: memory of one layer instead of all, for a third more
             computation.
@@ -172,6 +174,7 @@ class AlbertModel:
         packed_tokens: bool = True,
         compute_type: Any = tf.float32,
         recompute_activations: bool = False,
+        use_xla: bool = False,
     ) -> None:
         del use_einsum
         self.dropout = Dropout(is_training, dropout_seed)
@@ -200,6 +203,7 @@ class AlbertModel:
                     attention_bias(input_mask),
                     self.dropout,
                     recompute_activations,
+                    use_xla,
                 )
             with tf.variable_scope("pooler"):
                 first = self.get_sequence_output()[:, 0]  # [batch, hidden]
@@ -278,6 +282,7 @@ def encode(
     bias: Any,
     dropout: Dropout,
     recompute_activations: bool = False,
+    use_xla: bool = False,
 ) -> List[Any]:
     """Returns the output of every layer, each [num_tokens, hidden] in the type of `tokens`.
 
@@ -287,7 +292,7 @@ def encode(
     Args:
         tokens: float [num_tokens, embedding].
         bias: float [batch, 1, 1, seq], added to the attention scores.
-        recompute_activations: see AlbertModel.
+        recompute_activations, use_xla: see AlbertModel.
     """
     if config.embedding_size != config.hidden_size:
         project = _dense(
@@ -301,7 +306,7 @@ def encode(
             group = int(number / config.num_hidden_layers * config.num_hidden_groups)
             if group == len(groups):
                 names = [f"group_{group}/inner_group_{n}" for n in range(config.inner_group_num)]
-                groups.append([TransformerLayer(config, name) for name in names])
+                groups.append([TransformerLayer(config, name, use_xla) for name in names])
             for layer in groups[group]:
                 call = layer.recomputed if recompute_activations else layer
                 tokens = call(tokens, layout, bias, dropout)
@@ -318,7 +323,7 @@ def _dense(config, name, num_inputs, num_outputs, activation=None):
 class TransformerLayer:
     """Attention and a feed-forward network, each with a residual connection and a layer norm."""
 
-    def __init__(self, config: AlbertConfig, name: str) -> None:
+    def __init__(self, config: AlbertConfig, name: str, use_xla: bool = False) -> None:
         self._config = config
         self._name = name
         hidden, inner = config.hidden_size, config.intermediate_size
@@ -332,7 +337,8 @@ class TransformerLayer:
             self._query_key_value = JoinedDense([self._query, self._key, self._value])
             self._attention_norm = LayerNorm(hidden, "LayerNorm")
             with variable_scope("ffn_1/intermediate"):
-                self._intermediate = _dense(config, "dense", hidden, inner, config.hidden_act)
+                activation = get_activation(config.hidden_act, use_xla)
+                self._intermediate = _dense(config, "dense", hidden, inner, activation)
                 with variable_scope("output"):
                     self._output = _dense(config, "dense", inner, hidden)
             self._output_norm = LayerNorm(hidden, "LayerNorm_1")

@@ -164,7 +164,13 @@ def load(
     devices.prepare(num_devices)
     chosen = devices.choose(device_type, num_devices)
     devices.check_precision(chosen, precision)
-    predictor = Predictor(trained.task, trained.albert_config, chosen, precision=precision)
+    predictor = Predictor(
+        trained.task,
+        trained.albert_config,
+        chosen,
+        precision=precision,
+        use_xla=devices.uses_xla(chosen, precision, trained.albert_config),
+    )
     predictor.check(trained.checkpoint, "model_dir")
     predictor.restore(trained.checkpoint)
     return Model(trained.task, predictor, trained.metrics, batch_size)

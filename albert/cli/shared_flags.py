@@ -22,6 +22,7 @@ from albert.engine.config import (
     OPTIMIZERS,
     PRECISIONS,
     STRATEGY_TYPES,
+    XLA,
 )
 
 # {setting: flag} where the names differ, because the flags are those of the original.
@@ -296,6 +297,13 @@ def _define_devices() -> None:
         "fp32",
         PRECISIONS,
         "Of products and activations: bf16 on TensorFlow 2.15, fp16 on GPUs.",
+        module_name=DEVICES,
+    )
+    flags.DEFINE_enum(
+        "xla",
+        "auto",
+        XLA,
+        "Compile gelu; auto: in bf16 on CPUs, for models as wide as base.",
         module_name=DEVICES,
     )
     flags.DEFINE_bool(

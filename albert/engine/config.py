@@ -18,6 +18,7 @@ STRATEGY_TYPES = ("one", "mirror", "multi_worker")
 DEVICE_TYPES = ("auto", "gpu", "cpu")
 ALL_REDUCES = ("auto", "nccl", "hierarchical_copy")
 PRECISIONS = ("fp32", "bf16", "fp16")  # the keys of nn.precision.COMPUTE_TYPES
+XLA = ("auto", "on", "off")
 ON_NAN = ("stop", "skip")
 FREEZE = ("none", "embeddings", "encoder")
 MAX_SEED = 2**31 - 1
@@ -29,6 +30,7 @@ _CHOICES = {
     "device_type": DEVICE_TYPES,
     "all_reduce": ALL_REDUCES,
     "precision": PRECISIONS,
+    "xla": XLA,
     "on_nan": ON_NAN,
     "freeze": FREEZE,
 }
@@ -92,6 +94,7 @@ _CHANGES = {
     "layerwise_lr_decay": Change.WARNED_IN_TRAINING,
     "freeze": Change.REFUSED_IN_TRAINING,  # a checkpoint has no moments of what was frozen
     "precision": Change.REFUSED_IN_TRAINING,
+    "xla": Change.ALLOWED,
     "loss_scale": Change.ALLOWED,
     "on_nan": Change.ALLOWED,
     "gradient_accumulation_steps": Change.WARNED_IN_TRAINING,
@@ -145,6 +148,7 @@ class FinetuneConfig:
         freeze: one of FREEZE. "embeddings" keeps these and their projection as they are, "encoder"
             everything that is pre-trained, the pooler included.
         precision: one of PRECISIONS, of products and activations.
+        xla: one of XLA, see devices.uses_xla.
         loss_scale: a fixed one for fp16; None adapts it to the gradients.
         on_nan: one of ON_NAN, what to do where a gradient is not finite in fp32 or bf16.
         gradient_accumulation_steps: micro-batches of one update on each replica.
@@ -189,6 +193,7 @@ class FinetuneConfig:
     layerwise_lr_decay: float = 1.0
     freeze: str = "none"
     precision: str = "fp32"
+    xla: str = "auto"
     loss_scale: Optional[float] = None
     on_nan: str = "stop"
     gradient_accumulation_steps: int = 1

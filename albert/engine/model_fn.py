@@ -34,6 +34,7 @@ def build(
     packed_tokens: bool = True,
     precision: str = "fp32",
     recompute_activations: bool = False,
+    use_xla: bool = False,
 ) -> ModelOutput:
     """Returns the output of the task's head on a new AlbertModel in the current graph.
 
@@ -42,7 +43,7 @@ def build(
         dropout_seed: int64 tensor [2], used if `is_training`.
         packed_tokens: compute only real tokens, not padding.
         precision: a key of nn.precision.COMPUTE_TYPES.
-        recompute_activations: see AlbertModel.
+        recompute_activations, use_xla: see AlbertModel.
     """
     model = AlbertModel(
         albert_config,
@@ -54,6 +55,7 @@ def build(
         packed_tokens=packed_tokens,
         compute_type=COMPUTE_TYPES[precision],
         recompute_activations=recompute_activations,
+        use_xla=use_xla,
     )
     return task.head(model, features, is_training)
 
@@ -110,12 +112,14 @@ def model_fn(
     config: FinetuneConfig,
     start: Optional[str],
     step_values: StepValues,
+    use_xla: bool = False,
 ) -> Callable[..., Any]:
     """Returns Estimator's model function, which builds one replica's training step.
 
     Args:
         start: the checkpoint from which the run resumes; None if it begins, from the initial one.
         step_values: receives the tensors of every replica's step.
+        use_xla: see AlbertModel.
     """
 
     init_checkpoint = None if start else config.init_checkpoint
@@ -130,7 +134,7 @@ def model_fn(
         if config.precision == "fp16":
             loss_scale = LossScale.create(config.loss_scale)
         loss, flat, variables = _gradient(
-            task, config, features, replica, batches_consumed, loss_scale
+            task, config, features, replica, batches_consumed, loss_scale, use_xla
         )
         if init_checkpoint:
             is_first_replica = tf.get_static_value(replica) in (0, None)
@@ -191,7 +195,7 @@ def _of_all_workers(config, loss, num_tokens, stop):
     return loss, num_tokens * config.num_workers, stop
 
 
-def _gradient(task, config, features, replica, batches_consumed, loss_scale):
+def _gradient(task, config, features, replica, batches_consumed, loss_scale, use_xla):
     """Returns (loss, gradient as one vector, its variables) of a replica's micro-batches.
 
     The means over the replicas of loss and gradient are those of the global batch; the gradient is
@@ -218,6 +222,7 @@ def _gradient(task, config, features, replica, batches_consumed, loss_scale):
                 packed_tokens=config.packed_tokens,
                 precision=config.precision,
                 recompute_activations=config.recompute_activations,
+                use_xla=use_xla,
             )
         terms = [
             term / (config.replica_batch_size if weights is None else weight)

@@ -28,6 +28,7 @@ class Predictor:
         devices: names of the devices to use.
         packed_tokens: compute only real tokens, not padding.
         precision: of products and activations, a key of nn.precision.COMPUTE_TYPES.
+        use_xla: see AlbertModel.
     """
 
     def __init__(
@@ -37,12 +38,14 @@ class Predictor:
         devices: Sequence[str],
         packed_tokens: bool = True,
         precision: str = "fp32",
+        use_xla: bool = False,
     ) -> None:
         self._task = task
         self._albert_config = albert_config
         self._devices = devices
         self._packed_tokens = packed_tokens
         self._precision = precision
+        self._use_xla = use_xla
         self._spec = task.feature_spec()
         self._workers: List[_Worker] = []
         self._shapes: Dict[str, List[int]] = {}
@@ -139,6 +142,7 @@ class Predictor:
                 is_training=False,
                 packed_tokens=self._packed_tokens,
                 precision=self._precision,
+                use_xla=self._use_xla,
             )
             fetches = {name: tensor.name for name, tensor in _output_tensors(output).items()}
             feeds = {name: tensor.name for name, tensor in inputs.items()}

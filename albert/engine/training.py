@@ -119,6 +119,9 @@ class Engine:
             self._devices,
             config.packed_tokens,
             config.precision,
+            use_xla=devices.uses_xla(
+                self._devices, config.precision, config.albert_config, config.xla
+            ),
         )
         self._evaluator: Optional[Evaluator] = None
         self._progress: Optional[Progress] = None

@@ -148,9 +148,13 @@ class TrainingLoop:
             UsageError: memory does not suffice, the features were changed meanwhile, a gradient is
                 not finite, or the workers cannot go on together.
         """
+        config = self._config
         session_config = devices_lib.session_config(self._devices)
+        use_xla = devices_lib.uses_xla(
+            self._devices, config.precision, config.albert_config, config.xla
+        )
         estimator = tf.estimator.Estimator(
-            model_fn(self._task, self._config, self._start.checkpoint, self._step_values),
+            model_fn(self._task, config, self._start.checkpoint, self._step_values, use_xla),
             config=self._run_config(session_config),
         )
         # The model function has nothing for AutoGraph to convert, and AutoGraph would replace the
@@ -158,7 +162,7 @@ class TrainingLoop:
         train = tf.autograph.experimental.do_not_convert(estimator.train)
         try:
             with explaining_loss_of(self._examples), self._explaining_lack_of_memory():
-                train(self._input_fn, hooks=self._hooks, max_steps=self._config.train_steps)
+                train(self._input_fn, hooks=self._hooks, max_steps=config.train_steps)
         except tf.errors.OpError:
             if self._member:
                 self._member.wait_for_loss()

@@ -5,6 +5,7 @@ them. It computes in the type of its input.
 """
 
 import copy
+import functools
 import math
 from typing import Any, Callable, List, Optional, Sequence, Union
 
@@ -232,36 +233,98 @@ class Dropout:
         return tensor * (tf.cast(noise >= rate, tensor.dtype) * (1.0 / (1.0 - rate)))
 
 
-@tf.custom_gradient
-def gelu(x: Any) -> Any:
-    """Returns the tanh approximation of the Gaussian error linear unit (arXiv 1606.08415)."""
-    scale, cubic = math.sqrt(2.0 / math.pi), 0.044715
+def gelu(x: Any, use_xla: bool = False) -> Any:
+    """Returns the tanh approximation of the Gaussian error linear unit (arXiv 1606.08415).
 
-    def tanh(x):
-        # x * x, not tf.pow: the power and its gradient took a quarter of a training step.
-        return tf.tanh(x * (scale + scale * cubic * (x * x)))
+    Args:
+        x: float of any shape; with use_xla [rows, width].
+        use_xla: see AlbertModel.
+    """
+    forward, backward = _gelu, _gelu_gradient
+    if use_xla:
+        forward, backward = _compiled(forward), _compiled(backward)
 
-    def gradient(outer):
-        # Computed again rather than kept: that takes less time than reading it from memory, and
-        # memory for the widest tensor of a layer. Beyond 10 the gradient is 0 or 1 in every type,
-        # and float16 would overflow.
-        bounded = tf.clip_by_value(x, -10.0, 10.0) if x.dtype == tf.float16 else x
-        again = tanh(bounded)
-        slope = (0.5 * bounded) * (1.0 - again * again)
-        slope *= scale + 3.0 * scale * cubic * (bounded * bounded)
-        return outer * (0.5 + 0.5 * again + slope)
+    @tf.custom_gradient
+    def activated(x):
+        # The tanh is computed again rather than kept: that takes less time than reading it from
+        # memory, and memory for the widest tensor of a layer.
+        return forward(x), lambda outer: backward(x, outer)
 
-    return (0.5 * x) * (1.0 + tanh(x)), gradient
+    return activated(x)
+
+
+_GELU_SCALE = math.sqrt(2.0 / math.pi)
+_GELU_CUBIC = 0.044715
+
+
+def _gelu(x):
+    return (0.5 * x) * (1.0 + _gelu_tanh(x))
+
+
+def _gelu_gradient(x, outer):
+    # Beyond 10 the gradient is 0 or 1 in every type, and float16 would overflow.
+    bounded = tf.clip_by_value(x, -10.0, 10.0) if x.dtype == tf.float16 else x
+    tanh = _gelu_tanh(bounded)
+    slope = (0.5 * bounded) * (1.0 - tanh * tanh)
+    slope *= _GELU_SCALE + 3.0 * _GELU_SCALE * _GELU_CUBIC * (bounded * bounded)
+    return outer * (0.5 + 0.5 * tanh + slope)
+
+
+def _gelu_tanh(x):
+    # x * x, not tf.pow: the power and its gradient took a quarter of a training step.
+    return tf.tanh(x * (_GELU_SCALE + _GELU_SCALE * _GELU_CUBIC * (x * x)))
+
+
+_ROWS_OF_A_BLOCK = 64
+
+
+@functools.lru_cache(maxsize=None)
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns an element-wise function of [rows, width] tensors as one loop, compiled by XLA.
+
+    It computes in float32, whatever the type of its tensors. XLA compiles once for each number of
+    rows, so it gets whole blocks of them; TensorFlow's operations compute the few that are left.
+    """
+
+    def in_float32(*tensors):
+        return tf.cast(function(*map(_float32, tensors)), tensors[0].dtype)
+
+    in_one_loop = tf.function(in_float32, autograph=False, jit_compile=True)
+
+    def of_blocks(*tensors):
+        specs = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in tensors]
+        concrete = in_one_loop.get_concrete_function(*specs)
+        # Not a call of tf.function, which would leave a while loop of this graph.
+        types = [output.dtype for output in concrete.outputs]
+        (output,) = tf.raw_ops.PartitionedCall(args=tensors, Tout=types, f=concrete)
+        output.op._set_attr("_XlaMustCompile", tf.AttrValue(b=True))
+        return output
+
+    def call(*tensors):
+        num_rows = tf.shape(tensors[0])[0]
+        num_in_blocks = num_rows - num_rows % _ROWS_OF_A_BLOCK
+        first = of_blocks(*[tensor[:num_in_blocks] for tensor in tensors])
+        rest = in_float32(*[tensor[num_in_blocks:] for tensor in tensors])
+        output = tf.concat([first, rest], axis=0)
+        output.set_shape(tensors[0].shape)
+        return output
+
+    return call
 
 
 _ACTIVATIONS = {"linear": None, "": None, "relu": tf.nn.relu, "gelu": gelu, "tanh": tf.tanh}
 _ACTIVATIONS["gelu_new"] = gelu  # Hugging Face's name for the approximation
 
 
-def get_activation(activation_string: Union[str, Activation, None]) -> Optional[Activation]:
+def get_activation(
+    activation_string: Union[str, Activation, None], use_xla: bool = False
+) -> Optional[Activation]:
     """Returns the function called gelu, relu or tanh; None for linear, "" and None.
 
     If the argument is a function, it is returned unchanged.
+
+    Args:
+        use_xla: see AlbertModel.
 
     Raises:
         UsageError: there is no activation of that name.
@@ -273,7 +336,8 @@ def get_activation(activation_string: Union[str, Activation, None]) -> Optional[
         raise UsageError(
             f"hidden_act must be gelu, relu, tanh or linear, not {activation_string!r}."
         )
-    return _ACTIVATIONS[name]
+    activation = _ACTIVATIONS[name]
+    return functools.partial(gelu, use_xla=True) if activation is gelu and use_xla else activation
 
 
 def create_initializer(initializer_range: float = INITIALIZER_RANGE) -> Any:

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import tensorflow.compat.v1 as tf
+import tiny
 
 from albert.common.errors import UsageError
 from albert.engine import devices
@@ -215,3 +216,53 @@ def test_preparing_too_late_is_a_usage_error():
     )
     done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True)
     assert "with 1 CPU device(s), not 3" in done.stdout.decode()
+
+
+@pytest.mark.parametrize(
+    "is_tf2, device, precision, width, xla, expected",
+    [
+        (True, "/cpu:0", "bf16", 3072, "auto", True),
+        (True, "/cpu:0", "bf16", 3072, "off", False),
+        (True, "/cpu:0", "bf16", 64, "auto", False),
+        (True, "/cpu:0", "bf16", 64, "on", True),
+        (True, "/cpu:0", "fp32", 3072, "auto", False),
+        (True, "/gpu:0", "bf16", 3072, "auto", False),
+        (True, "/gpu:0", "fp32", 3072, "on", True),
+        (False, "/cpu:0", "bf16", 3072, "auto", False),
+        (False, "/cpu:0", "fp32", 3072, "off", False),
+    ],
+)
+def test_xla_is_used_where_it_is_known_to_be_faster(
+    monkeypatch, is_tf2, device, precision, width, xla, expected
+):
+    monkeypatch.setattr(devices, "IS_TF2", is_tf2)
+    monkeypatch.setattr(devices, "_compile_once", lambda device: None)
+    config = tiny.config(intermediate_size=width)
+    assert devices.uses_xla((device,), precision, config, xla) == expected
+
+
+def test_xla_needs_tensorflow_2(monkeypatch):
+    monkeypatch.setattr(devices, "IS_TF2", False)
+    with pytest.raises(UsageError, match="xla=on needs TensorFlow 2.15, and this is .*: use auto"):
+        devices.uses_xla(("/cpu:0",), "fp32", tiny.config(), "on")
+
+
+@pytest.mark.skipif(not devices.IS_TF2, reason="needs TensorFlow 2.15")
+def test_compiling_prints_nothing():
+    program = (
+        "from albert.cli import quiet; quiet.ready_tensorflow(); quiet.show_log(0);"
+        "import tensorflow.compat.v1 as tf; quiet.show_log(0);"
+        "from albert.engine import devices; devices.prepare(); import tiny;"
+        "assert devices.uses_xla(('/cpu:0',), 'bf16', tiny.config(), 'on');"
+        "value = tf.function(tf.sin, jit_compile=True)(tf.random.uniform([]));"
+        "print(tf.Session().run(value) > 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program],
+        env=dict(os.environ, PYTHONPATH=os.pathsep.join(sys.path)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "True\n"

@@ -16,6 +16,7 @@ from albert.engine import devices, model_fn, predictor, task
 from albert.engine.input_pipeline import batches_of, cached_features, read_batches
 from albert.engine.predictor import Predictor
 from albert.engine.task import Feature
+from albert.nn import layers
 
 NUM_FEATURES = 23  # with BATCH_SIZE: six batches, the last of three
 BATCH_SIZE = 4
@@ -182,6 +183,21 @@ def test_padded_tokens_are_predicted_like_packed_ones(predictors, checkpoint, de
         for own in (padded, predictors[1])
     ]
     assert num_sums == [0, 1]
+
+
+@pytest.mark.skipif(not devices.IS_TF2, reason="needs TensorFlow 2.15")
+@pytest.mark.parametrize("num_devices", [1, 2])
+def test_compiled_layers_predict_like_others(
+    predictors, checkpoint, dev_file, monkeypatch, num_devices
+):
+    monkeypatch.setattr(layers, "_ROWS_OF_A_BLOCK", 8)
+    compiled = Predictor(TinyTask(), CONFIG, devices.choose("cpu", num_devices), use_xla=True)
+    rows = compiled.predict(checkpoint, dev_file, BATCH_SIZE)
+    expected = predictors[1].predict(checkpoint, dev_file, BATCH_SIZE)
+    np.testing.assert_allclose(logits_of(rows), logits_of(expected), rtol=0, atol=1e-5)
+    graph = compiled._workers[-1]._session.graph
+    calls = [op for op in graph.get_operations() if op.type == "PartitionedCall"]
+    assert len(calls) == CONFIG.num_hidden_layers
 
 
 @pytest.mark.parametrize("batch_size", [1, BATCH_SIZE, NUM_FEATURES, 100, None])

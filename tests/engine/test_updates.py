@@ -19,7 +19,7 @@ from albert.engine.config import FinetuneConfig
 from albert.engine.hooks import NotFinite
 from albert.engine.task import INPUT_IDS, ModelOutput
 from albert.engine.training import Engine, Interrupted
-from albert.nn import loss_scale
+from albert.nn import layers, loss_scale
 
 LEARNING_RATE = 5e-3
 NUM_UPDATES = 8
@@ -270,6 +270,41 @@ def test_packed_and_padded_tokens_train_alike_in_half_precision(tmp_path, precis
         for packed in (True, False)
     ]
     np.testing.assert_allclose(losses[0], losses[1], rtol={"fp16": 0.01, "bf16": 0.1}[precision])
+
+
+# --- Layers compiled by XLA
+
+needs_xla = pytest.mark.skipif(not devices.IS_TF2, reason="needs TensorFlow 2.15")
+
+
+@needs_xla
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"num_devices": 2, "train_batch_size": 4},
+        {"gradient_accumulation_steps": 2, "train_batch_size": 4},
+        {"recompute_activations": True},
+        {"packed_tokens": False},
+    ],
+    ids=["replicas", "micro-batches", "recomputed", "padded"],
+)
+def test_compiled_layers_train_like_others(tmp_path, monkeypatch, changes):
+    monkeypatch.setattr(layers, "_ROWS_OF_A_BLOCK", 8)  # of some 30 tokens
+    compiled, plain = (
+        train(tmp_path / xla, HeavyTask(), 0.0, xla=xla, **changes) for xla in ("on", "off")
+    )
+    assert 0 < distance(read(compiled), read(plain)) < 1e-5
+    np.testing.assert_allclose(shown(compiled, "loss"), shown(plain, "loss"), rtol=1e-4)
+
+
+@needs_xla
+def test_compiled_layers_in_half_precision_resume_with_the_same_bits(tmp_path, monkeypatch):
+    monkeypatch.setattr(layers, "_ROWS_OF_A_BLOCK", 8)
+    changes = {"precision": "bf16", "xla": "on", "num_devices": 2, "train_batch_size": 4}
+    assert_resumes(tmp_path, 4, save_checkpoints_steps=4, **changes)
+
+
+# --- What a device lacks
 
 
 def test_precision_that_a_device_lacks_is_refused_in_one_line(monkeypatch):

@@ -310,3 +310,49 @@ def test_initializer_is_a_normal_distribution_cut_at_two_deviations():
     # The deviation of a normal distribution cut at 2: sqrt(1 - 4 phi(2) / (2 Phi(2) - 1)).
     assert abs(values.std() / 0.1 - 0.8796) < 0.01
     assert abs(values.mean()) < 0.003
+
+
+# Compiled by XLA
+
+needs_xla = pytest.mark.skipif(not tf.__version__.startswith("2."), reason="needs TensorFlow 2.15")
+
+
+@needs_xla
+@pytest.mark.parametrize("num_rows", [1, 64, 65, 200])
+@pytest.mark.parametrize("dtype, tolerance", [(tf.float32, 1e-6), (tf.bfloat16, 0.01)])
+def test_compiled_gelu_has_the_same_values_and_gradients(num_rows, dtype, tolerance):
+    x = np.random.RandomState(4).normal(0.5, 3.0, [num_rows, 16]).astype("f")
+    outer = np.random.RandomState(5).normal(size=[num_rows, 16]).astype("f")
+
+    def build():
+        inputs = tf.placeholder_with_default(x, [None, 16])
+        expected = layers.gelu(inputs)
+        converted = tf.cast(inputs, dtype)
+        actual = layers.get_activation("gelu", use_xla=True)(converted)
+        assert actual.dtype == dtype and actual.shape.as_list() == [None, 16]
+        gradients = [
+            tf.gradients(expected, inputs, outer)[0],
+            tf.gradients(actual, converted, tf.cast(outer, dtype))[0],
+        ]
+        calls = [x for x in tf.get_default_graph().get_operations() if x.type == "PartitionedCall"]
+        assert [call.get_attr("_XlaMustCompile") for call in calls] == [True, True]
+        return [tf.cast(tensor, tf.float32) for tensor in (expected, actual, *gradients)]
+
+    expected, actual, slope, compiled_slope = value_of(build)
+    np.testing.assert_allclose(actual, expected, atol=tolerance * np.abs(expected).max())
+    np.testing.assert_allclose(compiled_slope, slope, atol=tolerance * np.abs(slope).max())
+
+
+@needs_xla
+def test_compiled_gelu_works_in_a_loop():
+    def build():
+        def body(step, total):
+            output = layers.gelu(total, use_xla=True)
+            return step + 1, total + tf.gradients(output, total)[0] + output
+
+        start = [tf.constant(0), tf.constant(np.arange(16).reshape(2, 8), tf.float32)]
+        looped = tf.while_loop(lambda step, _: step < 3, body, start, back_prop=False)[1]
+        return looped, body(*body(*body(*start)))[1]
+
+    looped, unrolled = value_of(build)
+    np.testing.assert_allclose(looped, unrolled, rtol=1e-5)
