@@ -74,10 +74,13 @@ def copy(source: str, target: str) -> None:
 
 
 def write_text(path: str, text: str) -> None:
-    """Writes a UTF-8 file, completely or not at all."""
+    """Writes a UTF-8 file, completely or not at all.
+
+    Half of a surrogate pair, which JSON allows and UTF-8 does not, is written as `\\ud800`.
+    """
     with replacing(path) as temporary:
-        with open(temporary, "w", encoding="utf-8", newline="\n") as writer:
-            writer.write(text)
+        with open(temporary, "wb") as writer:
+            writer.write(text.encode("utf-8", "backslashreplace"))
 
 
 def write_tsv(path: str, table: Iterable[Iterable[Any]]) -> None:

@@ -336,9 +336,12 @@ def test_compiled_gelu_has_the_same_values_and_gradients(num_rows, dtype, tolera
         ]
         calls = [x for x in tf.get_default_graph().get_operations() if x.type == "PartitionedCall"]
         assert [call.get_attr("_XlaMustCompile") for call in calls] == [True, True]
-        return [tf.cast(tensor, tf.float32) for tensor in (expected, actual, *gradients)]
+        in_blocks = tf.shape(calls[0].inputs[0])[0]
+        values = [tf.cast(tensor, tf.float32) for tensor in (expected, actual, *gradients)]
+        return [in_blocks, *values]
 
-    expected, actual, slope, compiled_slope = value_of(build)
+    in_blocks, expected, actual, slope, compiled_slope = value_of(build)
+    assert in_blocks == {1: 0, 64: 64, 65: 64, 200: 192}[num_rows]
     np.testing.assert_allclose(actual, expected, atol=tolerance * np.abs(expected).max())
     np.testing.assert_allclose(compiled_slope, slope, atol=tolerance * np.abs(slope).max())
 
