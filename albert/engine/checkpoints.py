@@ -34,6 +34,7 @@ _UNFINISHED = re.compile(
     r"|(checkpoint|graph\.pbtxt|model\.ckpt-\d+\.meta)\.tmp[0-9a-f]{32}$"
 )
 _UNREADABLE = (tf.errors.OpError, ValueError, IndexError)  # IndexError: cut short, on 2.15
+_UNREADABLE_INDEX = (*_UNREADABLE, MemoryError)  # where a length in it is an absurd one
 _BYTES_PER_PARAMETER = 3 * 4  # float32: the weight and the two moments that both optimizers keep
 _GB = 1e9
 
@@ -121,7 +122,7 @@ def _explaining_damage(path):
     """Turns the error of a block that reads a checkpoint into one line if that is damaged."""
     try:
         yield
-    except _UNREADABLE:
+    except _UNREADABLE_INDEX:
         check(path)
         raise
 
@@ -155,17 +156,21 @@ def find_damage(path: str) -> Optional[str]:
     name = os.path.basename(path)
     if not exists(path):
         return f"{name}.index is missing"
-    file = f"{name}.index"
     try:
         reader = tf.train.load_checkpoint(path)
         names = list(reader.get_variable_to_shape_map())
-        file = f"{name}.data-*"
+    except _UNREADABLE_INDEX as error:
+        return f"{name}.index: {_first_line(error)}"
+    try:
         for variable in names:
             reader.get_tensor(variable)
     except _UNREADABLE as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        return f"{file}: {reason}"
+        return f"{name}.data-*: {_first_line(error)}"
     return None
+
+
+def _first_line(error):
+    return (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
 
 
 def check(path: str) -> None:

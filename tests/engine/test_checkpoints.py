@@ -252,6 +252,30 @@ def test_damage_is_one_line_that_names_the_file(sharded, damage, ending):
     assert "\n" not in found
 
 
+def test_an_index_that_asks_for_more_memory_than_there_is_is_damaged(sharded, monkeypatch):
+    def load(path):
+        raise MemoryError("std::bad_alloc")
+
+    monkeypatch.setattr(tf.train, "load_checkpoint", load)
+    monkeypatch.setattr(tf.train, "list_variables", load)
+    assert checkpoints.find_damage(sharded) == f"{os.path.basename(sharded)}.index: std::bad_alloc"
+    with pytest.raises(UsageError, match="is damaged .*index: std::bad_alloc"):
+        checkpoints.has_variable(sharded, "global_step")
+
+
+def test_a_lack_of_memory_for_the_weights_is_no_damage(sharded, monkeypatch):
+    class Reader:
+        def get_variable_to_shape_map(self):
+            return {"weight": [1]}
+
+        def get_tensor(self, name):
+            raise MemoryError
+
+    monkeypatch.setattr(tf.train, "load_checkpoint", lambda path: Reader())
+    with pytest.raises(MemoryError):
+        checkpoints.find_damage(sharded)
+
+
 @every_damage
 @every_file
 def test_the_newest_whole_checkpoint_is_found_below_a_damaged_one(
