@@ -147,6 +147,26 @@ def test_no_expectation_makes_the_server_fail(caplog, expect, path):
     assert not [record for record in caplog.records if record.exc_info]
 
 
+@pytest.mark.parametrize("content_type", [b"application/\xc4\xca\xc4json", b"\xff;\xc3\xa9"])
+def test_no_content_type_makes_the_server_fail(caplog, content_type):
+    async def steps(server):
+        reader, writer = await asyncio.open_connection(*server.address)
+        head = HEAD_AND_HALF_A_BODY.replace(b"application/json", content_type)
+        writer.write(head.replace(b"Host", b"Connection: close\r\nHost") + b'bcdefg"')
+        answer = await reader.read()
+        writer.close()
+        return answer
+
+    assert b" 415 " in run(steps).split(b"\r\n")[0]
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+@pytest.mark.parametrize("content_type", ["Application/JSON", "application/json ; charset=utf-8"])
+def test_the_type_may_have_capitals_and_parameters(content_type):
+    status, _, _ = run(lambda server: server.post(b'"a"', {"Content-Type": content_type}))
+    assert status == 200
+
+
 def test_other_paths_and_methods_are_explained():
     async def steps(server):
         async with server.session.get(server.url + "predict") as response:
