@@ -34,7 +34,7 @@ ALLOWED = {
     "cli": BELOW_CLI,
     "commands": BELOW_CLI + " cli",
 }
-TASK_PACKAGES = ("glue", "squad", "race", "tagging")
+TASK_PACKAGES = ("glue", "squad", "race", "tagging", "pretraining")
 COMMAND_PACKAGES = ("export", "report", "serve")
 LARGEST_DOOR = 20
 LARGEST_PACKAGE = 16

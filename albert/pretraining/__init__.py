@@ -1,0 +1,1 @@
+"""Pre-training: sentences to sequences, masks, and the heads of both objectives."""
