@@ -1,7 +1,7 @@
 """Masks for the masked language model: whole words, in n-grams, of a batch at once.
 
-A mask is a function of a key, which is made of (seed, epoch, sequence). So no epoch repeats one, none
-is stored, and a run that was killed draws the same ones again.
+A mask is a function of a key, which is made of (seed, epoch, sequence). So no epoch repeats one,
+none is stored, and a run that was killed draws the same ones again.
 """
 
 from typing import Any, NamedTuple, Optional, Sequence, Tuple

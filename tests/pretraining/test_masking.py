@@ -13,6 +13,7 @@ from albert.pretraining.masking import (
 
 CLS, SEP, MASK = 2, 3, 4
 VOCABULARY = Vocabulary(MASK, (0, 1, CLS, SEP, MASK), vocab_size=1000)
+SETTINGS = MaskSettings()
 
 
 def make_batch(num_sequences, max_length=128, word_share=0.7, seed=0):
@@ -27,7 +28,7 @@ def make_batch(num_sequences, max_length=128, word_share=0.7, seed=0):
     return ids, (random.rand(*ids.shape) < word_share).astype(int), lengths
 
 
-def masked(batch, settings=MaskSettings(), seed=1, epoch=0, vocabulary=VOCABULARY):
+def masked(batch, settings=SETTINGS, seed=1, epoch=0, vocabulary=VOCABULARY):
     keys = keys_of(seed, epoch, np.arange(len(batch[0])))
     return mask_tokens(*batch, keys, settings, vocabulary)
 
