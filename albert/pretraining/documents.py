@@ -138,6 +138,11 @@ def _decoded_lines(reader: BinaryIO, path: str) -> Iterator[str]:
         if not line:
             return
         number += 1
+        if len(line) > _LONGEST_LINE:
+            raise UsageError(
+                f"{path}:{number}: the line has more than {_LONGEST_LINE} bytes; give one sentence "
+                "a line."
+            )
         if number == 1 and line.startswith(codecs.BOM_UTF8):
             line = line[len(codecs.BOM_UTF8) :]
         try:
@@ -146,11 +151,6 @@ def _decoded_lines(reader: BinaryIO, path: str) -> Iterator[str]:
             raise _not_text(path, number, line, error.start) from error
         if "\0" in text:
             raise _not_text(path, number, line, line.index(0))
-        if len(line) > _LONGEST_LINE:
-            raise UsageError(
-                f"{path}:{number}: the line has more than {_LONGEST_LINE} bytes; give one sentence "
-                "a line."
-            )
         text = text.strip()
         if "\r" in text and number == 1 and not line.endswith(b"\n"):
             raise UsageError(
