@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from albert.pretraining import records
 
 light = settings(max_examples=60, deadline=None)
-integers = st.integers(0, 2**63 - 1) | st.integers(0, 300) | st.sampled_from([127, 128, 16383, 16384])
+integers = (
+    st.integers(0, 2**63 - 1) | st.integers(0, 300) | st.sampled_from([127, 128, 16383, 16384])
+)
 
 
 def feature_of(values):
