@@ -40,7 +40,7 @@ def ordered_map(function: Callable[[Any], Any], items: Sequence[Any]) -> Iterato
         return
     starts = range(0, len(items), _CHUNK_SIZE)
     with _pool(num_processes, function, items) as executor:
-        for results in _in_order(executor, _chunk_results, starts, num_processes):
+        for results in _in_order(executor, _chunk_results, starts, 2 * num_processes):
             yield from results
 
 
@@ -56,14 +56,14 @@ def ordered_stream(
     Args:
         function: as of `ordered_map`; its results must be smaller than 4096 bytes, which a process
             that is ended writes whole or not at all. Half of one would be waited for for ever.
-        items: may be endless: this process takes them only a bounded number ahead.
+        items: may be endless: this process takes only one more than it has processes for.
         num_processes: with 1, this process does everything itself.
     """
     if num_processes < 2 or multiprocessing.get_start_method() != "fork":
         yield from map(function, items)
         return
     with _pool(num_processes, function, ()) as executor, _ending_new_processes():
-        yield from _in_order(executor, _result, items, num_processes)
+        yield from _in_order(executor, _result, items, num_processes + 1)
 
 
 def _pool(
@@ -78,12 +78,12 @@ def _in_order(
     executor: concurrent.futures.Executor,
     call: Callable[[Any], Any],
     arguments: Iterable[Any],
-    num_processes: int,
+    num_ahead: int,
 ) -> Iterator[Any]:
-    """Yields call(argument) for each argument, of which it takes a bounded number ahead."""
+    """Yields call(argument) for each argument, of which it takes so many ahead."""
     left = iter(arguments)
     pending = collections.deque(
-        executor.submit(call, argument) for argument in itertools.islice(left, 2 * num_processes)
+        executor.submit(call, argument) for argument in itertools.islice(left, num_ahead)
     )
     while pending:
         result = pending.popleft().result()

@@ -7,6 +7,7 @@ import glob
 import logging
 import os
 import re
+from concurrent.futures import process
 from typing import Any, Dict, Iterator, List, Match, NamedTuple, Optional, Pattern, Sequence, Tuple
 
 from albert.common import parallel
@@ -57,7 +58,9 @@ def create(data_set: DataSet, num_processes: int) -> Manifest:
         num_processes,
     )
     try:
-        with contextlib.closing(results):  # its processes end before what they have left is deleted
+        with contextlib.closing(results), _explaining_lost_processes(
+            num_processes
+        ):  # its processes end before what they have left is deleted
             for made in results:
                 record.add(made, corpus.files)
     finally:
@@ -65,6 +68,19 @@ def create(data_set: DataSet, num_processes: int) -> Manifest:
     if record.num_kept:
         _log.info("%d of %d shards were there already.", record.num_kept, record.num_done)
     return record.finish(corpus.files)
+
+
+@contextlib.contextmanager
+def _explaining_lost_processes(num_processes: int) -> Iterator[None]:
+    try:
+        yield
+    except process.BrokenProcessPool as error:
+        raise UsageError(
+            "<num_processes>: one of them was ended from outside, as where memory is short. Fewer "
+            "ones need less, as does a smaller <shard_size>; the same command resumes.",
+            num_processes=num_processes,
+            shard_size=None,
+        ) from error
 
 
 def _sources(
