@@ -5,6 +5,7 @@ import gzip
 import json
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -252,6 +253,17 @@ def test_a_disk_that_is_full_is_one_line_and_the_same_command_resumes(folder, sm
         found = manifest.read(str(small_disk / "P.manifest.json"), needs_all=False)
         assert found.shards and not found.is_complete
         assert list(small_disk.glob("*.part")) == []
+
+
+def test_a_file_that_cannot_be_written_is_one_line(folder):
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+
+    process = started(folder, *GIVEN, "--output_file=P", preexec_fn=limit)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert stderr.decode() == "create_pretraining_data.py: the disk: File too large.\n"
 
 
 def test_a_second_process_waits_for_the_first(folder):

@@ -137,8 +137,14 @@ def read(path: str, needs_all: bool = True) -> Manifest:
 
 
 def read_previous(prefix: str) -> Optional[Manifest]:
-    """Returns the manifest that an earlier run has left, or None; warns if it cannot be read."""
+    """Returns the manifest that an earlier run has left, or None; warns if it cannot be read.
+
+    Raises:
+        UsageError: its path is a folder, so that none can be written.
+    """
     path = path_of(prefix)
+    if os.path.isdir(path):
+        raise UsageError(f"{path} is a folder; it is to be the manifest of what is made.")
     if not os.path.exists(path):
         return None
     try:
