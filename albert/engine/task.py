@@ -219,6 +219,7 @@ class Task(abc.ABC):
         train_split: the split to train on.
         dev_splits: evaluated together.
         test_splits: predicted together.
+        starts_from_scratch: whether training without a pre-trained model is what is expected.
     """
 
     name: str
@@ -229,6 +230,7 @@ class Task(abc.ABC):
     train_split: str = "train"
     dev_splits: Tuple[str, ...] = ("dev",)
     test_splits: Tuple[str, ...] = ("test",)
+    starts_from_scratch: bool = False
 
     @property
     def model_name(self) -> str:

@@ -560,7 +560,7 @@ class Engine:
             )
         if start:
             _log.info("Resuming from %s, up to step %d.", start, config.train_steps)
-        elif not config.init_checkpoint:
+        elif not config.init_checkpoint and not self._task.starts_from_scratch:
             _log.warning(
                 "No initial checkpoint: training from random weights, which is far worse than "
                 "fine-tuning a pre-trained model."
