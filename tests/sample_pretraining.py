@@ -1,79 +1,37 @@
-"""Small sets of sequences for pre-training, in the files that create_pretraining_data writes."""
+"""Text for pre-training, and what is in the files that are made of it."""
 
-import os
-import zlib
+import itertools
+import json
 
-import numpy as np
 import tensorflow.compat.v1 as tf
 
-from albert.pretraining import manifest as manifests
 
-CLS, SEP, MASK = 2, 3, 4
-
-
-def make_sequence(random, sequence_id, vocab_size=50, lengths=(8, 30)):
-    """Returns the features of a sequence of random tokens, `[CLS] a [SEP] b [SEP]`."""
-    length = random.randint(*lengths)
-    first = random.randint(3, length - 3)  # the [SEP] between the segments
-    ids = random.randint(5, vocab_size, length)
-    ids[[0, first, -1]] = CLS, SEP, SEP
-    return {
-        "input_ids": ids.tolist(),
-        "segment_ids": [0] * (first + 1) + [1] * (length - first - 1),
-        "token_boundary": np.where(ids < 5, 1, random.randint(0, 2, length)).tolist(),
-        "next_sentence_labels": [random.randint(2)],
-        "sequence_id": [sequence_id],
-    }
+def squad_documents(shared_data, num_documents=None):
+    """Returns the articles of SQuAD's dev set as documents: lists of sentences."""
+    content = json.loads((shared_data / "squad" / "dev-v1.1.json").read_text(encoding="utf-8"))
+    documents = []
+    for article in content["data"][:num_documents]:
+        contexts = [paragraph["context"].replace("\n", " ") for paragraph in article["paragraphs"]]
+        sentences = itertools.chain(*(context.split(". ") for context in contexts))
+        documents.append([sentence.strip() for sentence in sentences if sentence.strip()])
+    return documents
 
 
-def write_records(path, rows):
-    """Writes a TFRecord file of features, {name: list of numbers} each."""
-    with tf.io.TFRecordWriter(str(path)) as writer:
-        for row in rows:
-            example = tf.train.Example()
-            for name, values in row.items():
-                stored = example.features.feature[name]
-                kind = stored.float_list if isinstance(values[0], float) else stored.int64_list
-                kind.value.extend(values)
-            writer.write(example.SerializeToString())
+def text_of(documents):
+    """Returns documents, lists of sentences, as the text of a file."""
+    return "\n\n".join("\n".join(sentences) for sentences in documents) + "\n"
 
 
-def write_sequences(prefix, tokenizer, sizes=(20, 30), seed=0, **kwargs):
-    """Writes shards of these sizes and their manifest; returns the features of each sequence."""
-    random = np.random.RandomState(seed)
-    written, shards = [], []
-    for number, size in enumerate(sizes):
-        rows = [make_sequence(random, (number << 32) + each, **kwargs) for each in range(size)]
-        path = manifests.shard_path(str(prefix), number)
-        write_records(path, rows)
-        written.extend(rows)
-        with open(path, "rb") as reader:
-            crc = zlib.crc32(reader.read())
-        shards.append(
-            manifests.Shard(
-                file=os.path.basename(path),
-                num_documents=1,
-                num_sentences=size,
-                num_dropped_sentences=0,
-                num_sequences=size,
-                num_tokens=sum(len(row["input_ids"]) for row in rows),
-                num_bytes=os.path.getsize(path),
-                crc32=crc,
-                source_sha256="",
-            )
-        )
-    manifests.write(
-        manifests.Manifest(
-            path=manifests.path_of(str(prefix)),
-            layout=manifests.SEQUENCES,
-            is_complete=True,
-            max_seq_length=kwargs.get("lengths", (8, 30))[1],
-            vocab_size=tokenizer.vocab_size,
-            tokenizer=tokenizer.fingerprint(),
-            settings={},
-            vocabulary=None,
-            inputs=[],
-            shards=tuple(shards),
-        )
-    )
-    return written
+def examples_in(*paths):
+    """Returns the tf.train.Examples in TFRecord files, as {feature: list of values}."""
+    examples = []
+    for path in paths:
+        for record in tf.io.tf_record_iterator(str(path)):
+            features = tf.train.Example.FromString(record).features.feature
+            examples.append({name: values_of(feature) for name, feature in features.items()})
+    return examples
+
+
+def values_of(feature):
+    """Returns the values of a tf.train.Feature."""
+    return list(getattr(feature, feature.WhichOneof("kind")).value)

@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 import runs
-import sample_pretraining
+import sample_sequences
 import tensorflow.compat.v1 as tf
 import tiny
 import workers
@@ -49,8 +49,8 @@ def root(tmp_path_factory):
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"w{n}" for n in range(45))]
     (folder / "vocab.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
     tokenizer = FullTokenizer(str(folder / "vocab.txt"))
-    sample_pretraining.write_sequences(folder / "train", tokenizer, (7, 9, 14))
-    sample_pretraining.write_sequences(folder / "dev", tokenizer, (20, 5), seed=1)
+    sample_sequences.write_sequences(folder / "train", tokenizer, (7, 9, 14))
+    sample_sequences.write_sequences(folder / "dev", tokenizer, (20, 5), seed=1)
     config = tiny.config(initializer_range=0.2, hidden_dropout_prob=0.1)
     (folder / "config.json").write_text(config.to_json_string(), encoding="utf-8")
     two_groups = tiny.config(num_hidden_groups=2)

@@ -177,7 +177,7 @@ def _check_paths(options: SimpleNamespace) -> None:
                 **{name: checkpoint},
             )
     for name in _FOLDERS_TO_WRITE:
-        _check_folder_to_write(name, getattr(options, name))
+        check_folder_to_write(name, getattr(options, name))
 
 
 def check_file(name: str, path: Optional[str]) -> None:
@@ -194,11 +194,17 @@ def check_folder(name: str, path: Optional[str]) -> None:
         raise _refused(name, path, errno.ENOTDIR if os.path.exists(path) else errno.ENOENT)
 
 
-def _check_folder_to_write(name: str, path: Optional[str]) -> None:
-    """Raises UsageError if a folder cannot be written to, or not be made; makes none."""
+def check_folder_to_write(name: str, path: Optional[str], is_file: bool = False) -> None:
+    """Raises UsageError if a folder cannot be written to, or not be made; makes none.
+
+    Args:
+        is_file: whether it is the folder of `path` that is meant.
+    """
     if not path:
         return
     folder = os.path.abspath(path)
+    if is_file:
+        folder = os.path.dirname(folder)
     while not os.path.lexists(folder):
         folder = os.path.dirname(folder)
     try:

@@ -14,13 +14,19 @@ FLAGS = flags.FLAGS
 
 
 def run(
-    main: Callable[[], None], description: Optional[str], same_flag: Mapping[str, str] = {}
+    main: Callable[[], None],
+    description: Optional[str],
+    same_flag: Mapping[str, str] = {},
+    output_flag: str = "output_dir",
+    resumes_from: str = "the last checkpoint",
 ) -> None:
     """Parses the flags, which are defined, calls `main()` and exits.
 
     Args:
         description: what --help opens with, in lines of at most 79 columns; a runner's docstring.
         same_flag: {setting: another one}, those that the flag of the other sets, too.
+        output_flag: the one that says where to write.
+        resumes_from: where the same command goes on after Ctrl-C.
     """
     app.define_help_flags()  # so that ours come after them
     flags.DEFINE_flag(_HelpFlag("help", "?", description or ""))
@@ -29,8 +35,8 @@ def run(
         os.path.basename(sys.argv[0]),
         lambda: app.run(lambda _: _log_and_run(main), flags_parser=_parse),
         flag_of=lambda setting: shared_flags.flag_of(same_flag.get(setting, setting)),
-        explain=_explain_full_disk,
-        interrupted="Interrupted. The same command resumes from the last checkpoint.",
+        explain=lambda error: _explain_full_disk(error, output_flag),
+        interrupted=f"Interrupted. The same command resumes from {resumes_from}.",
     )
 
 
@@ -71,13 +77,13 @@ def _log_and_run(main: Callable[[], None]) -> None:
         raise
 
 
-def _explain_full_disk(error: Exception) -> Optional[str]:
+def _explain_full_disk(error: Exception, output_flag: str) -> Optional[str]:
     is_of_tensorflow = type(error).__module__.startswith("tensorflow")
     if not isinstance(error, OSError) and not is_of_tensorflow:
         return None
     if "No space left on device" not in str(error):
         return None
     return (
-        f"The disk of --output_dir={FLAGS.output_dir} is full. What was saved before is whole: "
-        "free some space, and the same command resumes from there."
+        f"The disk of --{output_flag}={FLAGS[output_flag].value} is full. What was saved before is "
+        "whole: free some space, and the same command resumes from there."
     )

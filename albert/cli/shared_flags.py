@@ -372,7 +372,12 @@ def _define_results() -> None:
     flags.DEFINE_integer(
         "keep_checkpoint_max", 5, "Checkpoints kept besides the best one.", module_name=RESULTS
     )
-    flags.FLAGS.set_default("verbosity", 0)  # absl's own flag
+    define_verbosity()
+
+
+def define_verbosity() -> None:
+    """Makes absl's own flag for the log ours."""
+    flags.FLAGS.set_default("verbosity", 0)
     verbosity = flags.FLAGS["verbosity"]
     verbosity.help = "-1: warnings only; 0: progress, too; 1: TensorFlow's messages, too."
     flags.FLAGS.register_key_flag_for_module(RESULTS, verbosity)

@@ -2,13 +2,14 @@
 
 import codecs
 import contextlib
+import glob
 import hashlib
 import json
 import os
 import re
 import shutil
 import uuid
-from typing import Any, Iterable, Iterator, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Tuple
 
 from albert.common.errors import UsageError
 
@@ -38,6 +39,31 @@ def check_new_folder(setting: str, path: str) -> None:
         )
     if os.path.exists(path) and not os.path.isdir(path):
         raise UsageError(f"<{setting}> is a file; it must be a new folder.", **{setting: path})
+
+
+def matching(patterns: str, setting: str) -> List[str]:
+    """Returns the paths that patterns, separated by commas, match: each once, sorted by pattern.
+
+    Args:
+        patterns: paths, with `*`, `?` and `[...]` as in a shell.
+        setting: the one that names them, for errors.
+
+    Raises:
+        UsageError: there is no pattern, one matches nothing, or one matches a folder.
+    """
+    found: Dict[str, None] = {}
+    for pattern in filter(None, (part.strip() for part in patterns.split(","))):
+        # A path is itself, whatever its characters would match.
+        paths = [pattern] if os.path.exists(pattern) else sorted(glob.glob(pattern))
+        if not paths:
+            raise UsageError(f"<{setting}>: no file matches {pattern}.", **{setting: None})
+        for path in paths:
+            if os.path.isdir(path):
+                raise UsageError(f"<{setting}>: {path} is a folder.", **{setting: None})
+        found.update(dict.fromkeys(paths))
+    if not found:
+        raise UsageError(f"<{setting}> names no file.", **{setting: patterns})
+    return list(found)
 
 
 @contextlib.contextmanager

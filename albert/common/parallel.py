@@ -2,13 +2,14 @@
 
 import collections
 import concurrent.futures
+import contextlib
 import itertools
 import multiprocessing
 import os
 import signal
 import threading
 import time
-from typing import Any, Callable, Iterator, List, Sequence
+from typing import Any, Callable, Iterable, Iterator, List, Sequence, Tuple
 
 _CHUNK_SIZE = 16
 # With fewer items, this process is done before the others would have started.
@@ -37,19 +38,66 @@ def ordered_map(function: Callable[[Any], Any], items: Sequence[Any]) -> Iterato
     if num_processes < 2 or len(items) < _MIN_ITEMS or not forks:
         yield from map(function, items)
         return
-    starts = iter(range(0, len(items), _CHUNK_SIZE))
+    starts = range(0, len(items), _CHUNK_SIZE)
+    for results in _in_order(_chunk_results, starts, num_processes, (function, items)):
+        yield from results
+
+
+def ordered_stream(
+    function: Callable[[Any], Any], items: Iterable[Any], num_processes: int
+) -> Iterator[Any]:
+    """Yields function(item) for each item, in order, computed by so many processes.
+
+    It differs from `ordered_map` in what it is for: few and large items, which are copied to the
+    processes one at a time.
+
+    Args:
+        function: as of `ordered_map`.
+        items: may be endless: this process takes them only a bounded number ahead.
+        num_processes: with 1, this process does everything itself.
+    """
+    if num_processes < 2 or multiprocessing.get_start_method() != "fork":
+        yield from map(function, items)
+        return
+    yield from _in_order(_result, items, num_processes, (function, ()))
+
+
+def _in_order(
+    call: Callable[[Any], Any],
+    arguments: Iterable[Any],
+    num_processes: int,
+    work: Tuple[Callable[[Any], Any], Sequence[Any]],
+) -> Iterator[Any]:
+    """Yields call(argument) for each argument, computed by processes that start with `work`."""
+    left = iter(arguments)
     with concurrent.futures.ProcessPoolExecutor(
-        num_processes, initializer=_start_worker, initargs=(function, items, os.getpid())
-    ) as executor:
+        num_processes, initializer=_start_worker, initargs=(*work, os.getpid())
+    ) as executor, _ending_new_processes():
         pending = collections.deque(
-            executor.submit(_chunk_results, start)
-            for start in itertools.islice(starts, 2 * num_processes)
+            executor.submit(call, argument)
+            for argument in itertools.islice(left, 2 * num_processes)
         )
         while pending:
-            results = pending.popleft().result()
-            for start in itertools.islice(starts, 1):
-                pending.append(executor.submit(_chunk_results, start))
-            yield from results
+            result = pending.popleft().result()
+            for argument in itertools.islice(left, 1):
+                pending.append(executor.submit(call, argument))
+            yield result
+
+
+@contextlib.contextmanager
+def _ending_new_processes() -> Iterator[None]:
+    """Ends the processes that a block has started if it fails, or is left early.
+
+    An executor would first wait for all that they have been given, as after Ctrl-C.
+    """
+    others = multiprocessing.active_children()
+    try:
+        yield
+    except BaseException:
+        for process in multiprocessing.active_children():
+            if process not in others:
+                process.terminate()
+        raise
 
 
 def num_cores() -> int:
@@ -82,6 +130,10 @@ def _end_after(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(_SECONDS_BETWEEN_LOOKS)
     os._exit(1)
+
+
+def _result(item: Any) -> Any:
+    return _function(item)
 
 
 def _chunk_results(start: int) -> List[Any]:

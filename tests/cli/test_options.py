@@ -180,7 +180,7 @@ def test_folder_on_a_disk_that_refuses_is_reported_and_nothing_is_made(tmp_path,
     (tmp_path / "there").mkdir()
     monkeypatch.setattr(options.tempfile, "TemporaryFile", refuse)
     with pytest.raises(UsageError) as caught:
-        options._check_folder_to_write("output_dir", str(tmp_path / path))
+        options.check_folder_to_write("output_dir", str(tmp_path / path))
     assert (
         str(caught.value)
         == f"output_dir={tmp_path / path} cannot be written to: Permission denied."
@@ -192,10 +192,10 @@ def test_folder_on_a_disk_that_refuses_is_reported_and_nothing_is_made(tmp_path,
 def test_read_only_folder_is_refused(tmp_path):
     tmp_path.chmod(0o555)
     with pytest.raises(UsageError, match="cannot be written to: Permission denied"):
-        options._check_folder_to_write("output_dir", str(tmp_path))
+        options.check_folder_to_write("output_dir", str(tmp_path))
 
 
 def test_folder_that_can_be_written_to_stays_as_it_is(tmp_path):
-    options._check_folder_to_write("output_dir", str(tmp_path))
-    options._check_folder_to_write("cached_dir", None)
+    options.check_folder_to_write("output_dir", str(tmp_path))
+    options.check_folder_to_write("cached_dir", None)
     assert list(tmp_path.iterdir()) == []

@@ -110,14 +110,14 @@ def output_dir(monkeypatch):
     ],
 )
 def test_full_disk_is_one_line_that_says_how_to_go_on(output_dir, error):
-    line = runner._explain_full_disk(error)
+    line = runner._explain_full_disk(error, "output_dir")
     assert line.startswith(f"The disk of --output_dir={output_dir} is full.")
     assert "\n" not in line
 
 
 @pytest.mark.parametrize("error", [OSError(errno.EIO, "I/O error"), ValueError("No space left")])
 def test_other_errors_are_not_taken_for_a_full_disk(output_dir, error):
-    assert runner._explain_full_disk(error) is None
+    assert runner._explain_full_disk(error, "output_dir") is None
 
 
 OUT_OF_MEMORY = """

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-import sample_pretraining
+import sample_sequences
 import tensorflow.compat.v1 as tf
 import tiny
 
@@ -15,7 +15,7 @@ from albert.pretraining.inputs import open_inputs
 from albert.pretraining.masking import MaskSettings
 from albert.pretraining.task import PretrainingSettings, PretrainingTask
 
-MASK = sample_pretraining.MASK
+MASK = sample_sequences.MASK
 
 
 def make_task(tokenizer, train=None, dev=None, **settings):
@@ -30,7 +30,7 @@ def make_task(tokenizer, train=None, dev=None, **settings):
 @pytest.fixture(scope="module")
 def data(tmp_path_factory, tokenizer_of_fifty):
     folder = tmp_path_factory.mktemp("sequences")
-    return folder, sample_pretraining.write_sequences(folder / "set", tokenizer_of_fifty, (30, 10))
+    return folder, sample_sequences.write_sequences(folder / "set", tokenizer_of_fifty, (30, 10))
 
 
 def padded(rows, name, padding):
@@ -221,8 +221,8 @@ def test_files_of_the_original_program_are_read_without_a_manifest(
     tmp_path, data, tokenizer_of_fifty
 ):
     static, labels = static_rows(data[1])
-    sample_pretraining.write_records(tmp_path / "a.tfrecord", static[:25])
-    sample_pretraining.write_records(tmp_path / "b.tfrecord", static[25:])
+    sample_sequences.write_records(tmp_path / "a.tfrecord", static[:25])
+    sample_sequences.write_records(tmp_path / "b.tfrecord", static[25:])
     task = make_task(tokenizer_of_fifty, tmp_path / "*.tfrecord", tmp_path / "*.tfrecord")
     found = list(task.features("dev"))
     assert [row["masked_lm_labels"] for row in found] == labels
@@ -247,9 +247,9 @@ def test_files_of_the_original_program_are_read_without_a_manifest(
 
 def test_what_does_not_fit_is_refused_in_one_line(tmp_path, data, tokenizer_of_fifty):
     folder, rows = data
-    sample_pretraining.write_records(tmp_path / "static", static_rows(rows)[0])
-    sample_pretraining.write_records(tmp_path / "foreign", [{"label": [1]}])
-    sample_pretraining.write_records(tmp_path / "empty", [])
+    sample_sequences.write_records(tmp_path / "static", static_rows(rows)[0])
+    sample_sequences.write_records(tmp_path / "foreign", [{"label": [1]}])
+    sample_sequences.write_records(tmp_path / "empty", [])
     (tmp_path / "text").write_text("no records\n" * 9, encoding="utf-8")
     other = tmp_path / "vocab.txt"
     other.write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "x"]) + "\n")

@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-import sample_pretraining
+import sample_sequences
 import tensorflow.compat.v1 as tf
 import tiny
 
@@ -25,8 +25,8 @@ SIZES = (7, 9, 5, 9)  # 30 sequences, so that a batch may span two epochs
 def data(tmp_path_factory, tokenizer_of_fifty):
     """Returns a folder with sequences to train on, and to evaluate on."""
     folder = tmp_path_factory.mktemp("sequences")
-    sample_pretraining.write_sequences(folder / "train", tokenizer_of_fifty, SIZES)
-    sample_pretraining.write_sequences(folder / "dev", tokenizer_of_fifty, (11, 6), seed=1)
+    sample_sequences.write_sequences(folder / "train", tokenizer_of_fifty, SIZES)
+    sample_sequences.write_sequences(folder / "dev", tokenizer_of_fifty, (11, 6), seed=1)
     return folder
 
 
