@@ -69,6 +69,8 @@ def create_optimizer(
     optimizer: str = "adamw",
     clip_norm: Optional[float] = CLIP_NORM,
     bias_correction: bool = False,
+    poly_power: float = 1.0,
+    start_warmup_step: int = 0,
 ) -> Any:
     """Returns the op that applies one update with the scheduled rate and increments the step.
 
@@ -78,9 +80,16 @@ def create_optimizer(
         num_train_steps: the step at which the rate reaches 0.
         num_warmup_steps: steps of linear warm-up.
         optimizer, clip_norm, bias_correction: see `minimize`.
+        poly_power, start_warmup_step: see `learning_rate_schedule`.
     """
-    global_step = tf.train.get_or_create_global_step()
-    learning_rate = learning_rate_schedule(global_step, init_lr, num_train_steps, num_warmup_steps)
+    learning_rate = learning_rate_schedule(
+        tf.train.get_or_create_global_step(),
+        init_lr,
+        num_train_steps,
+        num_warmup_steps,
+        poly_power,
+        start_warmup_step,
+    )
     return minimize(loss, learning_rate, optimizer, clip_norm, bias_correction)
 
 
@@ -169,20 +178,31 @@ def update(
 
 
 def learning_rate_schedule(
-    global_step: Any, init_lr: float, num_train_steps: int, num_warmup_steps: int
+    global_step: Any,
+    init_lr: float,
+    num_train_steps: int,
+    num_warmup_steps: int,
+    poly_power: float = 1.0,
+    start_warmup_step: int = 0,
 ) -> Any:
     """Returns the learning rate at a step, a scalar float32.
 
     It is init_lr * step / warmup while step < warmup, and init_lr * (1 - step / num_train_steps),
     but never below 0, from then on. So at the end of warm-up it drops from init_lr to
     init_lr * (1 - warmup / num_train_steps), as it did for the published results.
+
+    Args:
+        poly_power: of the second factor.
+        start_warmup_step: the step that warm-up counts from; up to it the rate is 0.
     """
     step = tf.cast(global_step, tf.float32)
-    decayed = init_lr * tf.maximum(0.0, 1.0 - step / float(num_train_steps))
+    remaining = tf.maximum(0.0, 1.0 - step / float(num_train_steps))
+    decayed = init_lr * (remaining if poly_power == 1.0 else tf.pow(remaining, poly_power))
     if not num_warmup_steps:
         return decayed
-    warming = init_lr * step / float(num_warmup_steps)
-    return tf.where(step < float(num_warmup_steps), warming, decayed)
+    warm_step = step - float(start_warmup_step)
+    warming = init_lr * tf.maximum(0.0, warm_step) / float(num_warmup_steps)
+    return tf.where(warm_step < float(num_warmup_steps), warming, decayed)
 
 
 class AdamWeightDecayOptimizer(tf.train.Optimizer):

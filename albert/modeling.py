@@ -30,7 +30,7 @@ from albert.nn.layers import (  # noqa: F401
     get_activation,
     variable_scope,
 )
-from albert.nn.token_layout import TokenLayout, token_layout
+from albert.nn.token_layout import TokenLayout, rows_where, token_layout
 
 ENCODER = "bert/"  # begins the names of all variables of the model, but not of a head
 MASKED_SCORE = -10000.0
@@ -157,6 +157,7 @@ class AlbertModel:
             computation.
 
     Attributes:
+        config: the architecture.
         dropout: nn.layers.Dropout, for the head to use.
     """
 
@@ -177,6 +178,7 @@ class AlbertModel:
         use_xla: bool = False,
     ) -> None:
         del use_einsum
+        self.config = config
         self.dropout = Dropout(is_training, dropout_seed)
         shape = get_shape_list(input_ids, expected_rank=2)
         packing_mask = input_mask if packed_tokens else None
@@ -217,6 +219,15 @@ class AlbertModel:
     def get_sequence_output(self) -> Any:
         """Returns the last layer's output: float [batch, seq, hidden], 0 at padding if packed."""
         return self._padded(self._layer_outputs[-1])
+
+    def get_outputs_where(self, is_chosen: Any) -> Any:
+        """Returns the last layer's output at some of the tokens: float [num_chosen, hidden].
+
+        Args:
+            is_chosen: bool [batch, seq], False at padding; the outputs come row by row.
+        """
+        is_chosen = self._layout.flatten(is_chosen)
+        return tf.cast(rows_where(is_chosen, self._layer_outputs[-1]), tf.float32)
 
     def get_all_encoder_layers(self) -> List[Any]:
         """Returns the output of every layer, first to last, each float [batch, seq, hidden]."""

@@ -88,15 +88,15 @@ def run(
         albert_config.hidden_dropout_prob = albert_config.attention_probs_dropout_prob = dropout
     config = config_of(options, albert_config)
     task = task_of(options, albert_config)
-    scores_what_it_predicts = options.do_predict and bool(task.dev_splits)
-    is_scored = getattr(options, "do_eval", scores_what_it_predicts)
-    _run_engine(task, config, options, is_scored)
+    predicts = getattr(options, "do_predict", False)
+    is_scored = getattr(options, "do_eval", predicts and bool(task.dev_splits))
+    _run_engine(task, config, options, is_scored, predicts)
 
 
 def _run_engine(
-    task: Task, config: FinetuneConfig, options: SimpleNamespace, is_scored: bool
+    task: Task, config: FinetuneConfig, options: SimpleNamespace, is_scored: bool, predicts: bool
 ) -> None:
-    """Trains and predicts as the options say; `is_scored`: evaluates every checkpoint, too.
+    """Trains as the options say, evaluates every checkpoint if `is_scored`, and predicts.
 
     Raises:
         NotFinite: a gradient was NaN or infinite.
@@ -107,7 +107,7 @@ def _run_engine(
         if options.do_train:
             if options.overwrite_output_dir:
                 _log.warning("To resume this run later, leave out --overwrite_output_dir.")
-            engine.train(is_scored, options.do_predict, options.overwrite_output_dir)
+            engine.train(is_scored, predicts, options.overwrite_output_dir)
     except training.Interrupted as stopped:
         engine.summarize()
         _log.warning("%s", stopped)
@@ -120,7 +120,7 @@ def _run_engine(
         return
     if is_scored:
         engine.evaluate()
-    if options.do_predict:
+    if predicts:
         engine.predict()
     if options.do_train or (is_scored and not options.eval_checkpoint):
         engine.summarize()

@@ -30,6 +30,10 @@ FLAGS = flags.FLAGS
 # Names of the files in output_dir that make it complete, for albert.predict.
 CONFIG, SPM_MODEL, VOCABULARY = "albert_config.json", "spiece.model", "vocab.txt"
 
+_ALTERNATIVES_OF_PRETRAINING = (
+    ("num_train_steps", "num_train_epochs"),
+    ("num_warmup_steps", "warmup_proportion"),
+)
 _FILES = ("albert_config_file", "vocab_file", "spm_model_file")
 _CHECKPOINTS = ("init_checkpoint", "eval_checkpoint")
 _FOLDERS_TO_WRITE = ("output_dir", "cached_dir", "predict_output_dir")
@@ -37,13 +41,13 @@ _FOLDERS_TO_WRITE = ("output_dir", "cached_dir", "predict_output_dir")
 _log = logging.getLogger(__name__)
 
 
-def read_options(recipe: str, required: Sequence[str] = ()) -> SimpleNamespace:
+def read_options(recipe: Optional[str], required: Sequence[str] = ()) -> SimpleNamespace:
     """Returns the value of every flag: the user's, or the recipe's under --recipe, or the default.
 
     Nothing that comes later reads the flags, which do not know the recipe's values.
 
     Args:
-        recipe: key of recipes.RECIPES.
+        recipe: key of recipes.RECIPES; None for a runner that has none.
         required: names of flags that must be given, besides those that every run requires.
 
     Raises:
@@ -52,7 +56,7 @@ def read_options(recipe: str, required: Sequence[str] = ()) -> SimpleNamespace:
     """
     _check_flags(("albert_config_file", "output_dir", *required))
     options = SimpleNamespace(**FLAGS.flag_values_dict(), cluster=_cluster())
-    if options.recipe:
+    if recipe and options.recipe:
         vars(options).update(_recipe_values(recipe, options))
     for name in _CHECKPOINTS:
         if getattr(options, name):
@@ -89,7 +93,7 @@ def _check_flags(required: Iterable[str]) -> None:
 
 
 def _check_combinations() -> None:
-    for names in recipes.ALTERNATIVES.items():
+    for names in (*recipes.ALTERNATIVES.items(), *_ALTERNATIVES_OF_PRETRAINING):
         if all(name in FLAGS and FLAGS[name].present for name in names):
             both = " and ".join(f"--{name}={FLAGS[name].value}" for name in names)
             raise UsageError(f"{both} exclude each other: give one of them.")

@@ -1,6 +1,6 @@
 """The flags that runners share, with the original's names and defaults."""
 
-from typing import Optional
+from typing import NamedTuple, Optional
 
 from absl import flags
 
@@ -25,17 +25,32 @@ from albert.engine.config import (
     XLA,
 )
 
-# {setting: flag} where the names differ, because the flags are those of the original.
+# {setting: flags} where the names differ, because the flags are those of the original, whose
+# runners do not agree.
 _FLAGS_OF_OTHER_NAMES = {
-    "train_steps": "train_step",
-    "warmup_steps": "warmup_step",
-    "num_devices": "num_gpu_cores",
+    "train_steps": ("train_step", "num_train_steps"),
+    "warmup_steps": ("warmup_step", "num_warmup_steps"),
+    "num_devices": ("num_gpu_cores",),
+    "max_predictions": ("max_predictions_per_seq",),
 }
 
 
+class Schedule(NamedTuple):
+    """The flags for the numbers of updates, of runners that count them, and their defaults."""
+
+    train_steps: str = "train_step"
+    num_train_steps: int = 1000
+    warmup_steps: str = "warmup_step"
+    num_warmup_steps: int = 0
+
+
+_SCHEDULE = Schedule()
+
+
 def flag_name(setting: str) -> str:
-    """Returns the name of the flag for a setting of the engine or of a task: `train_step`."""
-    return _FLAGS_OF_OTHER_NAMES.get(setting, setting)
+    """Returns the name of this runner's flag for a setting of the engine or of a task."""
+    names = _FLAGS_OF_OTHER_NAMES.get(setting, (setting,))
+    return next((name for name in names if name in flags.FLAGS), names[0])
 
 
 def flag_of(setting: str) -> str:
@@ -43,17 +58,21 @@ def flag_of(setting: str) -> str:
     return f"--{flag_name(setting)}"
 
 
-def define(has_dev_set: bool = False) -> None:
+def define(
+    has_dev_set: bool = False, has_test_set: bool = True, schedule: Schedule = _SCHEDULE
+) -> None:
     """Defines the flags of all runners.
 
     Args:
         has_dev_set: whether to define, too, those of tasks that train for a number of updates and
             have a dev set.
+        has_test_set: likewise those of tasks that fine-tune a model, to predict with it.
+        schedule: of the runners with has_dev_set.
     """
-    _define_what_to_do(has_dev_set)
-    _define_data_and_model(has_dev_set)
-    _define_training(has_dev_set)
-    _define_prediction(has_dev_set)
+    _define_what_to_do(has_dev_set, has_test_set)
+    _define_data_and_model(has_dev_set, has_test_set)
+    _define_training(has_dev_set, schedule)
+    _define_prediction(has_dev_set, has_test_set)
     _define_devices()
     _define_results()
     for name in ("tpu_name", "tpu_zone", "gcp_project", "master"):
@@ -87,12 +106,14 @@ def define_without_effect(name: str, meaning: str) -> None:
     flags.DEFINE_string(name, None, meaning, module_name=WITHOUT_EFFECT)
 
 
-def _define_what_to_do(has_dev_set: bool) -> None:
+def _define_what_to_do(has_dev_set: bool, has_test_set: bool) -> None:
     flags.DEFINE_bool("do_train", False, "Train.", module_name=TO_DO)
     if has_dev_set:
         flags.DEFINE_bool(
             "do_eval", False, "Evaluate every checkpoint on the dev set.", module_name=TO_DO
         )
+    if not has_test_set:
+        return
     flags.DEFINE_bool(
         "do_predict", False, "Predict the test set with the best checkpoint.", module_name=TO_DO
     )
@@ -104,14 +125,15 @@ def _define_what_to_do(has_dev_set: bool) -> None:
     )
 
 
-def _define_data_and_model(has_dev_set: bool) -> None:
-    if has_dev_set:
+def _define_data_and_model(has_dev_set: bool, has_test_set: bool) -> None:
+    if has_dev_set and has_test_set:
         flags.DEFINE_string("data_dir", None, "Folder with the task's data.", module_name=DATA)
     flags.DEFINE_string(
         "cached_dir", None, "Folder for feature files (default: output_dir).", module_name=DATA
     )
-    for split, what in (("train", "train on"), ("eval", "evaluate on"), ("predict", "predict")):
-        if split == "eval" and not has_dev_set:
+    limits = {"train": "train on", "eval": "evaluate on", "predict": "predict"}
+    for split, what in limits.items():
+        if not has_test_set or (split == "eval" and not has_dev_set):
             continue
         flags.DEFINE_integer(
             f"max_{split}_samples",
@@ -141,7 +163,7 @@ def _define_data_and_model(has_dev_set: bool) -> None:
     )
 
 
-def _define_training(has_dev_set: bool) -> None:
+def _define_training(has_dev_set: bool, schedule: Schedule) -> None:
     flags.DEFINE_integer(
         "train_batch_size", 32, "Examples per batch of a replica.", module_name=TRAINING
     )
@@ -149,22 +171,30 @@ def _define_training(has_dev_set: bool) -> None:
         "learning_rate", 5e-5, "Peak of the learning rate schedule.", module_name=TRAINING
     )
     if has_dev_set:
-        flags.DEFINE_integer("train_step", 1000, "Updates to train for.", module_name=TRAINING)
         flags.DEFINE_integer(
-            "warmup_step", 0, "Updates of linear learning rate warm-up.", module_name=TRAINING
+            schedule.train_steps,
+            schedule.num_train_steps,
+            "Updates to train for.",
+            module_name=TRAINING,
+        )
+        flags.DEFINE_integer(
+            schedule.warmup_steps,
+            schedule.num_warmup_steps,
+            "Updates of linear learning rate warm-up.",
+            module_name=TRAINING,
         )
     flags.DEFINE_float(
         "num_train_epochs",
         None if has_dev_set else 3.0,
         "Epochs to train for, on any number of devices"
-        + (", in place of --train_step." if has_dev_set else "."),
+        + (f", in place of --{schedule.train_steps}." if has_dev_set else "."),
         module_name=TRAINING,
     )
     flags.DEFINE_float(
         "warmup_proportion",
         None if has_dev_set else 0.1,
         "Share of the updates with linear learning rate warm-up"
-        + (", in place of --warmup_step." if has_dev_set else "."),
+        + (f", in place of --{schedule.warmup_steps}." if has_dev_set else "."),
         lower_bound=0.0,
         upper_bound=1.0,
         module_name=TRAINING,
@@ -221,8 +251,8 @@ def _define_training(has_dev_set: bool) -> None:
     )
 
 
-def _define_prediction(has_dev_set: bool) -> None:
-    batches = {"predict_batch_size": "prediction"}
+def _define_prediction(has_dev_set: bool, has_test_set: bool) -> None:
+    batches = {"predict_batch_size": "prediction"} if has_test_set else {}
     if has_dev_set:
         batches["eval_batch_size"] = "evaluation"
     for name, what in batches.items():

@@ -53,6 +53,7 @@ _POSITIVE = (
 )
 _SWITCHES = (
     "discard_classifier_weights",
+    "init_from_group0",
     "packed_tokens",
     "recompute_activations",
     "bias_correction",
@@ -68,12 +69,15 @@ _CHANGES = {
     "init_checkpoint": Change.ALLOWED,
     "eval_checkpoint": Change.ALLOWED,
     "discard_classifier_weights": Change.WARNED_IN_TRAINING,
+    "init_from_group0": Change.WARNED_IN_TRAINING,
     "train_batch_size": Change.WARNED_IN_TRAINING,
     "eval_batch_size": Change.ALLOWED,
     "predict_batch_size": Change.ALLOWED,
     "learning_rate": Change.WARNED_IN_TRAINING,
     "train_steps": Change.WARNED_IN_TRAINING,
     "warmup_steps": Change.WARNED_IN_TRAINING,
+    "start_warmup_step": Change.WARNED_IN_TRAINING,
+    "poly_power": Change.WARNED_IN_TRAINING,
     "num_train_epochs": Change.ALLOWED,  # what they make of train_steps and warmup_steps counts
     "warmup_proportion": Change.ALLOWED,
     "save_checkpoints_steps": Change.ALLOWED,
@@ -118,11 +122,14 @@ class FinetuneConfig:
         eval_checkpoint: prefix of the checkpoint to evaluate and to predict with, in place of the
             best in output_dir.
         discard_classifier_weights: load only the encoder from it.
+        init_from_group0: load group 0 of its layers into the groups that it does not have.
         train_batch_size: examples per replica, in one micro-batch.
         eval_batch_size, predict_batch_size: examples that a device takes at a time; None for as
             many as suit it.
         learning_rate: peak of the schedule.
         train_steps, warmup_steps: numbers of updates.
+        start_warmup_step: the update that warm-up counts from.
+        poly_power: the power of the learning rate's decay; 1 is linear.
         num_train_epochs: if given, decides train_steps as soon as the examples have been counted.
         warmup_proportion: likewise the share of the updates that are warm-up; see `with_updates`.
         save_checkpoints_steps: updates between checkpoints.
@@ -166,12 +173,15 @@ class FinetuneConfig:
     init_checkpoint: Optional[str] = None
     eval_checkpoint: Optional[str] = None
     discard_classifier_weights: bool = False
+    init_from_group0: bool = False
     train_batch_size: int = 32
     eval_batch_size: Optional[int] = None
     predict_batch_size: Optional[int] = None
     learning_rate: float = 5e-5
     train_steps: int = 1000
     warmup_steps: int = 0
+    start_warmup_step: int = 0
+    poly_power: float = 1.0
     num_train_epochs: Optional[float] = None
     warmup_proportion: Optional[float] = None
     save_checkpoints_steps: int = 1000
@@ -203,7 +213,7 @@ class FinetuneConfig:
     def __post_init__(self) -> None:
         self._check_counts()
         self._check_updates()
-        for name in ("learning_rate", "loss_scale"):
+        for name in ("learning_rate", "poly_power", "loss_scale"):
             value = getattr(self, name)
             is_number = isinstance(value, float) or _is_integer(value)
             is_left_out = value is None and name == "loss_scale"
@@ -238,7 +248,7 @@ class FinetuneConfig:
         optional = {field.name for field in dataclasses.fields(self) if field.default is None}
         unset = [name for name in optional if getattr(self, name) is None]
         positive = [name for name in _POSITIVE if name not in unset]
-        for name in (*positive, "warmup_steps", "seed"):
+        for name in (*positive, "warmup_steps", "start_warmup_step", "seed"):
             if not _is_integer(getattr(self, name)):
                 raise UsageError(f"<{name}> must be a whole number.", **{name: getattr(self, name)})
         for name in positive:
@@ -263,6 +273,11 @@ class FinetuneConfig:
                 "<warmup_steps> must be from 0 to <train_steps>.",
                 warmup_steps=self.warmup_steps,
                 train_steps=self.train_steps if epochs is None else None,
+            )
+        if not 0 <= self.start_warmup_step <= _LARGEST:
+            raise UsageError(
+                f"<start_warmup_step> must be from 0 to {_LARGEST}.",
+                start_warmup_step=self.start_warmup_step,
             )
         if self.evaluation_interval % self.save_checkpoints_steps:
             raise UsageError(

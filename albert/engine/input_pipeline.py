@@ -8,6 +8,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import math
 import os
 import zlib
 from typing import (
@@ -21,6 +22,7 @@ from typing import (
     Optional,
     Sequence,
     Tuple,
+    Union,
 )
 
 import numpy as np
@@ -30,12 +32,16 @@ import tqdm
 from albert.common import files, json_files, locks
 from albert.common.errors import UsageError
 from albert.engine import devices
-from albert.engine.task import INPUT_IDS, INPUT_MASK, Feature
+from albert.engine.task import INPUT_IDS, INPUT_MASK, Feature, PreparedFeatures, Shard
 
 FORMAT_VERSION = 1
 # Features sorted by length at once: few enough for any memory (four long texts take about 10 kB),
 # and so many that a batch is hardly ever cut short by the end of its window.
 SORTED_FEATURES = 8192
+# Of a batch, see train_dataset: on each machine so many shards are in memory at once, or fewer.
+_MOST_LANES = 16
+_SHUFFLED_BYTES = 1 << 26  # of a shard at once
+_SEEDS_PER_SHARD = (1 << 31) + 11  # epochs, before the shuffles of one shard are those of another
 # Several sequences of a feature are stored as one; their lengths, under its name and this suffix.
 _LENGTHS = "/lengths"
 
@@ -49,6 +55,11 @@ class FeatureFile(NamedTuple):
     num_features: int
     fingerprint: str
 
+    @property
+    def shards(self) -> Sequence[Shard]:
+        """The file, as the only shard."""
+        return [Shard(self.path, self.num_features, os.path.getsize(self.path))]
+
     def content(self) -> Dict[str, Any]:
         """Returns {what it is: value} of all that makes it equal to another file."""
         return {
@@ -56,6 +67,19 @@ class FeatureFile(NamedTuple):
             "the number of features": self.num_features,
             "the checksum of the features": json_files.load_json(self.path + ".json")["crc32"],
         }
+
+    def find_change(self) -> Optional[str]:
+        """Returns what has happened to the file since it was opened, or None."""
+        with contextlib.suppress(OSError, UsageError):
+            if _describes(json_files.load_json(self.path + ".json"), self.path, self.fingerprint):
+                return None
+        return (
+            f"{self.path} was removed or changed while it was in use. The same command makes it "
+            "again, and goes on from the last checkpoint."
+        )
+
+
+Features = Union[FeatureFile, PreparedFeatures]
 
 
 class Share(NamedTuple):
@@ -67,9 +91,9 @@ class Share(NamedTuple):
         num_replicas: of each worker.
     """
 
-    num_workers: int
-    rank: int
-    num_replicas: int
+    num_workers: int = 1
+    rank: int = 0
+    num_replicas: int = 1
 
 
 def cached_features(
@@ -210,8 +234,8 @@ def _store(example, name, values):
 
 
 @contextlib.contextmanager
-def explaining_loss_of(feature_file: FeatureFile) -> Iterator[None]:
-    """Turns the error of a block that reads a feature file into one line if the file has changed.
+def explaining_loss_of(features: Features) -> Iterator[None]:
+    """Turns the error of a block that reads features into one line if their file has changed.
 
     Raises:
         UsageError: the file was removed, cut or overwritten while it was in use.
@@ -219,26 +243,21 @@ def explaining_loss_of(feature_file: FeatureFile) -> Iterator[None]:
     try:
         yield
     except tf.errors.OpError as error:
-        path = feature_file.path
-        with contextlib.suppress(OSError, UsageError):
-            if _describes(json_files.load_json(path + ".json"), path, feature_file.fingerprint):
-                raise
-        raise UsageError(
-            f"{path} was removed or changed while it was in use. The same command makes it again, "
-            "and goes on from the last checkpoint."
-        ) from error
+        change = features.find_change()
+        if change is None:
+            raise
+        raise UsageError(change) from error
 
 
-def _records(feature_file):
+def _records(path, num_features):
     """Returns the dataset of a file's serialized features; fails if the file has fewer by now."""
-    records = tf.data.TFRecordDataset(feature_file.path)
     # Reading comes to this file, which does not exist, only where features are missing before it.
-    missing = tf.data.TFRecordDataset(feature_file.path + ": features are missing")
-    return records.concatenate(missing).take(feature_file.num_features)
+    missing = tf.data.TFRecordDataset(path + ": features are missing")
+    return tf.data.TFRecordDataset(path).concatenate(missing).take(num_features)
 
 
 def train_dataset(
-    feature_file: FeatureFile,
+    features: Features,
     spec: Dict[str, Feature],
     batch_size: int,
     seed: int,
@@ -247,29 +266,98 @@ def train_dataset(
 ) -> Any:
     """Returns an endless tf.data.Dataset of batches, {name: tensor of Feature.shape}.
 
-    Epoch e is a full shuffle of the file that depends only on (seed, e), and a batch may span two
-    epochs. The features thus form one fixed stream, and reading can start anywhere in it.
+    Epoch e has every feature once. It is the shards in random order, and each a shuffle of its
+    features; both depend only on (seed, e). So memory holds a few shards, and reading can start
+    anywhere without reading what comes before, but for one shard.
+
+    A global batch takes as many features from each of several equal parts of the epoch, its lanes,
+    so that workers read different shards. The lanes depend on the size of the global batch and on
+    the number of shards, and not on who computes the batch. A batch may span two epochs.
 
     Args:
-        spec: {name: Feature}, from Task.feature_spec.
+        spec: {name: Feature}, from Task.feature_spec; prepared features have one of their own.
         batch_size: examples per replica.
-        num_consumed: how many features of the stream earlier runs have consumed.
-        share: whose batches to return; None for all.
+        num_consumed: how many features earlier runs have consumed, in global batches of this size.
+        share: whose batches to return; None for those of a single replica.
     """
-    first_epoch, num_skipped = divmod(num_consumed, feature_file.num_features)
-
-    def shuffled(epoch):
-        return _records(feature_file).shuffle(
-            feature_file.num_features, seed=seed * 1000003 + epoch, reshuffle_each_iteration=False
+    share = share or Share()
+    num_rows = share.num_replicas * batch_size  # of this worker
+    global_batch_size = share.num_workers * num_rows
+    num_lanes = math.gcd(
+        global_batch_size, 1 << _floor_log2(min(len(features.shards), _MOST_LANES))
+    )
+    lane_rows = global_batch_size // num_lanes
+    first_row = share.rank * num_rows
+    first_lane, end_lane = first_row // lane_rows, -(-(first_row + num_rows) // lane_rows)
+    lanes = [
+        _lane(features, lane, num_lanes, seed, num_consumed // num_lanes)
+        for lane in range(first_lane, end_lane)
+    ]
+    if lane_rows == num_rows:
+        batches = lanes[0].batch(batch_size, drop_remainder=True)
+    else:
+        start = first_row - first_lane * lane_rows
+        rows = tf.data.Dataset.zip(tuple(lane.batch(lane_rows) for lane in lanes)).map(
+            lambda *lanes: [tf.concat(part, 0)[start : start + num_rows] for part in zip(*lanes)]
         )
+        batches = rows.unbatch().batch(batch_size, drop_remainder=True)
+    prepared = features if isinstance(features, PreparedFeatures) else None
+    stored = prepared.spec if prepared else spec
+    inputs = {name: feature for name, feature in stored.items() if feature.is_input}
 
-    records = tf.data.Dataset.range(first_epoch, 1 << 62).flat_map(shuffled).skip(num_skipped)
-    batches = records.batch(batch_size, drop_remainder=True)
-    if share:
-        batches = batches.batch(share.num_replicas).shard(share.num_workers, share.rank).unbatch()
-    inputs = {name: feature for name, feature in spec.items() if feature.is_input}
-    parsed = batches.map(lambda batch: _parse(batch, inputs), num_parallel_calls=2)
-    return devices.without_autotuning(parsed.prefetch(2))
+    def parsed(epochs, records):
+        batch = _parse(records, inputs)
+        return prepared.as_batch(batch, epochs) if prepared else batch
+
+    return devices.without_autotuning(batches.map(parsed, num_parallel_calls=2).prefetch(2))
+
+
+def _floor_log2(number):
+    return number.bit_length() - 1
+
+
+def _lane(features, lane, num_lanes, seed, num_consumed):
+    """Returns the endless dataset of (epoch, record) of a lane: that part of epoch after epoch."""
+    start, end = (features.num_features * edge // num_lanes for edge in (lane, lane + 1))
+    first_epoch, num_skipped = divmod(num_consumed, end - start)
+
+    def part_of(epoch):
+        skipped = tf.where(tf.equal(epoch, first_epoch), num_skipped, 0)
+        records = _part_of_epoch(features, seed, epoch, start + tf.cast(skipped, tf.int64), end)
+        return records.map(lambda record: (epoch, record))
+
+    return tf.data.Dataset.range(first_epoch, 1 << 62).flat_map(part_of)
+
+
+def _part_of_epoch(features, seed, epoch, start, end):
+    """Returns the dataset of an epoch's records from `start` on and before `end`."""
+    paths, counts, _ = (list(column) for column in zip(*features.shards))
+    buffers = [_num_shuffled(features, shard) for shard in features.shards]
+    # Only their order counts. All the same on one runtime, which is what resuming needs.
+    keys = tf.random.stateless_uniform([len(paths)], tf.stack([tf.constant(seed, tf.int64), epoch]))
+    order = tf.argsort(keys)
+    sizes = tf.gather(tf.constant(counts, tf.int64), order)
+    starts = tf.cumsum(sizes, exclusive=True)
+    firsts = tf.clip_by_value(start - starts, 0, sizes)
+    ends = tf.clip_by_value(end - starts, 0, sizes)
+    shards = (
+        tf.gather(tf.constant(paths), order),
+        tf.cast(order, tf.int64),
+        sizes,
+        tf.gather(tf.constant(buffers, tf.int64), order),
+        firsts,
+        ends,
+    )
+
+    def records_of(path, number, size, buffer_size, first, end):
+        shard_seed = seed * 1000003 + epoch + number * _SEEDS_PER_SHARD
+        records = _records(path, size).shuffle(
+            buffer_size, seed=shard_seed, reshuffle_each_iteration=False
+        )
+        return records.skip(first).take(end - first)
+
+    needed = [tf.boolean_mask(values, ends > firsts) for values in shards]
+    return tf.data.Dataset.from_tensor_slices(tuple(needed)).flat_map(records_of)
 
 
 def next_batch_of(dataset: Any) -> Callable[[], Dict[str, Any]]:
@@ -289,6 +377,14 @@ def next_batch_of(dataset: Any) -> Callable[[], Dict[str, Any]]:
         return batch
 
     return next_batch
+
+
+def _num_shuffled(features, shard):
+    """Returns among how many features of a shard each is drawn: all, if they fit into memory."""
+    if not isinstance(features, PreparedFeatures):
+        return shard.num_features  # of one task, which are few
+    fitting = shard.num_features * _SHUFFLED_BYTES // shard.num_bytes
+    return max(1, min(shard.num_features, fitting))
 
 
 def read_batches(
@@ -311,7 +407,8 @@ def read_batches(
     """
     with tf.Graph().as_default() as graph:
         tf.set_random_seed(1)  # nothing here is random, but devices.make_deterministic asks for it
-        windows = _records(feature_file).enumerate().batch(max(SORTED_FEATURES, batch_size or 0))
+        records = _records(feature_file.path, feature_file.num_features)
+        windows = records.enumerate().batch(max(SORTED_FEATURES, batch_size or 0))
         batches = windows.prefetch(1).flat_map(
             lambda positions, records: _batches_of_window(
                 positions, records, spec, batch_size, num_tokens

@@ -138,7 +138,7 @@ def model_fn(
         )
         if init_checkpoint:
             is_first_replica = tf.get_static_value(replica) in (0, None)
-            _load_pretrained(init_checkpoint, config.discard_classifier_weights, is_first_replica)
+            _load_pretrained(init_checkpoint, config, is_first_replica)
         learning_rate = _learning_rate(config)
         step = update(
             flat,
@@ -275,9 +275,13 @@ def _micro_batch(features, number, batch_size):
 
 
 def _learning_rate(config):
-    step = tf.train.get_global_step()
     return learning_rate_schedule(
-        step, config.learning_rate, config.train_steps, config.warmup_steps
+        tf.train.get_global_step(),
+        config.learning_rate,
+        config.train_steps,
+        config.warmup_steps,
+        config.poly_power,
+        config.start_warmup_step,
     )
 
 
@@ -323,8 +327,9 @@ def _dropout_seed(seed, replica, batches_consumed):
     )
 
 
-def _load_pretrained(init_checkpoint, discard_classifier_weights, is_first_replica):
-    missing = pretrained.load(init_checkpoint, discard_classifier_weights)
+def _load_pretrained(init_checkpoint, config, is_first_replica):
+    num_groups = config.albert_config.num_hidden_groups if config.init_from_group0 else 0
+    missing = pretrained.load(init_checkpoint, config.discard_classifier_weights, num_groups)
     if not is_first_replica:  # one log line, not one for every replica
         return
     num_found = len(tf.trainable_variables()) - len(missing)

@@ -17,12 +17,16 @@ _FOREIGN_LAYOUTS = {
 }
 
 
-def load(init_checkpoint: str, discard_classifier_weights: bool = False) -> List[str]:
+def load(
+    init_checkpoint: str, discard_classifier_weights: bool = False, num_groups: int = 0
+) -> List[str]:
     """Initializes trainable variables from a checkpoint, on all replicas.
 
     Args:
         init_checkpoint: prefix of the checkpoint.
         discard_classifier_weights: load only the encoder's variables.
+        num_groups: if more than 1, groups of layers that are not in the checkpoint, of so many
+            groups, take the values of group 0.
 
     Returns:
         The names of the variables that were not loaded; they keep their initializers.
@@ -38,19 +42,20 @@ def load(init_checkpoint: str, discard_classifier_weights: bool = False) -> List
         for name in variables
         if name.startswith(modeling.ENCODER) or not discard_classifier_weights
     ]
-    found = [name for name in loadable if name in stored]
+    maps, _ = modeling.get_assignment_map_from_checkpoint(
+        [variables[name] for name in loadable], init_checkpoint, max(num_groups, 1)
+    )
+    found = {name: source for of_group in maps for source, name in of_group.items()}
     if not any(name.startswith(modeling.ENCODER) for name in found):
         raise UsageError(
             f"<init_checkpoint> holds none of the model's variables, such as {loadable[0]}.",
             init_checkpoint=init_checkpoint,
         )
-    for name in found:
+    for name, source in found.items():
         shape = variables[name].shape.as_list()
-        _check_shape(init_checkpoint, name, stored[name], shape, "init_checkpoint")
-    assignment_map, _ = modeling.get_assignment_map_from_checkpoint(
-        [variables[name] for name in found], init_checkpoint
-    )
-    tf.train.init_from_checkpoint(init_checkpoint, assignment_map)
+        _check_shape(init_checkpoint, name, stored[source], shape, "init_checkpoint")
+    for of_group in maps:
+        tf.train.init_from_checkpoint(init_checkpoint, of_group)
     return [name for name in variables if name not in found]
 
 

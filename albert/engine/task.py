@@ -6,7 +6,18 @@ import hashlib
 import json
 import os
 from types import MappingProxyType
-from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 import numpy as np
 
@@ -68,6 +79,60 @@ class ModelOutput(NamedTuple):
     predictions: Dict[str, Any]
     losses: Any = None
     exported: Optional[Dict[str, Any]] = None
+
+
+class Shard(NamedTuple):
+    """A file of serialized features.
+
+    Attributes:
+        path: of the file.
+        num_features: how many it has.
+        num_bytes: its size.
+    """
+
+    path: str
+    num_features: int
+    num_bytes: int
+
+
+class PreparedFeatures(NamedTuple):
+    """Features that another command has made, in any number of files.
+
+    Attributes:
+        shards: the files.
+        fingerprint: a hash; equal for equal features.
+        spec: {name: how that feature is stored}.
+        as_batch: returns the batch that the head takes, {name: tensor}, given the batch as it is
+            stored and the epoch of each feature, int64 [batch]. It is called in the input pipeline
+            and may draw what must differ from epoch to epoch.
+    """
+
+    shards: Sequence[Shard]
+    fingerprint: str
+    spec: Mapping[str, Feature]
+    as_batch: Callable[[Dict[str, Any], Any], Dict[str, Any]]
+
+    @property
+    def num_features(self) -> int:
+        """How many there are in all shards."""
+        return sum(shard.num_features for shard in self.shards)
+
+    def content(self) -> Dict[str, Any]:
+        """Returns {what it is: value} of all that makes them equal to others."""
+        return {
+            "the origin of the features": self.fingerprint,
+            "the number of features": self.num_features,
+        }
+
+    def find_change(self) -> Optional[str]:
+        """Returns what has happened to the files since they were opened, or None."""
+        for path, _, num_bytes in self.shards:
+            if not os.path.exists(path) or os.path.getsize(path) != num_bytes:
+                return (
+                    f"{path} was removed or changed while it was in use. Make it again; then the "
+                    "same command goes on from the last checkpoint."
+                )
+        return None
 
 
 class Change(enum.Enum):
@@ -154,6 +219,7 @@ class Task(abc.ABC):
         train_split: the split to train on.
         dev_splits: evaluated together.
         test_splits: predicted together.
+        starts_from_scratch: whether training without a pre-trained model is what is expected.
     """
 
     name: str
@@ -164,6 +230,7 @@ class Task(abc.ABC):
     train_split: str = "train"
     dev_splits: Tuple[str, ...] = ("dev",)
     test_splits: Tuple[str, ...] = ("test",)
+    starts_from_scratch: bool = False
 
     @property
     def model_name(self) -> str:
@@ -219,6 +286,11 @@ class Task(abc.ABC):
 
         A feature of several sequences, such as the options of a question, has a list of lists.
         """
+
+    def prepared(self, split: str) -> Optional[PreparedFeatures]:
+        """Returns the features of a split that need not be made, or None, which is the default."""
+        del split
+        return None
 
     def example_of(self, row: Row) -> Any:
         """Returns the example in a row of loose input, for albert.predict.

@@ -16,7 +16,7 @@ from albert.engine import checkpoints, curve, devices, pretrained, results, run_
 from albert.engine.config import FinetuneConfig
 from albert.engine.evaluation import Evaluator, shown_metrics
 from albert.engine.hooks import StopOnSignal, reason_to_stop
-from albert.engine.input_pipeline import FeatureFile, cached_features
+from albert.engine.input_pipeline import FeatureFile, Features, cached_features
 from albert.engine.model_fn import BATCHES_CONSUMED
 from albert.engine.predictor import Predictor
 from albert.engine.progress import Progress, summary
@@ -46,14 +46,9 @@ def feature_file(task: Task, config: FinetuneConfig, split: str) -> FeatureFile:
         UsageError: the model cannot tell the segments of a pair apart, or the data are wrong.
     """
     fingerprint = task.fingerprint(split)  # reads the examples of a task that must look at them
+    _check_segments(task, config)
     if split in task.max_samples:
         fingerprint = dict(fingerprint, max_samples=task.max_samples[split])
-    if task.num_segments > config.albert_config.type_vocab_size:
-        raise UsageError(
-            f"<albert_config_file>: type_vocab_size {config.albert_config.type_vocab_size} is for "
-            f"single texts, but {task.name} has pairs: it must be {task.num_segments} or more.",
-            albert_config_file=None,
-        )
     required_names = [
         name
         for name, feature in task.feature_spec().items()
@@ -66,6 +61,28 @@ def feature_file(task: Task, config: FinetuneConfig, split: str) -> FeatureFile:
         lambda: task.features(split),
         required_names,
     )
+
+
+def _check_segments(task, config):
+    if task.num_segments > config.albert_config.type_vocab_size:
+        raise UsageError(
+            f"<albert_config_file>: type_vocab_size {config.albert_config.type_vocab_size} is for "
+            f"single texts, but {task.name} has pairs: it must be {task.num_segments} or more.",
+            albert_config_file=None,
+        )
+
+
+def features_to_train_on(task: Task, config: FinetuneConfig) -> Features:
+    """Returns the features of the training split, made now unless they are prepared or cached.
+
+    Raises:
+        UsageError: as for `feature_file`.
+    """
+    prepared = task.prepared(task.train_split)
+    if prepared is None:
+        return feature_file(task, config, task.train_split)
+    _check_segments(task, config)
+    return prepared
 
 
 class Engine:
@@ -201,7 +218,7 @@ class Engine:
 
     def _train_as_worker(self, member):
         """Takes part in what the chief does, as it says."""
-        examples = feature_file(self._task, self._config, self._task.train_split)
+        examples = features_to_train_on(self._task, self._config)
         self._plan(examples)
         self._agree(examples)
         with StopOnSignal(member.forward) as stop:
@@ -271,7 +288,8 @@ class Engine:
                 overwrite_output_dir=None,
             )
         dev_splits = task.dev_splits if evaluate else ()
-        for split in (task.train_split, *dev_splits, *(task.test_splits if predict else ())):
+        features_to_train_on(task, config)
+        for split in (*dev_splits, *(task.test_splits if predict else ())):
             feature_file(task, config, split)
         num_files = run_identity.erase(config.output_dir, (self._model_files or {}).values())
         self._evaluator = None  # it holds the old record
@@ -284,7 +302,7 @@ class Engine:
             self._make_evaluator()
         for split in self._task.test_splits if predict else ():
             feature_file(self._task, self._config, split)
-        return feature_file(self._task, self._config, self._task.train_split)
+        return features_to_train_on(self._task, self._config)
 
     def _plan(self, examples):
         """Sets the numbers of updates to what the epochs and the share of warm-up come to."""
@@ -542,7 +560,7 @@ class Engine:
             )
         if start:
             _log.info("Resuming from %s, up to step %d.", start, config.train_steps)
-        elif not config.init_checkpoint:
+        elif not config.init_checkpoint and not self._task.starts_from_scratch:
             _log.warning(
                 "No initial checkpoint: training from random weights, which is far worse than "
                 "fine-tuning a pre-trained model."

@@ -26,7 +26,7 @@ from albert.engine.hooks import (
     StopOnSignal,
 )
 from albert.engine.input_pipeline import (
-    FeatureFile,
+    Features,
     Share,
     explaining_loss_of,
     next_batch_of,
@@ -100,7 +100,7 @@ class TrainingLoop:
         task: Task,
         config: FinetuneConfig,
         devices: Sequence[str],
-        examples: FeatureFile,
+        examples: Features,
         start: Start,
         stop: StopOnSignal,
         evaluator: Optional[Evaluator] = None,
@@ -203,9 +203,8 @@ class TrainingLoop:
 
     def _input_fn(self):
         config = self._config
-        share = None
-        if self._member:
-            share = Share(config.num_workers, self._member.cluster.rank, config.num_local_replicas)
+        rank = self._member.cluster.rank if self._member else 0
+        share = Share(config.num_workers, rank, config.num_local_replicas)
         return next_batch_of(
             train_dataset(
                 self._examples,

@@ -131,6 +131,19 @@ class PackedTokens:
 TokenLayout = Union[PaddedTokens, PackedTokens]
 
 
+def rows_where(is_chosen: Any, rows: Any) -> Any:
+    """Returns the chosen rows: bool [num_rows], [num_rows, width] -> [num_chosen, width]."""
+    with tf.device("/cpu:0"):  # as in PackedTokens
+        indices = tf.cast(tf.where(is_chosen), tf.int32)  # [num_chosen, 1]
+
+    @tf.custom_gradient
+    def gathered(rows):
+        shape = tf.shape(rows)
+        return tf.gather_nd(rows, indices), lambda chosen: tf.scatter_nd(indices, chosen, shape)
+
+    return gathered(rows)
+
+
 def token_layout(input_mask: Any, shape: Sequence[Any], num_heads: int) -> TokenLayout:
     """Returns PackedTokens for a mask, PaddedTokens if it is None."""
     if input_mask is None:
