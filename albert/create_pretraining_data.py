@@ -290,6 +290,14 @@ def main() -> None:
 
     started = time.monotonic()
     path = manifest.path_of(options.output_file)
+    # A pattern may match what an earlier run has written.
+    options.paths = [
+        each for each in options.paths if not manifest.is_part_of(each, options.output_file)
+    ]
+    if not options.paths:
+        raise UsageError(
+            "<input_file> names only what this command writes.", input_file=options.input_file
+        )
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     try:
         with locks.turn(path):

@@ -94,6 +94,11 @@ def shard_path(prefix: str, number: int) -> str:
     return f"{prefix}-{number:05d}.tf_record"
 
 
+def is_part_of(path: str, prefix: str) -> bool:
+    """Returns whether a path is of a data set: a shard, its manifest or its vocabulary."""
+    return _prefix_of(path) != path and os.path.abspath(_prefix_of(path)) == os.path.abspath(prefix)
+
+
 def number_of(shard: Shard) -> int:
     """Returns the number of a shard, which is part of its name."""
     found = _SHARD_ENDING.search(shard.file)
