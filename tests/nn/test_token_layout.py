@@ -5,7 +5,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from albert import modeling
-from albert.nn.token_layout import PackedTokens, PaddedTokens
+from albert.nn.token_layout import PackedTokens, PaddedTokens, rows_where
 
 HEADS, SIZE = 3, 2
 WIDTH = HEADS * SIZE
@@ -99,3 +99,27 @@ def test_merge_heads_undoes_split_heads_and_padding_gets_no_gradient(kind, mask)
     np.testing.assert_array_equal(tokens, case.tokens)
     expected = np.where(case.is_token[:, None, :, None], case.heads, 0.0)
     np.testing.assert_array_equal(gradient, expected)
+
+
+def test_chosen_rows_and_their_gradient_are_those_of_a_mask():
+    random = np.random.RandomState(0)
+    is_chosen = [False, True, True, False, False, True]
+    values, weights = random.standard_normal([6, 3]), random.standard_normal([3, 3])
+    with tf.Graph().as_default(), tf.Session() as session:
+        rows = tf.constant(values)
+        found = rows_where(tf.constant(is_chosen), rows)
+        gradient = tf.gradients(tf.reduce_sum(found * weights), rows)[0]
+        found, gradient = session.run([found, gradient])
+    np.testing.assert_array_equal(found, values[is_chosen])
+    expected = np.zeros([6, 3])
+    expected[is_chosen] = weights
+    np.testing.assert_array_equal(gradient, expected)
+
+
+def test_no_row_may_be_chosen():
+    with tf.Graph().as_default(), tf.Session() as session:
+        rows = tf.ones([2, 3])
+        found = rows_where(tf.constant([False, False]), rows)
+        values, gradient = session.run([found, tf.gradients(tf.reduce_sum(found), rows)[0]])
+    assert values.shape == (0, 3)
+    np.testing.assert_array_equal(gradient, np.zeros([2, 3]))
