@@ -1,16 +1,17 @@
-r"""Makes sequences to pre-train ALBERT on, from text, in as many processes as there are cores.
+r"""Makes sequences to pre-train ALBERT on from text, on all cores.
 
 The text has one sentence a line and blank lines between documents. The same
 command resumes a stopped run.
 
-    python -m albert.create_pretraining_data --input_file=corpus.txt,more/*.txt.gz \
-        --output_file=data/train --spm_model_file=30k-clean.model
+    python -m albert.create_pretraining_data \
+        --input_file=corpus.txt,more/*.txt.gz --output_file=data/train \
+        --spm_model_file=30k-clean.model
 
-Writes data/train-00000.tf_record and so on, and data/train.manifest.json, which
-lists them and which run_multigpus_pretraining reads. Masks are drawn while
-training; with --static_masks they are drawn here, and the files are those of
-google-research/albert. Without --spm_model_file and --vocab_file it first trains
-a vocabulary, data/train.model and data/train.vocab.
+Writes data/train-00000.tf_record and so on, and data/train.manifest.json,
+which lists them and which run_multigpus_pretraining reads. Masks are drawn
+while training; with --static_masks they are drawn here, and the files are like
+those of google-research/albert. Without --spm_model_file and --vocab_file it
+first trains a vocabulary, data/train.model and data/train.vocab.
 """
 
 from albert.cli import quiet
@@ -19,6 +20,7 @@ if __name__ == "__main__":
     quiet.quiet_start()
 
 import logging
+import math
 import os
 import time
 from types import SimpleNamespace
@@ -31,6 +33,7 @@ from albert.cli.flag_groups import DATA, DEVICES, MODEL, RESULTS, WITHOUT_EFFECT
 from albert.cli.options import check_file, check_folder_to_write
 from albert.common import files, locks, parallel
 from albert.common.errors import UsageError
+from albert.engine.config import MAX_SEED
 
 if TYPE_CHECKING:
     from albert.pretraining.manifest import Manifest
@@ -44,7 +47,6 @@ _MASK_FLAGS = (
     "do_whole_word_mask",
     "dupe_factor",
 )
-_MAX_SEED = 2**31 - 1
 
 _log = logging.getLogger("albert.create_pretraining_data")  # also where it runs as __main__
 
@@ -139,7 +141,6 @@ def _define_sequences() -> None:
         12345,
         "Decides all that is drawn.",
         lower_bound=0,
-        upper_bound=_MAX_SEED,
         module_name=DATA,
     )
 
@@ -190,6 +191,11 @@ def read_options() -> SimpleNamespace:
             raise UsageError(f"--{name} is required.")
     if options.do_permutation:
         raise UsageError("--do_permutation=True is not supported.")
+    if options.random_seed > MAX_SEED:
+        raise UsageError(f"--random_seed={options.random_seed} must be {MAX_SEED} or less.")
+    for name in ("short_seq_prob", "masked_lm_prob"):
+        if math.isnan(getattr(options, name)):  # bounds let NaN through
+            raise UsageError(f"--{name}=nan is no number.")
     _check_output(options.output_file)
     options.paths = files.matching(options.input_file, "input_file")
     for name in ("vocab_file", "spm_model_file"):

@@ -4,6 +4,8 @@ import itertools
 import json
 import os
 import random
+import subprocess
+import sys
 
 from benchmarks.settings import GLUE_TASKS
 
@@ -62,6 +64,29 @@ def write_full_pool(length, num_rows, settings):
         for row in range(num_rows)
     ]
     return _write_rows(os.path.join(settings.work_dir, f"full_{length}.jsonl"), rows)
+
+
+def write_sequences(settings, length):
+    """Makes sequences to pre-train on of SQuAD's paragraphs; returns a pattern for their files."""
+    prefix = os.path.join(settings.work_dir, f"sequences_{length}")
+    with open(settings.squad_file, encoding="utf-8") as file:
+        articles = json.load(file)["data"]
+    with open(f"{prefix}.txt", "w", encoding="utf-8") as text:
+        for article in articles:
+            for paragraph in article["paragraphs"]:
+                sentences = " ".join(paragraph["context"].split()).split(". ")
+                text.write("\n".join(filter(None, sentences)) + "\n")
+            text.write("\n")
+    flags = {
+        "input_file": f"{prefix}.txt",
+        "output_file": prefix,
+        "spm_model_file": settings.spm_model_file,
+        "max_seq_length": length,
+    }
+    command = [sys.executable, "-m", "albert.create_pretraining_data"]
+    command += [f"--{name}={value}" for name, value in flags.items()]
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    return f"{prefix}-*"
 
 
 def _write_rows(path, rows):

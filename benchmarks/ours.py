@@ -24,9 +24,17 @@ import tensorflow.compat.v1 as tf  # noqa: E402
 from albert.common.errors import UsageError  # noqa: E402
 from albert.engine import devices, training  # noqa: E402
 from albert.engine.config import FinetuneConfig  # noqa: E402
-from albert.engine.task import INPUT_MASK  # noqa: E402
+from albert.engine.task import INPUT_MASK, ModelOutput  # noqa: E402
 from albert.glue.classification import ClassifierTask, InputExample  # noqa: E402
 from albert.modeling import AlbertConfig  # noqa: E402
+from albert.pretraining import heads  # noqa: E402
+from albert.pretraining.inputs import open_inputs  # noqa: E402
+from albert.pretraining.task import (  # noqa: E402
+    LABELS,
+    ORDER_LABELS,
+    PretrainingSettings,
+    PretrainingTask,
+)
 from albert.squad.versions import SquadSettings  # noqa: E402
 from albert.squad_utils import SquadTask  # noqa: E402
 from benchmarks import data  # noqa: E402
@@ -84,6 +92,22 @@ class SquadPool(SquadTask):
 
     def features(self, split):
         return iter(read_pool(self._pool))
+
+
+class AllLogits(PretrainingTask):
+    """Predicts the tokens at all positions, and gives most of these losses a weight of 0."""
+
+    def head(self, model, features, is_training):
+        labels = tf.reshape(features[LABELS], [-1])
+        logits = heads.masked_lm_logits(model, tf.ones_like(features[LABELS], tf.bool))
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
+            labels=tf.maximum(labels, 0), logits=logits
+        )
+        orders = tf.nn.sparse_softmax_cross_entropy_with_logits(
+            labels=features[ORDER_LABELS], logits=heads.sentence_order_logits(model)
+        )
+        weights = tf.cast(labels >= 0, tf.float32)
+        return ModelOutput([tf.reduce_sum(weights * losses), tf.reduce_sum(orders)], {})
 
 
 def _hash_of(path):
@@ -186,13 +210,21 @@ def engine_of(spec, channel, task, **settings):
 
 def train(spec, channel):
     """Trains on a pool: {"steps": n} -> {"seconds", "tokens", "memory"}."""
-    is_squad = spec.get("squad_file")
-    task = SquadPool(spec["pool"], is_squad) if is_squad else ClassifierPool(spec["pool"])
     engine = engine_of(
-        spec, channel, task, train_batch_size=spec["batch_size"], train_steps=_ENDLESS
+        spec, channel, _task_of(spec), train_batch_size=spec["batch_size"], train_steps=_ENDLESS
     )
     Pacing(channel).install()
     engine.train()
+
+
+def _task_of(spec):
+    if "sequences" in spec:
+        inputs = {"train": open_inputs(spec["sequences"], "sequences")}
+        tokenizer = data.tokenizer_of(types.SimpleNamespace(**spec))
+        kind = AllLogits if spec.get("all_logits") else PretrainingTask
+        return kind(inputs, tokenizer, PretrainingSettings())
+    is_squad = spec.get("squad_file")
+    return SquadPool(spec["pool"], is_squad) if is_squad else ClassifierPool(spec["pool"])
 
 
 def predict(spec, channel):

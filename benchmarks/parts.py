@@ -5,7 +5,7 @@ import itertools
 
 from benchmarks import data
 from benchmarks.report import results_of
-from benchmarks.settings import flops_per_token, model_of
+from benchmarks.settings import flops_of_prediction, flops_per_token, model_of
 from benchmarks.workers import Crew
 
 OURS, PEER = "ours", "Hugging Face"
@@ -17,6 +17,8 @@ _NUM_PREDICTED = 128
 # Growth depends little on the number of layers, and few layers make a graph sooner.
 _GROWTH_LAYERS = 3
 _LENGTHS = (64, 128, 256, 512)
+_PRETRAINING_LENGTH = 512
+_MASKED_SHARE = 0.15  # of the tokens
 
 
 class Bench:
@@ -122,7 +124,8 @@ def training(bench):
         spec = bench.training_spec(name, bench.model(size), precision, batch_size)
         with bench.crew() as crew:
             _add_trainers(bench, crew, spec, with_padded=name == "cola")
-            speeds, shares = _training_speeds(bench, crew, spec)
+            flops = flops_per_token(spec["model"])
+            speeds, shares = _training_speeds(bench, crew, spec, flops)
         yield results_of("training", _title(name, size, precision, batch_size), *speeds, shares)
 
 
@@ -141,15 +144,18 @@ def _add_trainers(bench, crew, spec, with_padded):
         crew.add(f"{OURS}, padding computed", "ours", padded, **warm_up)
 
 
-def _training_speeds(bench, crew, spec):
-    """Returns ((unit, {name: values}), {name: shares of the peak}) of all trainers in a crew."""
+def _training_speeds(bench, crew, spec, flops):
+    """Returns ((unit, {name: values}), {name: shares of the peak}) of all trainers in a crew.
+
+    Args:
+        flops: operations for a real token.
+    """
     names = list(crew)
     steps = _steps_in(crew, names[0], bench.settings.seconds) if names else 1
     peaks = bench.add_limits(crew, spec["precision"])
     requests = {name: {"steps": steps} for name in names}
     rounds = _in_turn(bench, crew, [*names, *peaks], requests)
     speeds = {name: _tokens_per_second(rounds[name]) for name in names}
-    flops = flops_per_token(spec["model"])
     measured = [[reply["flops"] for reply in rounds[name]] for name in peaks]
     peak = [max(values) for values in zip(*measured)]
     shares = {
@@ -157,6 +163,38 @@ def _training_speeds(bench, crew, spec):
         for name, values in speeds.items()
     }
     return ("real tokens/s", speeds), shares
+
+
+def pretraining(bench):
+    """Pre-training steps on SQuAD's paragraphs, in real tokens per second."""
+    settings = bench.settings
+    if "squad" not in settings.tasks:
+        return
+    length = 16 if settings.tiny else _PRETRAINING_LENGTH
+    sequences = data.write_sequences(settings, length)
+    for _, size, precision, batch_size in bench.cases(["squad"]):
+        model = bench.model(size, max_position_embeddings=512)
+        spec = bench.spec(
+            "train",
+            model,
+            precision,
+            sequences=sequences,
+            batch_size=batch_size,
+            vocab_file=settings.vocab_file,
+            spm_model_file=settings.spm_model_file,
+        )
+        flops = flops_per_token(model) + _MASKED_SHARE * flops_of_prediction(model)
+        padded = {"settings": {"packed_tokens": False}}
+        with bench.crew() as crew:
+            for name, changes in (
+                (OURS, {}),
+                (f"{OURS}, padding computed", padded),
+                (f"{OURS}, all logits and padding", dict(padded, all_logits=True)),
+            ):
+                crew.add(name, "ours", dict(spec, **changes), steps=2)
+            speeds, shares = _training_speeds(bench, crew, spec, flops)
+        case = f"{length} tokens, {size}, {precision}, batch {batch_size}"
+        yield results_of("pretraining", case, *speeds, shares)
 
 
 def prediction(bench):

@@ -8,9 +8,10 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 GLUE_TASKS = {"cola": ("CoLA", 0), "sst-2": ("SST-2", 1)}  # folder, header lines of train.tsv
 TASKS = (*GLUE_TASKS, "squad")
 PRECISIONS = ("fp32", "bf16", "fp16")
-PARTS = ("training", "prediction", "conversion", "start", "memory", "growth")
+PARTS = ("training", "pretraining", "prediction", "conversion", "start", "memory", "growth")
 SIZES = {  # layers, hidden size, heads, intermediate size
     "tiny": (2, 32, 2, 64),
+    "small": (4, 128, 4, 512),
     "base": (12, 768, 12, 3072),
     "large": (24, 1024, 16, 4096),
     "xlarge": (24, 2048, 16, 8192),
@@ -33,6 +34,12 @@ def flops_per_token(model):
     """
     hidden, intermediate = model["hidden_size"], model["intermediate_size"]
     return 3 * 2 * model["num_hidden_layers"] * (4 * hidden**2 + 2 * hidden * intermediate)
+
+
+def flops_of_prediction(model):
+    """Returns the same of the masked language model's head, for a token to be predicted."""
+    embedding = model["embedding_size"]
+    return 3 * 2 * embedding * (model["hidden_size"] + model["vocab_size"])
 
 
 def parse(arguments):

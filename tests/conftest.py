@@ -3,6 +3,7 @@
 import os
 import pathlib
 import string
+import subprocess
 import sys
 
 from albert.cli import quiet
@@ -99,6 +100,22 @@ def sentencepiece_tokenizer(sentencepiece_model):
 def tokenizer(request):
     """Returns a tokenizer of each kind."""
     return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Returns the folder of an empty disk of 600 KiB; skips the test where none can be made."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    try:
+        command = ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(folder)]
+        failed = subprocess.run(command, stderr=subprocess.DEVNULL).returncode
+    except FileNotFoundError:
+        failed = True
+    if failed:
+        pytest.skip("needs the right to mount a disk")
+    yield folder
+    subprocess.run(["umount", str(folder)], stderr=subprocess.DEVNULL)
 
 
 @pytest.fixture

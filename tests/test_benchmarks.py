@@ -170,7 +170,7 @@ def test_squad_trains_on_a_quarter_of_the_batch(options):
     assert [(name, batch_size) for name, _, _, batch_size in cases] == [("cola", 16), ("squad", 4)]
 
 
-@pytest.mark.parametrize("part", settings.PARTS)
+@pytest.mark.parametrize("part", sorted({*settings.PARTS} - {"pretraining"}))  # which has no peer
 def test_without_the_peer_all_parts_measure_ours(part, options, fake_workers):
     del options.pythons["peer"]
     results = measured(part, options)
@@ -340,3 +340,21 @@ def test_the_script_prints_tables_and_writes_json(glue_dir, tmp_path):
     assert found["machine"]["TensorFlow"]
     headings = re.findall(r"^## (\w+)", done.stdout, re.MULTILINE)
     assert headings == ["limits", "training", "prediction", "conversion"]
+
+
+@pytest.mark.slow
+def test_pretraining_is_compared_with_padding_and_with_all_logits(options, tmp_path):
+    context = "A film. " + " ".join(WORDS) + ". It is long. And sweet."
+    article = {"paragraphs": [{"context": context, "qas": []}] * 20}
+    (tmp_path / "squad.json").write_text(json.dumps({"data": [article]}))
+    options.tasks, options.squad_file = ["squad"], str(tmp_path / "squad.json")
+    options.batch_sizes, options.rounds = [8], 1
+    del options.pythons["peer"]
+    options.vocab_size = data.tokenizer_of(options).vocab_size
+    results = measured("pretraining", options)
+    assert [who for _, who in results] == [
+        "ours",
+        "ours, padding computed",
+        "ours, all logits and padding",
+    ]
+    assert all(value > 0 for result in results.values() for value in result.rounds)

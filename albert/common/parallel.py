@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 import time
-from typing import Any, Callable, Iterable, Iterator, List, Sequence, Tuple
+from typing import Any, Callable, Generator, Iterable, Iterator, List, Sequence
 
 _CHUNK_SIZE = 16
 # With fewer items, this process is done before the others would have started.
@@ -39,49 +39,57 @@ def ordered_map(function: Callable[[Any], Any], items: Sequence[Any]) -> Iterato
         yield from map(function, items)
         return
     starts = range(0, len(items), _CHUNK_SIZE)
-    for results in _in_order(_chunk_results, starts, num_processes, (function, items)):
-        yield from results
+    with _pool(num_processes, function, items) as executor:
+        for results in _in_order(executor, _chunk_results, starts, 2 * num_processes):
+            yield from results
 
 
 def ordered_stream(
     function: Callable[[Any], Any], items: Iterable[Any], num_processes: int
-) -> Iterator[Any]:
+) -> Generator[Any, None, None]:
     """Yields function(item) for each item, in order, computed by so many processes.
 
-    It differs from `ordered_map` in what it is for: few and large items, which are copied to the
-    processes one at a time.
+    It differs from `ordered_map` in what it is for: large items, each the work of seconds, which
+    are copied to the processes. If this process fails or stops reading, as after Ctrl-C, it ends
+    the others in the middle of their work.
 
     Args:
-        function: as of `ordered_map`.
-        items: may be endless: this process takes them only a bounded number ahead.
+        function: as of `ordered_map`; its results must be smaller than 4096 bytes, which a process
+            that is ended writes whole or not at all. Half of one would be waited for for ever.
+        items: may be endless: this process takes only one more than it has processes for.
         num_processes: with 1, this process does everything itself.
     """
     if num_processes < 2 or multiprocessing.get_start_method() != "fork":
         yield from map(function, items)
         return
-    yield from _in_order(_result, items, num_processes, (function, ()))
+    with _pool(num_processes, function, ()) as executor, _ending_new_processes():
+        yield from _in_order(executor, _result, items, num_processes + 1)
+
+
+def _pool(
+    num_processes: int, function: Callable[[Any], Any], items: Sequence[Any]
+) -> concurrent.futures.Executor:
+    return concurrent.futures.ProcessPoolExecutor(
+        num_processes, initializer=_start_worker, initargs=(function, items, os.getpid())
+    )
 
 
 def _in_order(
+    executor: concurrent.futures.Executor,
     call: Callable[[Any], Any],
     arguments: Iterable[Any],
-    num_processes: int,
-    work: Tuple[Callable[[Any], Any], Sequence[Any]],
+    num_ahead: int,
 ) -> Iterator[Any]:
-    """Yields call(argument) for each argument, computed by processes that start with `work`."""
+    """Yields call(argument) for each argument, of which it takes so many ahead."""
     left = iter(arguments)
-    with concurrent.futures.ProcessPoolExecutor(
-        num_processes, initializer=_start_worker, initargs=(*work, os.getpid())
-    ) as executor, _ending_new_processes():
-        pending = collections.deque(
-            executor.submit(call, argument)
-            for argument in itertools.islice(left, 2 * num_processes)
-        )
-        while pending:
-            result = pending.popleft().result()
-            for argument in itertools.islice(left, 1):
-                pending.append(executor.submit(call, argument))
-            yield result
+    pending = collections.deque(
+        executor.submit(call, argument) for argument in itertools.islice(left, num_ahead)
+    )
+    while pending:
+        result = pending.popleft().result()
+        for argument in itertools.islice(left, 1):
+            pending.append(executor.submit(call, argument))
+        yield result
 
 
 @contextlib.contextmanager

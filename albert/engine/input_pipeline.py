@@ -40,6 +40,7 @@ FORMAT_VERSION = 1
 SORTED_FEATURES = 8192
 # Of a batch, see train_dataset: on each machine so many shards are in memory at once, or fewer.
 _MOST_LANES = 16
+_SHUFFLED_BYTES = 1 << 26  # of a shard at once
 _SEEDS_PER_SHARD = (1 << 31) + 11  # epochs, before the shuffles of one shard are those of another
 # Several sequences of a feature are stored as one; their lengths, under its name and this suffix.
 _LENGTHS = "/lengths"
@@ -265,7 +266,7 @@ def train_dataset(
 ) -> Any:
     """Returns an endless tf.data.Dataset of batches, {name: tensor of Feature.shape}.
 
-    Epoch e has every feature once. It is the shards in random order, and each a full shuffle of its
+    Epoch e has every feature once. It is the shards in random order, and each a shuffle of its
     features; both depend only on (seed, e). So memory holds a few shards, and reading can start
     anywhere without reading what comes before, but for one shard.
 
@@ -331,6 +332,7 @@ def _lane(features, lane, num_lanes, seed, num_consumed):
 def _part_of_epoch(features, seed, epoch, start, end):
     """Returns the dataset of an epoch's records from `start` on and before `end`."""
     paths, counts, _ = (list(column) for column in zip(*features.shards))
+    buffers = [_num_shuffled(features, shard) for shard in features.shards]
     # Only their order counts. All the same on one runtime, which is what resuming needs.
     keys = tf.random.stateless_uniform([len(paths)], tf.stack([tf.constant(seed, tf.int64), epoch]))
     order = tf.argsort(keys)
@@ -338,12 +340,19 @@ def _part_of_epoch(features, seed, epoch, start, end):
     starts = tf.cumsum(sizes, exclusive=True)
     firsts = tf.clip_by_value(start - starts, 0, sizes)
     ends = tf.clip_by_value(end - starts, 0, sizes)
-    shards = (tf.gather(tf.constant(paths), order), tf.cast(order, tf.int64), sizes, firsts, ends)
+    shards = (
+        tf.gather(tf.constant(paths), order),
+        tf.cast(order, tf.int64),
+        sizes,
+        tf.gather(tf.constant(buffers, tf.int64), order),
+        firsts,
+        ends,
+    )
 
-    def records_of(path, number, size, first, end):
+    def records_of(path, number, size, buffer_size, first, end):
         shard_seed = seed * 1000003 + epoch + number * _SEEDS_PER_SHARD
         records = _records(path, size).shuffle(
-            size, seed=shard_seed, reshuffle_each_iteration=False
+            buffer_size, seed=shard_seed, reshuffle_each_iteration=False
         )
         return records.skip(first).take(end - first)
 
@@ -368,6 +377,14 @@ def next_batch_of(dataset: Any) -> Callable[[], Dict[str, Any]]:
         return batch
 
     return next_batch
+
+
+def _num_shuffled(features, shard):
+    """Returns among how many features of a shard each is drawn: all, if they fit into memory."""
+    if not isinstance(features, PreparedFeatures):
+        return shard.num_features  # of one task, which are few
+    fitting = shard.num_features * _SHUFFLED_BYTES // shard.num_bytes
+    return max(1, min(shard.num_features, fitting))
 
 
 def read_batches(

@@ -1,12 +1,14 @@
 """Makes a data set for pre-training from text: shard by shard, in processes, and resumes."""
 
+import contextlib
 import dataclasses
 import functools
 import glob
 import logging
 import os
 import re
-from typing import Any, Dict, Iterator, NamedTuple, Optional, Sequence
+from concurrent.futures import process
+from typing import Any, Dict, Iterator, List, Match, NamedTuple, Optional, Pattern, Sequence, Tuple
 
 from albert.common import parallel
 from albert.common.errors import UsageError
@@ -14,7 +16,9 @@ from albert.pretraining import manifest, shards
 from albert.pretraining.documents import Corpus, InputFile
 from albert.pretraining.manifest import Manifest
 
-_SHARD_FILE = re.compile(r"-(\d{5,})\.tf_record(\.[0-9a-f]{32}\.part)?")
+# What follows the prefix in names of files.
+_SHARD = re.compile(r"-(\d{5,})\.tf_record")
+_TEMPORARY = re.compile(r"(-\d{5,}\.tf_record|\.(model|vocab|manifest\.json))\.[0-9a-f]{32}\.part")
 
 _log = logging.getLogger(__name__)
 
@@ -54,13 +58,29 @@ def create(data_set: DataSet, num_processes: int) -> Manifest:
         num_processes,
     )
     try:
-        for made in results:
-            record.add(made, corpus.files)
+        with contextlib.closing(results), _explaining_lost_processes(
+            num_processes
+        ):  # its processes end before what they have left is deleted
+            for made in results:
+                record.add(made, corpus.files)
     finally:
-        _delete_shards(data_set.prefix, None)
+        _delete_temporary(data_set.prefix)
     if record.num_kept:
         _log.info("%d of %d shards were there already.", record.num_kept, record.num_done)
     return record.finish(corpus.files)
+
+
+@contextlib.contextmanager
+def _explaining_lost_processes(num_processes: int) -> Iterator[None]:
+    try:
+        yield
+    except process.BrokenProcessPool as error:
+        raise UsageError(
+            "<num_processes>: one of them was ended from outside, as where memory is short. Fewer "
+            "ones need less, as does a smaller <shard_size>; the same command resumes.",
+            num_processes=num_processes,
+            shard_size=None,
+        ) from error
 
 
 def _sources(
@@ -160,10 +180,21 @@ def _facts(found: Manifest) -> Any:
     return found.layout, found.vocab_size, found.tokenizer, found.settings
 
 
-def _delete_shards(prefix: str, first: Optional[int]) -> None:
-    """Deletes temporary files of shards, and the shards from a number on; None for no shards."""
-    for path in glob.glob(f"{glob.escape(prefix)}-*.tf_record*"):
-        found = _SHARD_FILE.fullmatch(path[len(prefix) :])
-        is_surplus = first is not None and found is not None and int(found.group(1)) >= first
-        if found and (found.group(2) or is_surplus):
+def _delete_shards(prefix: str, first: int) -> None:
+    """Deletes the shards of a prefix from a number on."""
+    for path, found in _matches(prefix, _SHARD):
+        if int(found.group(1)) >= first:
             os.remove(path)
+
+
+def _delete_temporary(prefix: str) -> None:
+    """Deletes what is left where a run has ended early, this one or one that was killed."""
+    for path, _ in _matches(prefix, _TEMPORARY):
+        os.remove(path)
+
+
+def _matches(prefix: str, pattern: Pattern[str]) -> List[Tuple[str, Match[str]]]:
+    """Returns the paths that begin with a prefix, and go on as a pattern says."""
+    paths = glob.glob(f"{glob.escape(prefix)}[-.]*")
+    found = [(path, pattern.fullmatch(path[len(prefix) :])) for path in paths]
+    return [(path, match) for path, match in found if match]

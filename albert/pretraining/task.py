@@ -220,10 +220,10 @@ class PretrainingTask(Task):
         - `next_sentence_labels`: the true order.
         """
         del is_training
-        labels = features[LABELS]
-        is_masked = tf.greater_equal(labels, 0) & (features[INPUT_MASK] > 0)  # [batch, seq]
-        sequences = tf.where(is_masked)[:, 0]  # [num_masked], the number of each one's sequence
-        labels = tf.boolean_mask(labels, is_masked)  # [num_masked]
+        with tf.device("/cpu:0"):  # which has the batch: a GPU would make it wait for the indices
+            is_masked = features[LABELS] >= 0  # [batch, seq]
+            places = tf.where(is_masked)  # [num_masked, 2]
+            labels = tf.gather_nd(features[LABELS], places)  # [num_masked]
         logits = heads.masked_lm_logits(model, is_masked)  # [num_masked, vocab]
         losses = _cross_entropy(labels, logits)
         order_logits = heads.sentence_order_logits(model)  # [batch, 2]
@@ -232,7 +232,7 @@ class PretrainingTask(Task):
         is_right = tf.equal(tf.argmax(logits, axis=-1, output_type=tf.int32), labels)
 
         def by_sequence(values):
-            return tf.math.unsorted_segment_sum(values, sequences, tf.size(orders))
+            return tf.math.unsorted_segment_sum(values, places[:, 0], tf.size(orders))
 
         predictions = {
             "masked_lm_losses": by_sequence(losses),

@@ -1,7 +1,6 @@
 """Trains a SentencePiece model on text, with the settings of ALBERT's own vocabulary."""
 
 import contextlib
-import hashlib
 import io
 import logging
 import os
@@ -74,15 +73,13 @@ def ensure(prefix: str, paths: Sequence[str], settings: VocabularySettings) -> D
             _log.info("%s was there already.", model_path)
             return known
     _log.info("Training a vocabulary of %d pieces.", settings.vocab_size)
-    model = train(documents.Corpus(paths).lines(), settings)
-    record = dict(made_of, sha256=hashlib.sha256(model).hexdigest())
-    if record != known:
-        # Before the model is there, so that no manifest of another one stands beside it.
-        manifest.write(_first_manifest(prefix, record))
-    files.write_text(vocabulary_path, listing(model))
     with files.replacing(model_path) as temporary:
-        with open(temporary, "wb") as writer:
-            writer.write(model)
+        train(documents.Corpus(paths).lines(), settings, temporary)
+        record = dict(made_of, sha256=files.sha256(temporary))
+        if record != known:
+            # Before the model is there, so that no manifest of another one stands beside it.
+            manifest.write(_first_manifest(prefix, record))
+        files.write_text(vocabulary_path, listing(temporary))
     return record
 
 
@@ -102,11 +99,12 @@ def _first_manifest(prefix: str, record: Dict[str, Any]) -> manifest.Manifest:
     )
 
 
-def train(lines: Iterable[str], settings: VocabularySettings) -> bytes:
-    """Returns the model of a text. Another process trains it, which Ctrl-C ends at once.
+def train(lines: Iterable[str], settings: VocabularySettings, path: str) -> None:
+    """Writes the model of a text. Another process trains it, which Ctrl-C ends at once.
 
     Args:
         lines: sentences; empty ones are passed over.
+        path: of the model.
 
     Raises:
         UsageError: the text is too short for `vocab_size`, or `vocab_size` for its characters; or
@@ -114,17 +112,16 @@ def train(lines: Iterable[str], settings: VocabularySettings) -> bytes:
     """
     try:
         # Two, because with one this process would do it.
-        (trained,) = parallel.ordered_stream(lambda _: _train(lines, settings), [None], 2)
+        list(parallel.ordered_stream(lambda _: _train(lines, settings, path), [None], 2))
     except process.BrokenProcessPool as error:
         raise UsageError(
             "<vocab_size>: the process that trains the vocabulary ended: the text has no words, "
             "or there is too little memory.",
             vocab_size=settings.vocab_size,
         ) from error
-    return trained
 
 
-def _train(lines: Iterable[str], settings: VocabularySettings) -> bytes:
+def _train(lines: Iterable[str], settings: VocabularySettings, path: str) -> None:
     import sentencepiece  # see tokenization: it must not be loaded before TensorFlow 1.15
 
     sentences = _Sentences(lines, settings.do_lower_case)
@@ -145,7 +142,8 @@ def _train(lines: Iterable[str], settings: VocabularySettings) -> bytes:
             raise _refused(str(error), sentences.count, settings.vocab_size) from error
     if sentences.errors:
         raise sentences.errors[0]
-    return model.getvalue()
+    with open(path, "wb") as writer:
+        writer.write(model.getvalue())
 
 
 @contextlib.contextmanager
@@ -198,12 +196,11 @@ def _refused(message: str, num_sentences: int, vocab_size: int) -> UsageError:
     return UsageError(f"<vocab_size>: SentencePiece fails: {message}.", vocab_size=vocab_size)
 
 
-def listing(model: bytes) -> str:
+def listing(model_path: str) -> str:
     """Returns the vocabulary of a model as SentencePiece lists it: piece, tab, score a line."""
     import sentencepiece
 
-    processor = sentencepiece.SentencePieceProcessor()
-    processor.LoadFromSerializedProto(model)
+    processor = sentencepiece.SentencePieceProcessor(model_file=model_path)
     size = processor.GetPieceSize()
     rows = zip(processor.IdToPiece(list(range(size))), processor.GetScore(list(range(size))))
     return "".join(f"{piece}\t{score:g}\n" for piece, score in rows)

@@ -17,21 +17,6 @@ def call(*command):
 
 
 @pytest.fixture
-def small_disk(tmp_path):
-    """Returns the folder of an empty disk of 600 KiB; skips the test where none can be made."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    try:
-        failed = call("mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(folder))
-    except FileNotFoundError:
-        failed = True
-    if failed:
-        pytest.skip("needs the right to mount a disk")
-    yield folder
-    call("umount", str(folder))
-
-
-@pytest.fixture
 def data_dir(tmp_path):
     folder = tmp_path / "glue data"
     folder.mkdir()

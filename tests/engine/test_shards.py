@@ -7,6 +7,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from albert.common.errors import UsageError
+from albert.engine import input_pipeline
 from albert.engine.input_pipeline import Share, explaining_loss_of, train_dataset
 from albert.engine.task import Feature, PreparedFeatures, Shard
 
@@ -125,3 +126,13 @@ def test_a_shard_that_loses_features_during_training_ends_it_in_one_line(tmp_pat
         f"{features.shards[0].path} was removed or changed while it was in use. Make it again; "
         "then the same command goes on from the last checkpoint."
     )
+
+
+def test_a_shard_too_large_for_memory_is_shuffled_in_part(tmp_path, monkeypatch):
+    features = make_shards(tmp_path, [600])
+    monkeypatch.setattr(input_pipeline, "_SHUFFLED_BYTES", features.shards[0].num_bytes // 20)
+    found = [token for token, epoch in rows(features, 4, 600) if epoch == 0]
+    assert sorted(found) == list(range(600)) != found
+    assert max(found[:10]) < 10 + 30  # those that were in memory by then
+    consumed = rows(features, 4, 40, num_consumed=200)
+    assert [token for token, _ in consumed] == found[200:240]
