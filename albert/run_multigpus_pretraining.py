@@ -1,4 +1,4 @@
-r"""Pre-trains ALBERT on masked tokens and the order of sentences, on one or many GPUs.
+r"""Pre-trains ALBERT on masked tokens and the order of sentences, on many GPUs.
 
 Evaluates every checkpoint on held-out text and keeps the best one. The same
 command resumes a stopped run.

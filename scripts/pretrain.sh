@@ -146,6 +146,7 @@ exec "$python" -m albert.run_multigpus_pretraining \
   --input_file="$data/train.manifest.json" \
   --eval_file="$data/dev.manifest.json" \
   --output_dir="$output_dir" \
+  --cached_dir="$data" \
   --albert_config_file="$ALBERT_CONFIG" \
   "${vocabulary[@]}" \
   ${INIT_CHECKPOINT:+--init_checkpoint="$INIT_CHECKPOINT"} \

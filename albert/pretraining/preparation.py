@@ -43,7 +43,7 @@ SIZES = {
 
 
 def hold_out(paths: Sequence[str], train_file: str, dev_file: str, every: int) -> None:
-    """Copies text to two files: of `every` documents the first to `dev_file`, the rest to the other.
+    """Copies text to two files: of `every` documents the first to `dev_file`.
 
     Raises:
         UsageError: the text cannot be read, or one of the files would be empty.
@@ -61,8 +61,8 @@ def hold_out(paths: Sequence[str], train_file: str, dev_file: str, every: int) -
                 is_inside = bool(line)
         if num_documents < 2:
             raise UsageError(
-                f"<input_text> holds {num_documents} document(s), so that none can be held out: put "
-                "blank lines between documents, or give <eval_text>.",
+                f"<input_text> holds {num_documents} document(s), and none can be held out: put "
+                "blank lines between them, or give <eval_text>.",
                 input_text=None,
                 eval_text=None,
             )
@@ -98,10 +98,6 @@ def write_config(
 
 def install_vocabulary(spm_model_file: str, output_dir: str) -> None:
     """Writes a SentencePiece model to a folder under the names that released models have."""
-    with open(spm_model_file, "rb") as reader:
-        model = reader.read()
-    path = os.path.join(output_dir, "30k-clean.model")
-    files.write_text(os.path.join(output_dir, "30k-clean.vocab"), vocabulary.listing(model))
-    with files.replacing(path) as temporary:
-        with open(temporary, "wb") as writer:
-            writer.write(model)
+    listing = vocabulary.listing(spm_model_file)
+    files.write_text(os.path.join(output_dir, "30k-clean.vocab"), listing)
+    files.copy(spm_model_file, os.path.join(output_dir, "30k-clean.model"))
