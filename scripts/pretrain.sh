@@ -53,6 +53,8 @@ for name in HELD_OUT VOCAB_SIZE NUM_LAYERS HIDDEN_SIZE NUM_HEADS MAX_SEQ_LENGTH 
   TRAIN_BATCH_SIZE GLOBAL_BATCH_SIZE; do
   [[ ${!name} =~ ^([1-9][0-9]*)?$ ]] || die "$name=${!name} must be a whole number, 1 or more."
 done
+[[ $SIZE =~ ^(tiny|base|large|xlarge|xxlarge)$ ]] ||
+  die "SIZE=$SIZE must be one of tiny, base, large, xlarge, xxlarge."
 batch=$((TRAIN_BATCH_SIZE * NUM_GPUS))
 ((GLOBAL_BATCH_SIZE % batch == 0)) ||
   die "GLOBAL_BATCH_SIZE=$GLOBAL_BATCH_SIZE must be a multiple of $batch, TRAIN_BATCH_SIZE times NUM_GPUS."
@@ -92,11 +94,11 @@ python="$(absolute "$python")"
 
 prepare() { # call, argument...: calls a function of albert.pretraining.preparation
   "$python" -c "
-import logging, sys
-from albert.cli import program
+import sys
+from albert.cli import program, quiet
 from albert.common import files
 from albert.pretraining import preparation
-logging.basicConfig(level=logging.INFO, format='%(message)s')
+quiet.show_log(0)
 _, *given = sys.argv
 program.run('pretrain.sh', lambda: preparation.$1, str.upper)
 " "${@:2}"
