@@ -19,6 +19,7 @@ from albert.cli import quiet
 if __name__ == "__main__":
     quiet.quiet_start()
 
+import errno
 import logging
 import math
 import os
@@ -28,7 +29,7 @@ from typing import TYPE_CHECKING, Optional
 
 from absl import flags
 
-from albert.cli import runner, shared_flags
+from albert.cli import program, runner, shared_flags
 from albert.cli.flag_groups import DATA, DEVICES, MODEL, RESULTS, WITHOUT_EFFECT
 from albert.cli.options import check_file, check_folder_to_write
 from albert.common import files, locks, parallel
@@ -289,9 +290,23 @@ def main() -> None:
 
     started = time.monotonic()
     path = manifest.path_of(options.output_file)
+    # A pattern may match what an earlier run has written.
+    options.paths = [
+        each for each in options.paths if not manifest.is_part_of(each, options.output_file)
+    ]
+    if not options.paths:
+        raise UsageError(
+            "<input_file> names only what this command writes.", input_file=options.input_file
+        )
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    with locks.turn(path):
-        made = _create(options)
+    try:
+        with locks.turn(path):
+            made = _create(options)
+    except OSError as error:  # a disk that fails, or a quota
+        line = None if error.errno == errno.ENOSPC else program.explain_os_error(error)
+        if line is None:
+            raise
+        raise UsageError(line) from error
     _log.info(
         "%s: %d documents, %d sentences (%d dropped), %d sequences, %d tokens, in %.1f s.",
         path,

@@ -33,6 +33,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import fuzz_cluster  # noqa: E402
 import fuzz_feed  # noqa: E402
 import fuzz_models  # noqa: E402
+import fuzz_pretraining  # noqa: E402
 import fuzz_server  # noqa: E402
 import packed  # noqa: E402
 import pyarrow  # noqa: E402
@@ -256,6 +257,7 @@ def make_readers(folder, models):
     readers["flagfile"] = Reader({"flags.txt": given}, flagfile)
     readers.update(fuzz_models.make_readers(folder, models))
     readers.update(fuzz_cluster.make_readers())
+    readers.update(fuzz_pretraining.make_readers(tokenizer))
     return readers
 
 

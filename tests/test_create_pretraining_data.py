@@ -5,6 +5,7 @@ import gzip
 import json
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -105,6 +106,17 @@ def test_patterns_and_gzip_and_a_flagfile(folder):
     assert [row["path"] for row in found["inputs"]] == ["text.txt", "more/0.gz", "more/1.gz"]
 
 
+def test_a_pattern_that_matches_the_output_too_resumes(folder):
+    (folder / "data").mkdir()
+    (folder / "text.txt").rename(folder / "data" / "text.txt")
+    flags = ("--input_file=data/*", "--output_file=data/P", "--vocab_size=33")
+    assert create(folder, *flags)[0] == 0
+    before = {path.name: path.read_bytes() for path in (folder / "data").iterdir()}
+    status, stderr = create(folder, *flags)
+    assert status == 0 and "1 of 1 shards were there already" in stderr
+    assert before == {path.name: path.read_bytes() for path in (folder / "data").iterdir()}
+
+
 def test_static_masks_take_the_flags_of_masks(folder):
     flags = ("--static_masks", "--dupe_factor=3", "--max_predictions_per_seq=4", "--ngram=1")
     status, stderr = create(folder, *GIVEN, "--output_file=P", "--max_seq_length=32", *flags)
@@ -144,6 +156,7 @@ def test_help_names_every_flag(folder):
         (("--output_file=",), "--output_file is required."),
         (("--input_file=none*.txt",), "--input_file: no file matches none*.txt."),
         (("--input_file=.",), "--input_file: . is a folder."),
+        (("--input_file=vocab.txt", "--output_file=vocab.txt,"), "--output_file=vocab.txt, has a "),
         (("--output_file=.",), "--output_file=. is a folder: add what the names"),
         (("--output_file=new/",), "--output_file=new/ is a folder: add what the names"),
         (("--output_file=a,b",), "--output_file=a,b has a comma: give one path"),
@@ -252,6 +265,17 @@ def test_a_disk_that_is_full_is_one_line_and_the_same_command_resumes(folder, sm
         found = manifest.read(str(small_disk / "P.manifest.json"), needs_all=False)
         assert found.shards and not found.is_complete
         assert list(small_disk.glob("*.part")) == []
+
+
+def test_a_file_that_cannot_be_written_is_one_line(folder):
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+
+    process = started(folder, *GIVEN, "--output_file=P", preexec_fn=limit)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert stderr.decode() == "create_pretraining_data.py: the disk: File too large.\n"
 
 
 def test_a_second_process_waits_for_the_first(folder):

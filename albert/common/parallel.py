@@ -104,7 +104,7 @@ def _ending_new_processes() -> Iterator[None]:
     except BaseException:
         for process in multiprocessing.active_children():
             if process not in others:
-                process.terminate()
+                process.kill()  # SIGTERM could meet one that still has the handler of this one
         raise
 
 

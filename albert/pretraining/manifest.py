@@ -94,6 +94,11 @@ def shard_path(prefix: str, number: int) -> str:
     return f"{prefix}-{number:05d}.tf_record"
 
 
+def is_part_of(path: str, prefix: str) -> bool:
+    """Returns whether a path is of a data set: a shard, its manifest or its vocabulary."""
+    return _prefix_of(path) != path and os.path.abspath(_prefix_of(path)) == os.path.abspath(prefix)
+
+
 def number_of(shard: Shard) -> int:
     """Returns the number of a shard, which is part of its name."""
     found = _SHARD_ENDING.search(shard.file)
@@ -137,8 +142,14 @@ def read(path: str, needs_all: bool = True) -> Manifest:
 
 
 def read_previous(prefix: str) -> Optional[Manifest]:
-    """Returns the manifest that an earlier run has left, or None; warns if it cannot be read."""
+    """Returns the manifest that an earlier run has left, or None; warns if it cannot be read.
+
+    Raises:
+        UsageError: its path is a folder, so that none can be written.
+    """
     path = path_of(prefix)
+    if os.path.isdir(path):
+        raise UsageError(f"{path} is a folder; it is to be the manifest of what is made.")
     if not os.path.exists(path):
         return None
     try:

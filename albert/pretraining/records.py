@@ -38,6 +38,8 @@ def int64_feature(values: Any, lengths: Any) -> Feature:
     num_groups = 1  # of 7 bits, in the largest
     while num_groups < 10 and (values >> np.uint64(7 * num_groups)).any():
         num_groups += 1
+    if num_groups == 1:  # flags, masks and labels: a byte each
+        return Feature(_cut(values.astype(np.uint8).tobytes(), _bounds(lengths)), _INT64_LIST)
     sizes = np.ones(len(values), np.int64)
     for group in range(1, num_groups):
         sizes += values >= np.uint64(1 << 7 * group)
@@ -48,8 +50,13 @@ def int64_feature(values: Any, lengths: Any) -> Feature:
         continues = (sizes[has] > group + 1).astype(np.uint8) << 7
         bits = (values[has] >> np.uint64(7 * group)).astype(np.uint8) & 0x7F
         encoded[ends[has] - sizes[has] + group] = bits | continues
-    bounds = np.concatenate([[0], ends])[np.concatenate([[0], np.cumsum(lengths)])]
-    return Feature(_cut(encoded.tobytes(), bounds.tolist()), _INT64_LIST)
+    bounds = np.append(0, ends)[_bounds(lengths)]
+    return Feature(_cut(encoded.tobytes(), bounds), _INT64_LIST)
+
+
+def _bounds(lengths: Any) -> Any:
+    """Returns where rows of these lengths start, one after the other, and where the last ends."""
+    return np.append(0, np.cumsum(lengths))
 
 
 def float_feature(values: Any) -> Feature:
@@ -83,8 +90,10 @@ def _field(tag: bytes, content: bytes) -> bytes:
     return tag + encoded + bytes([length]) + content
 
 
-def _cut(content: bytes, bounds: List[int]) -> List[bytes]:
-    return [content[start:end] for start, end in zip(bounds, bounds[1:])]
+def _cut(content: bytes, bounds: Any) -> List[bytes]:
+    """Returns the parts of a content between bounds, int [parts + 1]."""
+    places = bounds.tolist()
+    return [content[start:end] for start, end in zip(places, places[1:])]
 
 
 def framed(records: Sequence[bytes]) -> bytes:

@@ -283,5 +283,11 @@ def _padded(values: Any, is_used: Any) -> Any:
 def mask_vocabulary(tokenizer: tokenization.FullTokenizer) -> masking.Vocabulary:
     """Returns what masking must know of a tokenizer that has [MASK]."""
     assert tokenizer.mask_id is not None
-    special_ids = (tokenizer.pad_id, tokenizer.cls_id, tokenizer.sep_id, tokenizer.mask_id)
+    special_ids = (
+        tokenizer.pad_id,
+        tokenizer.unk_id,
+        tokenizer.cls_id,
+        tokenizer.sep_id,
+        tokenizer.mask_id,
+    )
     return masking.Vocabulary(tokenizer.mask_id, special_ids, tokenizer.vocab_size)

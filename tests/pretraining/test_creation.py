@@ -1,6 +1,8 @@
 """Tests of albert.pretraining.creation: data sets that are made, made again, and resumed."""
 
 import json
+import os
+import signal
 
 import pytest
 import sample_pretraining
@@ -205,6 +207,15 @@ def test_too_little_text_is_one_line_and_leaves_nothing(data, text, message):
         data.create()
     assert str(caught.value).startswith(message)
     assert data.contents() == {}
+
+
+def test_a_process_that_the_system_ends_is_one_line(data, monkeypatch):
+    def killed(recipe, source):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(shards, "make", killed)
+    with pytest.raises(UsageError, match="num_processes=2: one of them was ended from outside"):
+        data.create(num_processes=2)
 
 
 def test_one_sentence_of_two_words_is_a_sequence(data):

@@ -168,3 +168,9 @@ def test_a_name_with_brackets_is_itself(tmp_path):
     path = tmp_path / "[a].tfrecord"
     path.write_bytes(b"x")
     assert manifest.find(str(path), "input_file") == [str(path)]
+
+
+def test_a_folder_in_the_place_of_a_manifest_is_refused(tmp_path):
+    (tmp_path / "P.manifest.json").mkdir()
+    with pytest.raises(UsageError, match="P.manifest.json is a folder"):
+        manifest.read_previous(str(tmp_path / "P"))
