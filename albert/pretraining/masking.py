@@ -8,6 +8,9 @@ from typing import Any, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
+from albert.common.errors import UsageError
+from albert.tokenization import FullTokenizer
+
 NO_LABEL = -1  # where no token is to be predicted
 
 # What is drawn from a key: each draw has numbers of its own.
@@ -46,6 +49,21 @@ class Vocabulary(NamedTuple):
     mask_id: int
     special_ids: Sequence[int]
     vocab_size: int
+
+    @classmethod
+    def of(cls, tokenizer: FullTokenizer) -> "Vocabulary":
+        """Returns what masking must know of a tokenizer.
+
+        Raises:
+            UsageError: it has no [MASK].
+        """
+        mask_id = tokenizer.mask_id
+        if mask_id is None:
+            raise UsageError(
+                "<vocab_file> has no [MASK], which pre-training needs.", vocab_file=None
+            )
+        special_ids = (tokenizer.pad_id, tokenizer.unk_id, tokenizer.cls_id, tokenizer.sep_id)
+        return cls(mask_id, (*special_ids, mask_id), tokenizer.vocab_size)
 
 
 def keys_of(seed: int, epochs: Any, sequence_ids: Any) -> Any:

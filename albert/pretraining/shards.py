@@ -252,7 +252,7 @@ def _masked_features(
     )
     keys = masking.keys_of(recipe.pairs.random_seed, passes, ids)
     masked_ids, labels = masking.mask_tokens(
-        input_ids, boundary, sequences.lengths, keys, static.masks, mask_vocabulary(tokenizer)
+        input_ids, boundary, sequences.lengths, keys, static.masks, masking.Vocabulary.of(tokenizer)
     )
     rows, positions = np.nonzero(labels != masking.NO_LABEL)
     counts = np.bincount(rows, minlength=batch)
@@ -278,16 +278,3 @@ def _padded(values: Any, is_used: Any) -> Any:
     padded = np.zeros(is_used.shape, np.int64)
     padded[is_used] = values
     return padded
-
-
-def mask_vocabulary(tokenizer: tokenization.FullTokenizer) -> masking.Vocabulary:
-    """Returns what masking must know of a tokenizer that has [MASK]."""
-    assert tokenizer.mask_id is not None
-    special_ids = (
-        tokenizer.pad_id,
-        tokenizer.unk_id,
-        tokenizer.cls_id,
-        tokenizer.sep_id,
-        tokenizer.mask_id,
-    )
-    return masking.Vocabulary(tokenizer.mask_id, special_ids, tokenizer.vocab_size)

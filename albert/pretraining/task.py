@@ -7,7 +7,6 @@ from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Seq
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from albert.common.errors import UsageError
 from albert.engine.task import (
     INPUT_IDS,
     INPUT_MASK,
@@ -91,24 +90,10 @@ class PretrainingTask(Task):
     ) -> None:
         for each in inputs.values():
             each.check(tokenizer, settings.max_seq_length)
-        if tokenizer.mask_id is None:
-            raise UsageError(
-                "<vocab_file> has no [MASK], which pre-training needs.", vocab_file=None
-            )
         self._inputs = inputs
         self._tokenizer = tokenizer
         self._settings = settings
-        self._vocabulary = Vocabulary(
-            tokenizer.mask_id,
-            (
-                tokenizer.pad_id,
-                tokenizer.unk_id,
-                tokenizer.cls_id,
-                tokenizer.sep_id,
-                tokenizer.mask_id,
-            ),
-            tokenizer.vocab_size,
-        )
+        self._vocabulary = Vocabulary.of(tokenizer)
         if settings.best_metric:
             self.choose_best_by(settings.best_metric, METRICS)
             self.greater_is_better = settings.best_metric.endswith("accuracy")

@@ -77,6 +77,7 @@ LINES = b"good\n\nmore\n"
         (gzip.compress(LINES + b"\xff\n"), ":4: byte 0 of the line is 0xff"),
         (b"a " * (1 << 23) + b"b", ":1: the line has more than 16777216 bytes"),
     ],
+    ids=range(10),  # gzip's bytes have the time in them
 )
 def test_what_is_no_text_is_refused_with_its_line(written, content, message):
     paths = written(content)
