@@ -168,11 +168,13 @@ def _define_masks() -> None:
         upper_bound=1.0,
         module_name=DATA,
     )
-    for name, default, meaning in (
-        ("max_predictions_per_seq", 20, "Most tokens to predict of a sequence."),
-        ("ngram", 3, "Most words that are masked together."),
+    for name, default, most, meaning in (
+        ("max_predictions_per_seq", 20, 2**16, "Most tokens to predict of a sequence."),
+        ("ngram", 3, 100, "Most words that are masked together."),
     ):
-        flags.DEFINE_integer(name, default, meaning, lower_bound=1, module_name=DATA)
+        flags.DEFINE_integer(
+            name, default, meaning, lower_bound=1, upper_bound=most, module_name=DATA
+        )
     for name, meaning in (
         ("favor_shorter_ngram", "Mask fewer words together more often than more."),
         ("do_whole_word_mask", "Mask whole words; False: pieces of words."),

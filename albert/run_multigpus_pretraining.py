@@ -93,7 +93,12 @@ def _define_masks() -> None:
         module_name=TRAINING,
     )
     flags.DEFINE_integer(
-        "ngram", 3, "Most words that are masked together.", lower_bound=1, module_name=TRAINING
+        "ngram",
+        3,
+        "Most words that are masked together.",
+        lower_bound=1,
+        upper_bound=100,
+        module_name=TRAINING,
     )
     flags.DEFINE_bool(
         "favor_shorter_ngram",

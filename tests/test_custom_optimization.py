@@ -600,6 +600,18 @@ def test_the_rate_warms_up_and_then_decays(warmup, step, expected):
     np.testing.assert_allclose(rate, expected, rtol=2e-6, atol=1e-6)
 
 
+def test_the_rate_has_a_power_and_a_start_of_warm_up():
+    steps = [0, 10, 15, 29, 30, 60, 100, 120]
+    with tf.Graph().as_default(), tf.Session() as session:
+        schedule = custom_optimization.learning_rate_schedule(
+            tf.constant(steps), 2.0, 100, 20, poly_power=2.0, start_warmup_step=10
+        )
+        rates = session.run(schedule)
+    warming = [0, 0, 2 * 5 / 20, 2 * 19 / 20]
+    expected = [*warming, 2 * 0.7**2, 2 * 0.4**2, 0, 0]
+    np.testing.assert_allclose(rates, expected, rtol=1e-5)
+
+
 @every_strategy
 def test_each_update_uses_the_rate_of_its_step(strategy):
     def make_update(variables, step, replica):
