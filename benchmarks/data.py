@@ -67,7 +67,14 @@ def write_full_pool(length, num_rows, settings):
 
 
 def write_sequences(settings, length):
-    """Makes sequences to pre-train on of SQuAD's paragraphs; returns a pattern for their files."""
+    """Makes sequences to pre-train on of SQuAD's paragraphs, and a pool of them with masks.
+
+    Returns:
+        {"sequences": a pattern for their files, "pool": ...}.
+    """
+    from albert.pretraining.inputs import open_inputs
+    from albert.pretraining.task import PretrainingSettings, PretrainingTask
+
     prefix = os.path.join(settings.work_dir, f"sequences_{length}")
     with open(settings.squad_file, encoding="utf-8") as file:
         articles = json.load(file)["data"]
@@ -86,7 +93,12 @@ def write_sequences(settings, length):
     command = [sys.executable, "-m", "albert.create_pretraining_data"]
     command += [f"--{name}={value}" for name, value in flags.items()]
     subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
-    return f"{prefix}-*"
+    inputs = {"dev": open_inputs(f"{prefix}-*", "sequences")}
+    task = PretrainingTask(inputs, tokenizer_of(settings), PretrainingSettings())
+    rows = list(itertools.islice(task.features("dev"), settings.pool_size))
+    for row in rows:
+        (row["next_sentence_labels"],) = row["next_sentence_labels"]
+    return {"sequences": f"{prefix}-*", "pool": _write_rows(f"{prefix}.jsonl", rows)[0]}
 
 
 def _write_rows(path, rows):

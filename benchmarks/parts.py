@@ -178,20 +178,21 @@ def pretraining(bench):
             "train",
             model,
             precision,
-            sequences=sequences,
             batch_size=batch_size,
+            **sequences,
             vocab_file=settings.vocab_file,
             spm_model_file=settings.spm_model_file,
         )
         flops = flops_per_token(model) + _MASKED_SHARE * flops_of_prediction(model)
         padded = {"settings": {"packed_tokens": False}}
         with bench.crew() as crew:
-            for name, changes in (
-                (OURS, {}),
-                (f"{OURS}, padding computed", padded),
-                (f"{OURS}, all logits and padding", dict(padded, all_logits=True)),
+            for name, module, changes in (
+                (OURS, "ours", {}),
+                (PEER, "peer", {}),
+                (f"{OURS}, padding computed", "ours", padded),
+                (f"{OURS}, all logits and padding", "ours", dict(padded, all_logits=True)),
             ):
-                crew.add(name, "ours", dict(spec, **changes), steps=2)
+                crew.add(name, module, dict(spec, **changes), steps=2)
             speeds, shares = _training_speeds(bench, crew, spec, flops)
         case = f"{length} tokens, {size}, {precision}, batch {batch_size}"
         yield results_of("pretraining", case, *speeds, shares)

@@ -20,6 +20,7 @@ from benchmarks.batches import grouped_batches, length_of  # noqa: E402
 from benchmarks.channel import Channel, ResidentMemory, fastest, read_pool  # noqa: E402
 
 _LABELS = {
+    "next_sentence_labels": "sentence_order_label",
     "label_ids": "labels",
     "start_positions": "start_positions",
     "end_positions": "end_positions",
@@ -39,14 +40,17 @@ def tensors_of(rows, device, with_labels=True):
     """Returns a batch padded to its longest example, as the model's arguments."""
     longest = max(map(length_of, rows))
 
-    def padded(name):
-        return [row[name] + [0] * (longest - len(row[name])) for row in rows]
+    def padded(name, padding=0):
+        return [row[name] + [padding] * (longest - len(row[name])) for row in rows]
 
     batch = {
         "input_ids": padded("input_ids"),
         "token_type_ids": padded("segment_ids"),
         "attention_mask": [[1] * length_of(row) + [0] * (longest - length_of(row)) for row in rows],
     }
+    if "masked_lm_labels" in rows[0]:
+        labels = padded("masked_lm_labels", -1)
+        batch["labels"] = [[label if label >= 0 else -100 for label in row] for row in labels]
     if with_labels:
         batch.update(
             (name, [row[key] for row in rows]) for key, name in _LABELS.items() if key in rows[0]
@@ -66,6 +70,8 @@ def model_of(spec, device):
         attn_implementation="sdpa",
     )
     kind = "QuestionAnswering" if spec.get("squad_file") else "SequenceClassification"
+    if "sequences" in spec:
+        kind = "PreTraining"
     model = getattr(transformers, f"AlbertFor{kind}")(config).to(device)
     return torch.compile(model, dynamic=True) if spec.get("compile") else model
 

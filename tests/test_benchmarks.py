@@ -170,7 +170,8 @@ def test_squad_trains_on_a_quarter_of_the_batch(options):
     assert [(name, batch_size) for name, _, _, batch_size in cases] == [("cola", 16), ("squad", 4)]
 
 
-@pytest.mark.parametrize("part", sorted({*settings.PARTS} - {"pretraining"}))  # which has no peer
+# Pre-training is on SQuAD alone.
+@pytest.mark.parametrize("part", sorted({*settings.PARTS} - {"pretraining"}))
 def test_without_the_peer_all_parts_measure_ours(part, options, fake_workers):
     del options.pythons["peer"]
     results = measured(part, options)
@@ -352,7 +353,7 @@ def test_pretraining_is_compared_with_padding_and_with_all_logits(options, tmp_p
     del options.pythons["peer"]
     options.vocab_size = data.tokenizer_of(options).vocab_size
     results = measured("pretraining", options)
-    assert [who for _, who in results] == [
+    assert [who for _, who in results] == [  # without the peer
         "ours",
         "ours, padding computed",
         "ours, all logits and padding",

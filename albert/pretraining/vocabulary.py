@@ -1,10 +1,13 @@
 """Trains a SentencePiece model on text, with the settings of ALBERT's own vocabulary."""
 
 import contextlib
+import ctypes
 import io
 import logging
+import multiprocessing
 import os
 import re
+import signal
 from concurrent.futures import process
 from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Sequence
 
@@ -34,6 +37,8 @@ _SETTINGS: Dict[str, Any] = {
 _NUM_THREADS = 16
 # Bytes; SentencePiece would drop longer sentences. It splits them at white space anyway.
 _LONGEST_SENTENCE = 1 << 26
+
+_PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
 
 _TOO_LARGE = re.compile(r"size (?:is )?too high.*<= (\d+)", re.S)
 _TOO_SMALL = re.compile(r"smaller than required_chars. \d+ vs (\d+)")
@@ -124,6 +129,8 @@ def train(lines: Iterable[str], settings: VocabularySettings, path: str) -> None
 def _train(lines: Iterable[str], settings: VocabularySettings, path: str) -> None:
     import sentencepiece  # see tokenization: it must not be loaded before TensorFlow 1.15
 
+    if multiprocessing.current_process().name != "MainProcess":
+        _end_with_parent()
     sentences = _Sentences(lines, settings.do_lower_case)
     model = io.BytesIO()
     sentencepiece.set_random_generator_seed(settings.random_seed % 2**32)
@@ -144,6 +151,12 @@ def _train(lines: Iterable[str], settings: VocabularySettings, path: str) -> Non
         raise sentences.errors[0]
     with open(path, "wb") as writer:
         writer.write(model.getvalue())
+
+
+def _end_with_parent() -> None:
+    """Lets Linux end this process with its parent, which no thread can do while C++ code trains."""
+    with contextlib.suppress(AttributeError):  # macOS has no such call
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 @contextlib.contextmanager

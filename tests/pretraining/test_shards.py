@@ -185,6 +185,19 @@ def test_passes_over_a_shard_differ_in_sequences_and_masks(tmp_path, wordpiece):
     assert again == examples
 
 
+def test_masked_tokens_are_masks_eight_times_in_ten(tmp_path, wordpiece):
+    text = "\n".join(["abc def ghi jkl"] * 40)
+    _, examples = masked_shard(tmp_path, wordpiece, text, 64, dupe_factor=30)
+    shown = [
+        example["input_ids"][position] == wordpiece.mask_id
+        for example in examples
+        for position, weight in zip(example["masked_lm_positions"], example["masked_lm_weights"])
+        if weight
+    ]
+    assert len(shown) > 1000
+    assert np.mean(shown) == pytest.approx(0.8, abs=0.05)
+
+
 def test_masks_of_a_real_corpus_cover_a_seventh_as_80_10_10(
     tmp_path, shared_data, official_sentencepiece
 ):

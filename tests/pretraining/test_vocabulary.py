@@ -134,9 +134,19 @@ def test_a_line_that_is_no_text_is_named(tmp_path, prefix, paths):
         ensure(prefix, paths)
 
 
-def test_real_text_of_long_lines_trains_a_vocabulary(tmp_path, shared_data):
+def test_long_lines_are_trained_on_too(tmp_path, prefix, paths):
+    ensure(prefix, paths)
+    expected = tokenization.FullTokenizer(None, spm_model_file=f"{prefix}.model")
+    line = TEXT.replace("\n", " ") * 20  # of more than the 4192 bytes that SentencePiece takes
+    (tmp_path / "text").write_text(line, encoding="utf-8")
+    ensure(prefix, paths)
+    tokenizer = tokenization.FullTokenizer(None, spm_model_file=f"{prefix}.model")
+    assert set(tokenizer.vocab) == set(expected.vocab)
+
+
+def test_real_text_trains_a_vocabulary(tmp_path, shared_data):
     documents = sample_pretraining.squad_documents(shared_data, 3)
-    lines = [" ".join(document) for document in documents]  # SentencePiece would drop these
+    lines = [" ".join(document) for document in documents]
     (tmp_path / "text").write_text("\n".join(lines), encoding="utf-8")
     record = ensure(str(tmp_path / "P"), [str(tmp_path / "text")], vocab_size=1000)
     assert json.loads((tmp_path / "P.manifest.json").read_text())["vocabulary"] == record
