@@ -1,4 +1,4 @@
-r"""Pre-trains ALBERT on masked tokens and the order of sentences, on one or many GPUs.
+r"""Pre-trains ALBERT on masked tokens and the order of sentences, on many GPUs.
 
 Evaluates every checkpoint on held-out text and keeps the best one. The same
 command resumes a stopped run.
@@ -6,7 +6,7 @@ command resumes a stopped run.
     python -m albert.run_multigpus_pretraining --do_train --do_eval \
         --input_file='data/train*' --eval_file='data/dev*' \
         --output_dir=albert_output/pretraining \
-        --albert_config_file=albert_config.json --spm_model_file=data/train.model
+        --albert_config_file=config.json --spm_model_file=data/train.model
 
 albert.create_pretraining_data makes the files from text. Tokens are masked
 while training, anew in every epoch. With --init_checkpoint a released model

@@ -43,6 +43,14 @@ fetch() { # path, what to do instead, command...
   [[ $status == 0 ]] || die "$1 could not be fetched: $2"
 }
 
+# Ends the script if a flag is neither RUNNER's nor in MORE_OPTIONS, before anything is made or fetched.
+check_runner_flags() { # argument...
+  local reference="$ROOT/docs/flags.md" names
+  [[ -e $reference ]] || return 0
+  names="$(sed -nE "s/^\| \`--([a-z0-9_]+)\` \| (all|[a-z, ]*${RUNNER}[a-z, ]*) \|.*/\1/p" "$reference")"
+  check_options "${names//$'\n'/ } flagfile undefok ${MORE_OPTIONS:-}" "$@"
+}
+
 # `python -m` searches the working directory first, which may be a checkout of another ALBERT.
 if [[ -e albert/__init__.py && ! albert -ef $ROOT/albert ]]; then
   die "the package $PWD/albert hides the project's own: call the script from another folder."

@@ -27,7 +27,7 @@ for argument in "$@"; do
       printf '\n'
       settings_in "$0"
       [[ -z ${RUNNER:-} ]] || {
-        settings_in "$(dirname -- "${BASH_SOURCE[0]}")/pretrained.sh"
+        ! grep -q '/pretrained.sh"$' "$0" || settings_in "$(dirname -- "${BASH_SOURCE[0]}")/pretrained.sh"
         printf '\nFlags: docs/flags.md, or python -m albert.run_multigpus_%s --help\n' "$RUNNER"
       }
       exit 0

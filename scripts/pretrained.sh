@@ -13,13 +13,7 @@ source "$(dirname -- "${BASH_SOURCE[0]}")/environment.sh"
 : "${VERSION:=2}"       # of the pre-trained model: 1 or 2
 : "${NUM_GPUS:=2}"
 
-# A flag that the runner does not have is refused before anything is made or fetched.
-reference="$ROOT/docs/flags.md"
-if [[ -e $reference ]]; then
-  names="$(sed -nE "s/^\| \`--([a-z0-9_]+)\` \| (all|[a-z, ]*${RUNNER}[a-z, ]*) \|.*/\1/p" "$reference")"
-  check_options "${names//$'\n'/ } flagfile undefok ${MORE_OPTIONS:-}" "$@"
-fi
-
+check_runner_flags "$@"
 python="$(usable_python)"
 python="$(absolute "$python")"
 
@@ -29,9 +23,9 @@ model="$base/pretrained_model/albert_${ALBERT_DIR}_v${VERSION}"
     env PYTHON="$python" CURRENT_PWD="$base" \
     bash "$ROOT/scripts/download_pretrained_models.sh" "${ALBERT_DIR}_v${VERSION}"
 
-# The vocabulary is in the project's top folder, or in the model's folder, where its archive has it.
-vocabulary="$ROOT"
-if [[ ! -e $ROOT/30k-clean.model ]]; then vocabulary="$model"; fi
+# The vocabulary is in the model's folder, where archives have it, or in the project's top folder.
+vocabulary="$model"
+if [[ ! -e $model/30k-clean.model && -e $ROOT/30k-clean.model ]]; then vocabulary="$ROOT"; fi
 
 shared_flags=(
   --do_train=True

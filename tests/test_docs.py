@@ -95,7 +95,7 @@ def test_a_format_without_words_is_not_a_message():
 
 def test_every_flag_named_in_troubleshooting_exists():
     known = set(re.findall(r"^\| `--(\w+)`", FLAGS, re.MULTILINE))
-    others = {"gpus", "shm", "ulimit", "path"}  # docker's and pip-audit's
+    others = {"gpus", "shm", "ulimit", "path", "model_dir"}  # docker's, pip-audit's, predict's
     assert set(re.findall(r"--([a-z]\w*)", TROUBLESHOOTING)) - others <= known
 
 

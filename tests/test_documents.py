@@ -217,7 +217,9 @@ def wrong_settings(text):
     return [(name, value) for name, value in rows if f"${{{name}:={value}}}" not in scripts]
 
 
-@pytest.mark.parametrize("name", ["docs/glue.md", "docs/squad.md", "docs/race.md"])
+@pytest.mark.parametrize(
+    "name", ["docs/glue.md", "docs/squad.md", "docs/race.md", "docs/pretraining.md"]
+)
 def test_settings_of_scripts_have_the_defaults_of_the_tables(name):
     assert "| variable | default |" in TEXTS[name]
     assert wrong_settings(TEXTS[name]) == []

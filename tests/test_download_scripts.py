@@ -94,7 +94,7 @@ def test_run_scripts_fetch_missing_data_and_models(
     assert finished.returncode == 0, finished.stderr
     home = tmp_path / "my data"
     assert f"--init_checkpoint={home}/pretrained_model/albert_large_v1" in finished.stdout
-    assert f"--spm_model_file={project}/30k-clean.model" in finished.stdout
+    assert f"--spm_model_file={home}/pretrained_model/albert_large_v1/30k" in finished.stdout
     assert len(packed.contents_of(home)) == len(tiny_model) + len(real) + 3
     assert (project / "30k-clean.model").read_bytes() == real["30k-clean.model"]
 

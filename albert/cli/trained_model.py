@@ -9,6 +9,7 @@ from albert.common.errors import UsageError
 from albert.engine.task import RECORD
 
 _RELEASED_SPM_MODEL = "30k-clean.model"  # as the archives of released models call it
+_OF_PRETRAINING = "masked_lm_prob"  # a setting that no other run has
 
 
 class TrainedModel(NamedTuple):
@@ -19,7 +20,7 @@ class TrainedModel(NamedTuple):
         checkpoint: prefix of the best checkpoint, or else the latest.
         tokenizer: the FullTokenizer; None if a released model has no vocabulary beside it.
         vocabulary: the tokenizer's file.
-        task: for loose input; None of a released model.
+        task: for loose input; None of a model that is only pre-trained.
         metrics: those of the checkpoint on its dev data, for thresholds; None if there are none.
     """
 
@@ -34,6 +35,18 @@ class TrainedModel(NamedTuple):
 def is_run(model_dir: str) -> bool:
     """Returns whether a folder is the output_dir of a run."""
     return os.path.exists(os.path.join(model_dir, RECORD))
+
+
+def is_pretrained(model_dir: str) -> bool:
+    """Returns whether a folder is the output_dir of pre-training, so that its model has no task.
+
+    Raises:
+        UsageError: it is that of a run, whose record cannot be read.
+    """
+    if not is_run(model_dir):
+        return False
+    settings = json_files.load_json(os.path.join(model_dir, RECORD)).get("settings")
+    return isinstance(settings, dict) and _OF_PRETRAINING in settings
 
 
 def check(model_dir: str) -> None:
@@ -56,6 +69,12 @@ def load(model_dir: str) -> TrainedModel:
     from albert.engine import checkpoints, results, run_identity
 
     settings = {"do_lower_case": True, **run_identity.recorded_settings(model_dir)}
+    if _OF_PRETRAINING in settings:
+        raise UsageError(
+            "<model_dir> holds a pre-trained model, which has no task yet: fine-tune it, with "
+            f"--init_checkpoint={os.path.join(model_dir, 'model.ckpt-best')}.",
+            model_dir=model_dir,
+        )
     model = _open(model_dir, _value(settings, "do_lower_case", bool))
     positions = model.albert_config.max_position_embeddings
     if not 0 < _value(settings, "max_seq_length", int) <= positions:
@@ -75,8 +94,8 @@ def load(model_dir: str) -> TrainedModel:
     return model._replace(task=task, metrics=metrics)
 
 
-def load_released(model_dir: str) -> TrainedModel:
-    """Returns the model in a folder that no run has written, such as a released one.
+def load_without_task(model_dir: str) -> TrainedModel:
+    """Returns the model in a folder that no run but one of pre-training has written.
 
     Raises:
         UsageError: the folder holds no configuration, or no checkpoint.
@@ -85,7 +104,10 @@ def load_released(model_dir: str) -> TrainedModel:
         raise UsageError(
             f"<model_dir> holds no {CONFIG}: it must be the folder of a model.", model_dir=model_dir
         )
-    return _open(model_dir, True)
+    from albert.engine import run_identity
+
+    settings = {"do_lower_case": True, **run_identity.recorded_settings(model_dir)}
+    return _open(model_dir, _value(settings, "do_lower_case", bool))
 
 
 def _open(model_dir: str, do_lower_case: bool) -> TrainedModel:

@@ -267,7 +267,8 @@ class FinetuneConfig:
             raise UsageError("<num_train_epochs> must be above 0.", num_train_epochs=epochs)
         if share is not None and not 0 <= share <= 1:
             raise UsageError("<warmup_proportion> must be from 0 to 1.", warmup_proportion=share)
-        largest = self.train_steps if epochs is None else _LARGEST  # as far as is known by now
+        is_known = epochs is None and share is None  # the number of updates, and of warm-up
+        largest = self.train_steps if is_known else _LARGEST
         if not 0 <= self.warmup_steps <= largest:
             raise UsageError(
                 "<warmup_steps> must be from 0 to <train_steps>.",

@@ -31,8 +31,11 @@ def _export(arguments: Any) -> None:
     check_folder("model_dir", arguments.model_dir)
     files.check_new_folder("output", arguments.output)
     is_hugging_face = arguments.format == HUGGING_FACE
-    is_released = is_hugging_face and not trained_model.is_run(arguments.model_dir)
-    if not is_released:
+    has_no_task = is_hugging_face and (
+        not trained_model.is_run(arguments.model_dir)
+        or trained_model.is_pretrained(arguments.model_dir)
+    )
+    if not has_no_task:
         trained_model.check(arguments.model_dir)
     quiet.ready_tensorflow()
     from albert.engine import checkpoints
@@ -40,7 +43,7 @@ def _export(arguments: Any) -> None:
 
     if arguments.format == ONNX:
         onnx.check()
-    load = trained_model.load_released if is_released else trained_model.load
+    load = trained_model.load_without_task if has_no_task else trained_model.load
     trained = load(arguments.model_dir)
     checkpoints.check(trained.checkpoint)
     quiet.has_started()

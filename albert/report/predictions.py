@@ -39,6 +39,7 @@ _REQUIRED: Dict[str, Dict[str, Any]] = {
     },
     TAGGING: {"tokens": list, "gold": list, "predicted": list, "probabilities": list},
 }
+_OF_PRETRAINING = "num_masked"  # a key that no other kind has
 _OPTIONAL = {"text_pair": str, "question": str, "options": list, "start": int}
 
 
@@ -59,6 +60,8 @@ class Predictions(NamedTuple):
 def read(output_dir: str) -> Optional[Predictions]:
     """Returns the predictions in a folder; None if there are none.
 
+    Those of pre-training, which have no text, count as none.
+
     Raises:
         UsageError: the file cannot be read, or a line is damaged or of another kind or step than
             the first.
@@ -69,6 +72,8 @@ def read(output_dir: str) -> Optional[Predictions]:
     kind, step = "", 0
     splits: Dict[str, List[Dict[str, Any]]] = {}
     for row in _rows(path):
+        if _OF_PRETRAINING in row.cells:
+            return None
         if not kind:
             kind, step = _kind_of(row.cells), row.cells.get("step", 0)
         values = _checked(row, kind)

@@ -42,7 +42,8 @@ def test_help_is_on_stdout_fits_80_columns_and_ends_with_status_0(helps, name):
 @pytest.mark.parametrize("name", flag_reference.runners())
 def test_help_opens_with_what_the_runner_does_and_an_example(helps, name):
     text = helps[name]["help"]["stdout"]
-    assert text.startswith("Fine-tunes ALBERT on ")
+    does = "Pre-trains" if name == "pretraining" else "Fine-tunes"
+    assert text.startswith(f"{does} ALBERT on ")
     description = text[: text.index("\nFlags are written")]
     (example,) = re.findall(rf"^    python -m albert\.run_multigpus_{name} .*", description, re.M)
     assert "--do_train" in example

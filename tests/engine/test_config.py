@@ -164,6 +164,11 @@ def test_epochs_and_steps_of_warm_up_go_together_and_so_do_steps_and_a_share():
     assert (config.train_steps, config.warmup_steps) == (50, 5)
 
 
+def test_a_share_of_warm_up_takes_the_place_of_a_default_that_is_too_large():
+    config = make_config(train_steps=50, warmup_steps=3125, warmup_proportion=0.1).with_updates(10)
+    assert config.warmup_steps == 5
+
+
 @pytest.mark.parametrize("epochs", [0.0, -1.0, math.nan, math.inf])
 def test_epochs_must_be_above_zero(epochs):
     with pytest.raises(UsageError, match=f"num_train_epochs={epochs} must be above 0."):

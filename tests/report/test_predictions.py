@@ -36,6 +36,12 @@ def test_the_kind_shows_in_a_row(tmp_path, row, kind):
     assert found.splits["dev"][0]["gold"] == row["gold"]
 
 
+def test_rows_of_pretraining_count_as_no_predictions(tmp_path):
+    row = {"step": 20, "split": "dev", "index": 0, "gold": 1, "predicted": 0, "num_masked": 3}
+    write_rows(tmp_path, [row])
+    assert predictions.read(str(tmp_path)) is None
+
+
 def test_rows_of_splits_are_apart_and_in_order(tmp_path):
     rows = [classified(i, "no", "yes", split=f"dev_{'ab'[i % 2]}") for i in range(4)]
     write_rows(tmp_path, rows)
