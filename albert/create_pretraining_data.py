@@ -302,7 +302,7 @@ def main() -> None:
         )
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     try:
-        with locks.turn(path):
+        with locks.turn(path, options.output_file + manifest.LOCK_ENDING):
             made = _create(options)
     except OSError as error:  # a disk that fails, or a quota
         line = None if error.errno == errno.ENOSPC else program.explain_os_error(error)

@@ -74,8 +74,8 @@ def test_a_run_logs_what_it_has_made_and_nothing_else(folder):
     assert counts in stderr.splitlines()[-1]
     assert made.settings["random_seed"] == 12345 and made.max_seq_length == 512
     assert sorted(os.listdir(folder / "new" / "folder")) == [
-        ".turns",
         "P-00000.tf_record",
+        "P.lock",
         "P.manifest.json",
     ]
 
@@ -185,7 +185,7 @@ def test_mistakes_are_one_line_and_leave_nothing(folder, flags, message):
     (folder / "half.gz").write_bytes(gzip.compress(os.urandom(2000).hex().encode())[:-9])
     (folder / "empty.txt").write_bytes(b"\n")
     (folder / "no_mask.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\na\n")
-    before = {*os.listdir(folder), ".turns"}
+    before = {*os.listdir(folder), "P.lock"}
     status, stderr = create(folder, *GIVEN, "--output_file=P", *flags)
     *log, line = stderr.splitlines()
     assert status == 1
@@ -280,7 +280,7 @@ def test_a_file_that_cannot_be_written_is_one_line(folder):
 
 def test_a_second_process_waits_for_the_first(folder):
     with contextlib.ExitStack() as stack:
-        stack.enter_context(locks.turn(str(folder / "P.manifest.json")))
+        stack.enter_context(locks.turn("P.manifest.json", str(folder / "P.lock")))
         process = started(folder, *GIVEN, "--output_file=P")
         line = process.stderr.readline().decode()
         assert "Waiting for the process that makes P.manifest.json" in line

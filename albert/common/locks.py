@@ -22,7 +22,7 @@ import logging
 import os
 import socket
 import zlib
-from typing import Iterator
+from typing import Iterator, Optional
 
 from albert.common.errors import UsageError
 
@@ -51,16 +51,19 @@ def held(output_dir: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def turn(path: str) -> Iterator[None]:
+def turn(path: str, lock: Optional[str] = None) -> Iterator[None]:
     """Lets processes run a block that makes a file one after the other, where locks are to be had.
 
     The folder of the file exists. Every file has its own byte of the lock, so different ones can be
     made at once. In a folder that cannot be written to, nobody makes one.
+
+    Args:
+        lock: path of the lock; None for one that all files of the folder share.
     """
     folder, name = os.path.split(path)
     byte = zlib.crc32(name.encode())
     try:
-        descriptor = os.open(os.path.join(folder, _TURNS), os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = os.open(lock or os.path.join(folder, _TURNS), os.O_RDWR | os.O_CREAT, 0o666)
     except OSError:
         yield
         return

@@ -23,7 +23,8 @@ SEQUENCES, STATIC_MASKS = "sequences", "static_masks"
 ENDING = ".manifest.json"
 
 _SHARD_ENDING = re.compile(r"-(\d{5,})\.tf_record$")
-_OTHER_ENDINGS = (".model", ".vocab")
+LOCK_ENDING = ".lock"
+_OTHER_ENDINGS = (".model", ".vocab", LOCK_ENDING)
 _log = logging.getLogger(__name__)
 
 _COUNTS = ("num_documents", "num_sentences", "num_dropped_sentences", "num_sequences", "num_tokens")
@@ -95,7 +96,7 @@ def shard_path(prefix: str, number: int) -> str:
 
 
 def is_part_of(path: str, prefix: str) -> bool:
-    """Returns whether a path is of a data set: a shard, its manifest or its vocabulary."""
+    """Returns whether a path is of a data set: a shard, its manifest, vocabulary or lock."""
     return _prefix_of(path) != path and os.path.abspath(_prefix_of(path)) == os.path.abspath(prefix)
 
 
