@@ -322,8 +322,10 @@ def _lane(features, lane, num_lanes, seed, num_consumed):
     first_epoch, num_skipped = divmod(num_consumed, end - start)
 
     def part_of(epoch):
-        skipped = tf.where(tf.equal(epoch, first_epoch), num_skipped, 0)
-        records = _part_of_epoch(features, seed, epoch, start + tf.cast(skipped, tf.int64), end)
+        skipped = tf.constant(num_skipped, tf.int64) * tf.cast(
+            tf.equal(epoch, first_epoch), tf.int64
+        )
+        records = _part_of_epoch(features, seed, epoch, start + skipped, end)
         return records.map(lambda record: (epoch, record))
 
     return tf.data.Dataset.range(first_epoch, 1 << 62).flat_map(part_of)
