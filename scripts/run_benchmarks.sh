@@ -7,7 +7,8 @@
 #   bash scripts/run_benchmarks.sh training --tasks cola --sizes base large --no_peer
 #   PYTHON=python3.7 bash scripts/run_benchmarks.sh         ours on TensorFlow 1.15
 #
-# PART is training, prediction, conversion, start, memory or growth; without one, all are measured.
+# PART is training, pretraining, prediction, conversion, start, memory or growth; without one, all are
+# measured.
 # benchmarks/README.md lists the options.
 set -euo pipefail
 
