@@ -136,3 +136,10 @@ def test_a_shard_too_large_for_memory_is_shuffled_in_part(tmp_path, monkeypatch)
     assert max(found[:10]) < 10 + 30  # those that were in memory by then
     consumed = rows(features, 4, 40, num_consumed=200)
     assert [token for token, _ in consumed] == found[200:240]
+
+
+def test_shards_of_one_size_have_orders_of_their_own(tmp_path):
+    found = rows(make_shards(tmp_path, [20] * 3), 1, 60)
+    orders = [[t % 20 for t, _ in found if t // 20 == shard] for shard in range(3)]
+    assert [len(order) for order in orders] == [20] * 3
+    assert orders[0] != orders[1] != orders[2] != orders[0]
