@@ -237,12 +237,7 @@ def _recipe(options: SimpleNamespace, spm_model_file: Optional[str]) -> "Recipe"
     tokenizer = tokenization.FullTokenizer(
         options.vocab_file, options.do_lower_case, spm_model_file
     )
-    if tokenizer.mask_id is None:
-        name = "spm_model_file" if spm_model_file else "vocab_file"
-        raise UsageError(
-            f"<{name}> has no [MASK], which pre-training needs.",
-            **{name: spm_model_file or options.vocab_file},
-        )
+    masking.Vocabulary.of(tokenizer)  # an error now, and not while training
     pairs = segments.PairSettings(
         options.max_seq_length,
         options.short_seq_prob,

@@ -44,7 +44,14 @@ _NOT_FOR_ALL = {
     "predict_output_dir": "the runs would overwrite each other's files",
 }
 # Flags that do not alter how long a run takes.
-_AS_LONG = ("seed", "learning_rate", "warmup_step", "warmup_proportion", "init_checkpoint")
+_AS_LONG = (
+    "seed",
+    "learning_rate",
+    "warmup_step",
+    "num_warmup_steps",
+    "warmup_proportion",
+    "init_checkpoint",
+)
 
 
 class Sweep(NamedTuple):

@@ -58,6 +58,7 @@ class FullTokenizer:
     other tokens is warned of.
 
     Attributes:
+        file: path of the vocabulary, that of the SentencePiece model if there is one.
         vocab: OrderedDict, token -> id.
         sp_model: the SentencePieceProcessor, None with WordPiece.
         pad_id, unk_id, cls_id, sep_id: ids of the special tokens.
@@ -76,7 +77,7 @@ class FullTokenizer:
     ):
         self.do_lower_case = do_lower_case
         self.sp_model: Any = None
-        self._file = spm_model_file or vocab_file or ""
+        self.file = spm_model_file or vocab_file or ""
         if spm_model_file:
             self.sp_model = _load_sp_model(spm_model_file)
             self.vocab = _sp_vocab(self.sp_model)
@@ -108,7 +109,7 @@ class FullTokenizer:
 
     def fingerprint(self) -> Dict[str, Any]:
         """Returns everything that the ids of a text depend on, as JSON values."""
-        return {"vocabulary": files.sha256(self._file), "do_lower_case": self.do_lower_case}
+        return {"vocabulary": files.sha256(self.file), "do_lower_case": self.do_lower_case}
 
     def tokenize(self, text: str) -> List[str]:
         """Returns the tokens of the text."""

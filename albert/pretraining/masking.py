@@ -4,7 +4,8 @@ A mask is a function of a key, which is made of (seed, epoch, sequence). So no e
 none is stored, and a run that was killed draws the same ones again.
 """
 
-from typing import Any, NamedTuple, Optional, Sequence, Tuple
+import functools
+from typing import Any, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -47,7 +48,7 @@ class Vocabulary(NamedTuple):
     """
 
     mask_id: int
-    special_ids: Sequence[int]
+    special_ids: Tuple[int, ...]
     vocab_size: int
 
     @classmethod
@@ -59,8 +60,9 @@ class Vocabulary(NamedTuple):
         """
         mask_id = tokenizer.mask_id
         if mask_id is None:
+            setting = "vocab_file" if tokenizer.sp_model is None else "spm_model_file"
             raise UsageError(
-                "<vocab_file> has no [MASK], which pre-training needs.", vocab_file=None
+                f"<{setting}> has no [MASK], which pre-training needs.", **{setting: tokenizer.file}
             )
         special_ids = (tokenizer.pad_id, tokenizer.unk_id, tokenizer.cls_id, tokenizer.sep_id)
         return cls(mask_id, (*special_ids, mask_id), tokenizer.vocab_size)
@@ -195,13 +197,18 @@ def _fitting(ends, first, size, left):
 
 def _replaced(input_ids, is_covered, keys, vocabulary):
     """Returns the ids with 80 % of the covered ones masked and 10 % drawn at random."""
-    allowed = np.setdiff1d(np.arange(vocabulary.vocab_size), np.asarray(vocabulary.special_ids))
+    allowed = _ids_of_text(vocabulary)
     share = _draws(keys, _REPLACED, input_ids.shape[1])
     drawn = _draws(keys, _RANDOM_TOKEN, input_ids.shape[1])
     random_ids = allowed[(drawn * len(allowed)).astype(np.int64)]
     other = np.where(share < _SHARE_MASKED + _SHARE_KEPT, input_ids, random_ids)
     chosen = np.where(share < _SHARE_MASKED, vocabulary.mask_id, other)
     return np.where(is_covered, chosen, input_ids).astype(np.int32)
+
+
+@functools.lru_cache(maxsize=4)
+def _ids_of_text(vocabulary):
+    return np.setdiff1d(np.arange(vocabulary.vocab_size), np.asarray(vocabulary.special_ids))
 
 
 def _draws(keys, kind, count):

@@ -55,13 +55,11 @@ class PretrainingSettings(NamedTuple):
         max_seq_length: the longest sequence that is expected.
         masks: how sequences without masks are masked.
         seed: decides the masks, with epoch and sequence.
-        best_metric: None for the usual one, masked_lm_loss.
     """
 
     max_seq_length: int = 512
     masks: MaskSettings = MaskSettings()
     seed: int = 0
-    best_metric: Optional[str] = None
 
 
 class PretrainingTask(Task):
@@ -94,9 +92,6 @@ class PretrainingTask(Task):
         self._tokenizer = tokenizer
         self._settings = settings
         self._vocabulary = Vocabulary.of(tokenizer)
-        if settings.best_metric:
-            self.choose_best_by(settings.best_metric, METRICS)
-            self.greater_is_better = settings.best_metric.endswith("accuracy")
 
     def fingerprint(self, split: str) -> Dict[str, Any]:
         """Returns everything that the features of a split depend on, as JSON values."""
@@ -124,7 +119,7 @@ class PretrainingTask(Task):
         """Returns the vocabulary, how tokens are masked, and the training data."""
         training: Dict[str, Any] = dict(self._settings.masks._asdict())
         if "train" in self._inputs:
-            training["training data"] = self._inputs["train"].content
+            training["training_data"] = self._inputs["train"].content
         return {
             **settings_of(self._tokenizer.fingerprint(), Change.REFUSED, "{} of the task"),
             **settings_of({"max_seq_length": self._settings.max_seq_length}, Change.ALLOWED),
@@ -143,13 +138,10 @@ class PretrainingTask(Task):
     def prepared(self, split: str) -> Optional[PreparedFeatures]:
         """Returns the sequences to train on, which are masked when they are read."""
         inputs = self._inputs[split]
+        spec, as_batch = _UNMASKED_SPEC, self._drawn_masks
         if inputs.has_masks:
-            return PreparedFeatures(
-                inputs.shards, hash_of(self.fingerprint(split)), _MASKED_SPEC, _stored_masks
-            )
-        return PreparedFeatures(
-            inputs.shards, hash_of(self.fingerprint(split)), _UNMASKED_SPEC, self._drawn_masks
-        )
+            spec, as_batch = _MASKED_SPEC, _stored_masks
+        return PreparedFeatures(inputs.shards, hash_of(self.fingerprint(split)), spec, as_batch)
 
     def _drawn_masks(self, batch, epochs):
         """Returns a batch of sequences with the masks of their epochs."""

@@ -290,3 +290,12 @@ def test_the_settings_of_masks_are_recorded(data, tokenizer_of_fifty):
     assert json.dumps(task.fingerprint("train")) != json.dumps(
         make_task(tokenizer_of_fifty, train=data[0] / "set*").fingerprint("train")
     )
+
+
+def test_training_masks_depend_on_the_seed(data, tokenizer_of_fifty):
+    folder, rows = data
+    first, other = (
+        drawn(make_task(tokenizer_of_fifty, train=folder / "set*", seed=seed), rows, [0] * 40)
+        for seed in (1, 2)
+    )
+    assert (first["masked_lm_labels"] != other["masked_lm_labels"]).any(axis=1).mean() > 0.5

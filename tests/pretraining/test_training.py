@@ -119,8 +119,3 @@ def test_a_run_that_goes_on_ends_with_the_same_bits_masks_and_dropout_included(t
     found, expected = variables(folder), variables(whole)
     for name in expected:
         np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
-
-
-def test_another_seed_draws_other_masks(tmp_path, train, alone):
-    with pytest.raises(AssertionError):
-        assert_close(train(tmp_path, seed=6), alone)
